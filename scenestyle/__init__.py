@@ -1,0 +1,1 @@
+"""Restyle a captured 3D scene from one sentence."""

@@ -1,0 +1,157 @@
+"""What lies in the folders between stages: file names, dtypes and units, and how to read and write them.
+
+| folder | files |
+|---|---|
+| poses | `images/NAME.png`, `transforms.json` (nerfstudio), `sparse/`, `sparse_pc.ply`, `report.json` |
+| nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv`, `loss_curve.png` |
+| views | `cameras.json`, `rgb/NAME.png`, `depth_z/NAME.npy`, `opacity/NAME.npy` |
+| stylized | `rgb/NAME.png`, `contact_sheet.png`, `manifest.json` |
+| results | `metrics.json`, `report.html`, `orbit.mp4`, `stills/` |
+
+A view keeps its NAME (the photo's stem) through all of them. Folder locations are not known here.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from scenestyle.cameras import PinholeCamera
+from scenestyle.errors import ArtifactError
+
+Split = Literal["train", "held_out"]
+
+
+@dataclass(frozen=True)
+class View:
+    """A posed camera of the scene, in the frame of its trained field."""
+
+    name: str
+    """the photo's file stem"""
+    split: Split
+    """whether the field was trained on it"""
+    camera: PinholeCamera
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write readable, byte-stable JSON; never leaves a half-written file."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(
+        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        ArtifactError: If the file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing; rerun the stage that writes it.") from error
+    except json.JSONDecodeError as error:
+        raise ArtifactError(f"{path} is not valid JSON ({error}); delete it and rerun.") from error
+
+
+def write_rgb(path: Path, rgb: Float[np.ndarray, "height width 3"]) -> None:
+    """Write colours in [0, 1] as an 8-bit PNG, rounding to nearest; values outside are clipped."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)).save(path)
+
+
+def read_rgb(path: Path) -> Float[np.ndarray, "height width 3"]:
+    """Read a picture as float32 RGB in [0, 1].
+
+    Raises:
+        ArtifactError: If the file is missing or not a picture.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read as a picture ({error}).") from error
+
+
+def write_map(path: Path, values: Float[np.ndarray, "height width"]) -> None:
+    """Write a depth or opacity map as float32 `.npy`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, values.astype(np.float32), allow_pickle=False)
+
+
+def read_map(path: Path) -> Float[np.ndarray, "height width"]:
+    """Read a depth or opacity map.
+
+    Raises:
+        ArtifactError: If the file is missing or not an array.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as an array ({error}).") from error
+
+
+def write_views(folder: Path, views: Sequence[View]) -> None:
+    """Write `cameras.json`: name, split, intrinsics in pixels and c2w (OpenGL axes) per view."""
+    write_json(
+        folder / "cameras.json",
+        [
+            {
+                "name": view.name,
+                "split": view.split,
+                "c2w_opengl": view.camera.c2w_opengl.tolist(),
+                **{key: getattr(view.camera, key) for key in _INTRINSICS},
+            }
+            for view in views
+        ],
+    )
+
+
+def read_views(folder: Path) -> list[View]:
+    """Read `cameras.json`, in the order it was written.
+
+    Raises:
+        ArtifactError: If the file is missing or a camera lacks a field.
+    """
+    path = folder / "cameras.json"
+    try:
+        return [
+            View(
+                name=entry["name"],
+                split=entry["split"],
+                camera=PinholeCamera(
+                    c2w_opengl=np.asarray(entry["c2w_opengl"], dtype=np.float64),
+                    **{key: entry[key] for key in _INTRINSICS},
+                ),
+            )
+            for entry in read_json(path)
+        ]
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path} does not describe cameras ({error!r}); rerun render_views."
+        ) from error
+
+
+def check_same_views(folder: Path, names: Iterable[str], *, suffix: str, stage: str) -> None:
+    """Check that `folder` holds exactly one file per view.
+
+    Raises:
+        ArtifactError: Naming up to five missing or surplus views and the `stage` to rerun.
+    """
+    wanted, found = set(names), {path.stem for path in folder.glob(f"*{suffix}")}
+    if wanted != found:
+        missing, surplus = sorted(wanted - found), sorted(found - wanted)
+        raise ArtifactError(
+            f"{folder}: {len(found)} files for {len(wanted)} views "
+            f"(missing: {missing[:5]}, surplus: {surplus[:5]}). Rerun {stage}."
+        )
+
+
+_INTRINSICS = ("fx", "fy", "cx", "cy", "width", "height")

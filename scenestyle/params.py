@@ -1,0 +1,260 @@
+"""`params.yaml` as frozen dataclasses: one block per stage, checked at the edge, all faults at once.
+
+Inside the project the values are trusted; nothing after `load_params` looks for typing errors.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from scenestyle.errors import ParamsError
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
+"""Names of scenes and styles: they become paths and stage names, joined by one hyphen."""
+
+
+@dataclass(config=_STRICT)
+class Scene:
+    """One captured scene; its photos or posed dataset lie in `data/scenes/ID/`."""
+
+    caption: Annotated[str, Field(min_length=1)]
+    """what the photos show, a noun phrase; fills `{caption}` in a style's prompt"""
+
+
+@dataclass(config=_STRICT)
+class Style:
+    """One sentence and how hard to pull towards it."""
+
+    prompt: Annotated[str, Field(min_length=1)]
+    """the sentence; `{caption}` becomes the scene's caption"""
+    negative_prompt: str = ""
+    """what the picture should not be"""
+    strength: Annotated[float, Field(gt=0, le=1)] | None = None
+    """share of the noise schedule that is re-run, 0 < s <= 1; null: the model preset's value"""
+    guidance_scale: Annotated[float, Field(ge=1, le=50)] | None = None
+    """classifier-free guidance, 1 (off) to 50; null: the model preset's value"""
+    seed: Seed = 0
+    """of the initial noise"""
+
+
+@dataclass(config=_STRICT)
+class Edit:
+    """One scene in one style; its key in `edits` is `SCENE-STYLE`."""
+
+    scene: str
+    """id in `scenes`"""
+    style: str
+    """id in `styles`"""
+
+
+@dataclass(config=_STRICT)
+class EstimatePoses:
+    """Structure from motion (COLMAP)."""
+
+    min_registered_share: Share = 0.7
+    """least share of photos that must get a pose, 0 to 1; below it the stage fails"""
+    max_image_side: Positive = 1600
+    """long side of the undistorted images, pixels; larger photos are reduced before matching"""
+    max_num_features: Positive = 8192
+    """SIFT keypoints per photo"""
+    seed: Seed = 0
+    """of the robust estimators"""
+
+
+@dataclass(config=_STRICT)
+class TrainNerf:
+    """Source radiance field (nerfacto)."""
+
+    iterations: Positive = 1500
+    """optimisation steps"""
+    rays_per_batch: Positive = 1024
+    """rays per step"""
+    max_image_side: Positive = 240
+    """long side of the training images, pixels"""
+    holdout_every: Annotated[int, Field(ge=2)] = 8
+    """every n-th view is held out of training and measures PSNR"""
+    seed: Seed = 0
+    """of initialisation and ray sampling"""
+
+
+@dataclass(config=_STRICT)
+class RenderViews:
+    """Renders of the source field from every posed camera."""
+
+    max_image_side: Positive = 192
+    """long side of the rendered views, pixels; the diffusion model sees this size"""
+
+
+@dataclass(config=_STRICT)
+class StylizeViews:
+    """All views of a scene restyled as one picture."""
+
+    model: Annotated[str, Field(min_length=1)] = "embedded"
+    """`embedded`, `sdxl`, a hub id or a local diffusers folder"""
+    seed: Seed = 0
+    """added to the style's seed"""
+
+
+@dataclass(config=_STRICT)
+class FinetuneNerf:
+    """The source field continued towards the stylized views."""
+
+    iterations: Positive = 400
+    """further optimisation steps"""
+    seed: Seed = 0
+    """of patch choice and projection directions"""
+
+
+@dataclass(config=_STRICT)
+class Evaluate:
+    """Figures, orbit video and report."""
+
+    seed: Seed = 0
+    """of the projection directions of the held-out SWD"""
+
+
+@dataclass(config=_STRICT)
+class Params:
+    """The whole of `params.yaml`."""
+
+    scenes: dict[str, Scene]
+    styles: dict[str, Style]
+    edits: dict[str, Edit]
+    estimate_poses: EstimatePoses
+    train_nerf: TrainNerf
+    render_views: RenderViews
+    stylize_views: StylizeViews
+    finetune_nerf: FinetuneNerf
+    evaluate: Evaluate
+
+
+def check_id(kind: str, name: str) -> None:
+    """Refuse a scene or style name that could not be a folder and part of a stage name.
+
+    Raises:
+        ParamsError: If `name` is not 1 to 64 letters, digits and underscores.
+    """
+    if not ID_PATTERN.fullmatch(name):
+        raise ParamsError(_bad_id(kind, name))
+
+
+def load_params(path: Path) -> Params:
+    """Read and check `params.yaml`.
+
+    Raises:
+        ParamsError: Listing every fault of the file at once.
+    """
+    if not path.is_file():
+        raise ParamsError(f"{path} does not exist. Run from the project's root folder.")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    return parse_params(raw, source=str(path))
+
+
+def parse_params(raw: object, *, source: str = "params.yaml") -> Params:
+    """Check parsed YAML; `source` names the file in the message.
+
+    Raises:
+        ParamsError: Listing every fault at once.
+    """
+    if not isinstance(raw, Mapping):
+        raise ParamsError(f"{source}: expected a mapping of blocks, got {type(raw).__name__}.")
+    params, faults = None, list(_reference_faults(raw))
+    try:
+        params = TypeAdapter(Params).validate_python(raw)
+    except ValidationError as error:
+        faults = [*_field_faults(error), *faults]
+    if faults or params is None:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise ParamsError("\n".join([f"{source}: {count}", *(f"  - {fault}" for fault in faults)]))
+    return params
+
+
+def _bad_id(kind: str, name: object) -> str:
+    return (
+        f"{kind} name {name!r} is not allowed: use 1 to 64 letters, digits and underscores "
+        "(it becomes a folder and part of a stage name)."
+    )
+
+
+def _field_faults(error: ValidationError) -> Iterator[str]:
+    for detail in error.errors():
+        where = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "unexpected_keyword_argument":
+            yield f"{where}: unknown key{_did_you_mean(detail['loc'])}"
+        elif detail["type"] == "missing":
+            yield f"{where}: missing"
+        else:
+            yield f"{where}: {detail['msg']} (got {detail['input']!r})"
+
+
+def _did_you_mean(location: tuple[Any, ...]) -> str:
+    *parents, key = (str(part) for part in location)
+    classes = {"scenes": Scene, "styles": Style, "edits": Edit}
+    blocks = {name: field.type for name, field in Params.__dataclass_fields__.items()}
+    owner = Params if not parents else classes.get(parents[0], blocks.get(parents[0]))
+    known = list(getattr(owner, "__dataclass_fields__", {}))
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _reference_faults(raw: Mapping[str, Any]) -> Iterator[str]:
+    scenes, styles, edits = (
+        block if isinstance(block := raw.get(name), Mapping) else {}
+        for name in ("scenes", "styles", "edits")
+    )
+    for kind, names in (("scene", scenes), ("style", styles)):
+        yield from (
+            _bad_id(kind, name)
+            for name in names
+            if not (isinstance(name, str) and ID_PATTERN.fullmatch(name))
+        )
+    for name, style in styles.items():
+        yield from _prompt_faults(name, style)
+    for key, edit in edits.items():
+        yield from _edit_faults(key, edit, scenes, styles)
+
+
+def _prompt_faults(name: object, style: object) -> Iterator[str]:
+    prompt = style.get("prompt") if isinstance(style, Mapping) else None
+    if not isinstance(prompt, str):
+        return
+    fields = re.findall(r"\{([^{}]*)\}", prompt)
+    leftover = re.sub(r"\{[^{}]*\}", "", prompt)
+    unknown = [field for field in fields if field != "caption"]
+    if unknown or "{" in leftover or "}" in leftover:
+        yield f"styles.{name}.prompt: only {{caption}} may stand in braces (got {prompt!r})"
+
+
+def _edit_faults(
+    key: object, edit: object, scenes: Mapping[str, Any], styles: Mapping[str, Any]
+) -> Iterator[str]:
+    if not isinstance(edit, Mapping):
+        return
+    scene, style = edit.get("scene"), edit.get("style")
+    for kind, name, known in (("scene", scene, scenes), ("style", style, styles)):
+        if isinstance(name, str) and name not in known:
+            close = difflib.get_close_matches(name, [str(k) for k in known], n=1)
+            hint = (
+                f"did you mean {close[0]!r}?"
+                if close
+                else f"add it: scenestyle add-{kind} {name} ..."
+            )
+            yield f"edits.{key}: unknown {kind} {name!r}; {hint}"
+    if isinstance(scene, str) and isinstance(style, str) and key != f"{scene}-{style}":
+        yield f"edits.{key}: its key must be '{scene}-{style}'"
