@@ -15,12 +15,12 @@ from pydantic.dataclasses import dataclass
 
 from scenestyle.errors import ParamsError
 
-_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+_STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[int, Field(gt=0, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 """Names of scenes and styles: they become paths and stage names, joined by one hyphen."""
@@ -42,9 +42,9 @@ class Style:
     """the sentence; `{caption}` becomes the scene's caption"""
     negative_prompt: str = ""
     """what the picture should not be"""
-    strength: Annotated[float, Field(gt=0, le=1)] | None = None
+    strength: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
     """share of the noise schedule that is re-run, 0 < s <= 1; null: the model preset's value"""
-    guidance_scale: Annotated[float, Field(ge=1, le=50)] | None = None
+    guidance_scale: Annotated[float, Field(ge=1, le=50, strict=True)] | None = None
     """classifier-free guidance, 1 (off) to 50; null: the model preset's value"""
     seed: Seed = 0
     """of the initial noise"""
@@ -84,7 +84,7 @@ class TrainNerf:
     """rays per step"""
     max_image_side: Positive = 240
     """long side of the training images, pixels"""
-    holdout_every: Annotated[int, Field(ge=2)] = 8
+    holdout_every: Annotated[int, Field(ge=2, strict=True)] = 8
     """every n-th view is held out of training and measures PSNR"""
     seed: Seed = 0
     """of initialisation and ray sampling"""
