@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that measure and write a result file; nothing imports them."""
