@@ -1,0 +1,1 @@
+"""Pictures for people: contact sheets, charts, videos and the report."""
