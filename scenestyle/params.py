@@ -7,13 +7,15 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from scenestyle.errors import ParamsError
+
+T = TypeVar("T")
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -151,6 +153,23 @@ def check_id(kind: str, name: str) -> None:
         raise ParamsError(_bad_id(kind, name))
 
 
+def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
+    """The scene or style called `name`.
+
+    Args:
+        kind: "scene" or "style", for the message.
+        name: As the user typed it.
+        known: `Params.scenes` or `Params.styles`.
+
+    Raises:
+        ParamsError: If there is none of this name; suggests a near one or how to add it.
+    """
+    check_id(kind, name)
+    if name not in known:
+        raise ParamsError(_unknown(kind, name, known))
+    return known[name]
+
+
 def load_params(path: Path) -> Params:
     """Read and check `params.yaml`.
 
@@ -183,6 +202,12 @@ def parse_params(raw: object, *, source: str = "params.yaml") -> Params:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise ParamsError("\n".join([f"{source}: {count}", *(f"  - {fault}" for fault in faults)]))
     return params
+
+
+def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, [str(key) for key in known], n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"add it: scenestyle add-{kind} {name} ..."
+    return f"unknown {kind} {name!r}; {hint}"
 
 
 def _bad_id(kind: str, name: object) -> str:
@@ -249,12 +274,6 @@ def _edit_faults(
     scene, style = edit.get("scene"), edit.get("style")
     for kind, name, known in (("scene", scene, scenes), ("style", style, styles)):
         if isinstance(name, str) and name not in known:
-            close = difflib.get_close_matches(name, [str(k) for k in known], n=1)
-            hint = (
-                f"did you mean {close[0]!r}?"
-                if close
-                else f"add it: scenestyle add-{kind} {name} ..."
-            )
-            yield f"edits.{key}: unknown {kind} {name!r}; {hint}"
+            yield f"edits.{key}: {_unknown(kind, name, known)}"
     if isinstance(scene, str) and isinstance(style, str) and key != f"{scene}-{style}":
         yield f"edits.{key}: its key must be '{scene}-{style}'"

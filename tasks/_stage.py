@@ -1,0 +1,256 @@
+"""The thin shell round every stage: command line, parameters, errors, whole-or-nothing output.
+
+A stage module is its `run` and a few lines more:
+
+    def run(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str, object]:
+        ...
+
+    def main() -> None:
+        stage_main(run)
+
+    if __name__ == "__main__":
+        main()
+
+The signature of `run` is the command line; its parameters go by name:
+
+| parameter | command line | what `run` gets |
+|---|---|---|
+| `params` | | its block of params.yaml; the annotation says which stage this is |
+| `out` | `--out PATH` | an empty folder, renamed to PATH when `run` returns |
+| `work` | | folder for checkpoints, the same again after a kill, removed on success |
+| `caption` | `--scene NAME` | the scene's caption |
+| `style` | `--style NAME` | the `Style` |
+| any other | `--PARAMETER PATH` | an existing input folder |
+
+`run` returns its headline figures, which go to the log. params.yaml is read from the current folder.
+"""
+
+import argparse
+import ctypes
+import fcntl
+import hashlib
+import inspect
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import scenestyle
+from scenestyle.errors import InputError, ScenestyleError
+from scenestyle.params import Params, load_params, lookup
+
+Run = Callable[..., dict[str, object]]
+
+_PARAMS_FILE = Path("params.yaml")
+_WORK_ROOT = Path(".work")
+_NOT_INPUTS = {"params", "out", "work", "caption", "style"}
+_WRITTEN_BY = {
+    "poses": ("estimate_poses", 1),
+    "nerf": ("train_nerf", 1),
+    "views": ("render_views", 1),
+    "stylized": ("stylize_views", 2),
+    "finetuned": ("finetune_nerf", 2),
+}
+"""Per input: the stage that writes it, and how many last parts of its path make up the instance's id."""
+
+
+class InputsChangedError(ScenestyleError):
+    """Inputs, parameters or code were edited while the stage ran: its result would fit neither."""
+
+
+class BusyError(ScenestyleError):
+    """The same stage is already running on the same inputs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a stage program, parsed and checked."""
+
+    stage: str
+    """name of the stage and of its block in params.yaml"""
+    inputs: Mapping[str, Path]
+    """existing input folders by parameter name"""
+    out: Path
+    """where the result will lie"""
+    subject: Mapping[str, str]
+    """ids of the scene and the style, where `run` wants to know about them"""
+
+
+def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
+    """Run a stage as a program; an error of the user's making ends it with one sentence and exit code 1."""
+    _die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
+    try:
+        job = parse(run, argv)
+        figures = perform(run, job)
+    except ScenestyleError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(1) from error
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write("interrupted; the next run goes on from the last checkpoint\n")
+        raise SystemExit(128 + signal.SIGINT) from interrupt
+    logging.getLogger(job.stage).info("%s", json.dumps(figures, default=str))
+
+
+def parse(run: Run, argv: Sequence[str] | None = None) -> Job:
+    """Read the command line that the signature of `run` describes.
+
+    Raises:
+        InputError: If an input folder is missing; names the command that makes it.
+    """
+    parameters = inspect.signature(run).parameters
+    stage = stage_name(parameters["params"].annotation)
+    inputs = [name for name in parameters if name not in _NOT_INPUTS]
+    subject = [
+        name for name, sign in (("scene", "caption"), ("style", "style")) if sign in parameters
+    ]
+    parser = argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=run.__doc__)
+    for name in subject:
+        parser.add_argument(f"--{name}", required=True, help="id in params.yaml")
+    for name in [*inputs, "out"]:
+        parser.add_argument(f"--{name}", required=True, type=Path, help="folder")
+    options = vars(parser.parse_args(argv))
+    for name in inputs:
+        _check_input(name, options[name])
+    return Job(
+        stage=stage,
+        inputs={name: options[name] for name in inputs},
+        out=options["out"],
+        subject={name: options[name] for name in subject},
+    )
+
+
+def stage_name(block: type) -> str:
+    """The stage whose parameter block is of class `block`, such as `train_nerf` for `TrainNerf`."""
+    return next(field.name for field in fields(Params) if field.type is block)
+
+
+def perform(run: Run, job: Job) -> dict[str, object]:
+    """Call `run` and put its result at `job.out`; until then nothing changes there.
+
+    Returns:
+        The headline figures of `run`.
+
+    Raises:
+        ParamsError: If params.yaml has faults or does not know the scene or style.
+        InputsChangedError: If inputs, parameters or code changed meanwhile; the result is dropped.
+        BusyError: If another process is at the same work.
+    """
+    settings, contents, code = _settings(job), _contents(job), _sources()
+    work = _WORK_ROOT / job.stage / _digest([settings, contents, code])
+    partial = job.out.with_name(f".{job.out.name}.partial")
+    with _claimed(work):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            figures = run(**job.inputs, out=partial, work=work, **settings)
+            _check_unchanged(job, settings, contents, code)
+            if job.out.exists():
+                shutil.rmtree(job.out)
+            partial.rename(job.out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(work)
+    return figures
+
+
+def _check_input(name: str, folder: Path) -> None:
+    if folder.is_dir():
+        return
+    if name in _WRITTEN_BY:
+        stage, num_parts = _WRITTEN_BY[name]
+        way_out = f"dvc repro {stage}@{'-'.join(folder.parts[-num_parts:])}"
+    else:
+        way_out = f"scenestyle add-scene {folder.name} PHOTOS --caption '...'"
+    raise InputError(f"--{name}: there is no folder {folder}. Make it: {way_out}")
+
+
+def _settings(job: Job) -> dict[str, object]:
+    params = load_params(_PARAMS_FILE)
+    settings: dict[str, object] = {"params": getattr(params, job.stage)}
+    if "scene" in job.subject:
+        settings["caption"] = lookup("scene", job.subject["scene"], params.scenes).caption
+    if "style" in job.subject:
+        settings["style"] = lookup("style", job.subject["style"], params.styles)
+    return settings
+
+
+def _contents(job: Job) -> dict[Path, str]:
+    return _file_digests(path for folder in job.inputs.values() for path in folder.rglob("*"))
+
+
+def _sources() -> dict[Path, str]:
+    packages = (Path(scenestyle.__file__).parent, Path(__file__).parent)
+    return _file_digests(path for package in packages for path in package.rglob("*.py"))
+
+
+def _check_unchanged(
+    job: Job, settings: dict[str, object], contents: dict[Path, str], code: dict[Path, str]
+) -> None:
+    """DVC records inputs as they are after a run, so an edit during it would be stored as this result's cause."""
+    changed = [
+        *([_PARAMS_FILE] if _settings(job) != settings else []),
+        *_differences(contents, _contents(job)),
+        *(path for path in _differences(code, _sources()) if _is_loaded(path)),
+    ]
+    if changed:
+        raise InputsChangedError(
+            f"{changed[0]} was changed while {job.stage} ran, so the result was dropped. Run it again."
+        )
+
+
+def _differences(before: dict[Path, str], after: dict[Path, str]) -> list[Path]:
+    return sorted(
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )
+
+
+def _is_loaded(path: Path) -> bool:
+    return str(path) in {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+
+
+def _file_digests(paths: Iterable[Path]) -> dict[Path, str]:
+    return {path: _file_digest(path) for path in sorted(paths) if path.is_file()}
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(repr(value).encode(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def _claimed(work: Path) -> Iterator[None]:
+    """Keep `work` to this process; the kernel gives it free when the process ends, however it ends."""
+    work.mkdir(parents=True, exist_ok=True)
+    handle = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(handle, work)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, work: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BusyError(
+            f"another process is at the same work ({work}). Wait for it, or end it and run again."
+        ) from error
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies; a killed `dvc` must not leave it writing."""
+    set_death_signal = 1
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, signal.SIGKILL)
