@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scenestyle.cameras import fit_within
 from scenestyle.errors import ShapeError
 
-_PAPER, _INK = (255, 255, 255), (40, 40, 46)
+_PAPER, _INK = "white", (40, 40, 46)
 _GAP, _FONT_SIZE, _MAX_LABEL_WIDTH = 8, 15, 180
 
 
