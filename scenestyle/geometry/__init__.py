@@ -1,0 +1,52 @@
+"""Poses, depth and camera paths as pure NumPy functions; the only place where frames are converted."""
+
+from scenestyle.geometry.depth import (
+    correspondences,
+    disparity_from_z,
+    pixel_rays,
+    project,
+    ray_from_z_depth,
+    sample_bilinear,
+    unproject,
+    z_from_ray_depth,
+)
+from scenestyle.geometry.paths import focus_from_depths, smooth_orbit
+from scenestyle.geometry.poses import (
+    PoseErrors,
+    Similarity,
+    align_similarity,
+    common_up,
+    extent,
+    invert_rigid,
+    is_rigid,
+    look_at,
+    opencv_from_opengl,
+    opengl_from_opencv,
+    pose_errors,
+    rotation_angle_degrees,
+)
+
+__all__ = [
+    "PoseErrors",
+    "Similarity",
+    "align_similarity",
+    "common_up",
+    "correspondences",
+    "disparity_from_z",
+    "extent",
+    "focus_from_depths",
+    "invert_rigid",
+    "is_rigid",
+    "look_at",
+    "opencv_from_opengl",
+    "opengl_from_opencv",
+    "pixel_rays",
+    "pose_errors",
+    "project",
+    "ray_from_z_depth",
+    "rotation_angle_degrees",
+    "sample_bilinear",
+    "smooth_orbit",
+    "unproject",
+    "z_from_ray_depth",
+]

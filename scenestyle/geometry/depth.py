@@ -1,0 +1,177 @@
+"""Depth maps: along the ray or along the optical axis, as disparity, and as links between views.
+
+`depth_z` is distance along the optical axis, `depth_ray` distance from the camera centre, both in
+scene units, one value per pixel centre. Pixel coordinates are (x, y) with the centre of the first
+pixel at (0.5, 0.5).
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from scenestyle.cameras import PinholeCamera
+from scenestyle.errors import ArtifactError, ShapeError
+
+
+def pixel_rays(camera: PinholeCamera) -> Float[np.ndarray, "height width 3"]:
+    """World-frame directions through the pixel centres, scaled to advance 1 along the optical axis.
+
+    A surface at `depth_z` therefore lies at `centre + depth_z * ray`; the length of a ray is its
+    ratio of depth along the ray to z-depth.
+    """
+    x = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
+    y = (np.arange(camera.height) + 0.5 - camera.cy) / camera.fy
+    x, y = np.meshgrid(x, y)
+    return np.stack([x, -y, -np.ones_like(x)], axis=-1) @ camera.c2w_opengl[:3, :3].T
+
+
+def z_from_ray_depth(
+    depth_ray: Float[np.ndarray, "height width"], camera: PinholeCamera
+) -> Float[np.ndarray, "height width"]:
+    """Turn distances from the camera centre (nerfacto's depth) into z-depth.
+
+    Raises:
+        ShapeError: If the map is not of the camera's size.
+    """
+    _check_size(depth_ray, camera)
+    return (depth_ray / _ray_lengths(camera)).astype(depth_ray.dtype)
+
+
+def ray_from_z_depth(
+    depth_z: Float[np.ndarray, "height width"], camera: PinholeCamera
+) -> Float[np.ndarray, "height width"]:
+    """Turn z-depth into distances from the camera centre.
+
+    Raises:
+        ShapeError: If the map is not of the camera's size.
+    """
+    _check_size(depth_z, camera)
+    return (depth_z * _ray_lengths(camera)).astype(depth_z.dtype)
+
+
+def unproject(
+    depth_z: Float[np.ndarray, "height width"], camera: PinholeCamera
+) -> Float[np.ndarray, "height width 3"]:
+    """World-frame surface points seen at the pixel centres.
+
+    Raises:
+        ShapeError: If the map is not of the camera's size.
+    """
+    _check_size(depth_z, camera)
+    return camera.c2w_opengl[:3, 3] + depth_z[..., None] * pixel_rays(camera)
+
+
+def project(
+    points: Float[np.ndarray, "*points 3"], camera: PinholeCamera
+) -> tuple[Float[np.ndarray, "*points 2"], Float[np.ndarray, "*points"]]:
+    """Pixel coordinates and z-depth of world-frame points.
+
+    Points in the camera's plane or behind it have z-depth <= 0 and NaN pixel coordinates.
+    """
+    rotation, centre = camera.c2w_opengl[:3, :3], camera.c2w_opengl[:3, 3]
+    in_camera = (points - centre) @ rotation
+    depth_z = -in_camera[..., 2]
+    safe_z = np.where(depth_z > 0, depth_z, np.nan)
+    x = camera.cx + camera.fx * in_camera[..., 0] / safe_z
+    y = camera.cy - camera.fy * in_camera[..., 1] / safe_z
+    return np.stack([x, y], axis=-1), depth_z
+
+
+def disparity_from_z(
+    depths_z: Float[np.ndarray, "views height width"],
+    opacities: Float[np.ndarray, "views height width"],
+    *,
+    percentiles: tuple[float, float] = (1.0, 99.0),
+    min_opacity: float = 0.5,
+) -> Float[np.ndarray, "views height width"]:
+    """Disparity (1 / z) of a whole scene scaled to [0, 1], near = bright 1.
+
+    One scale serves all views: scaled view by view, the same surface would change its brightness,
+    and a depth ControlNet its style, from view to view.
+
+    Args:
+        depths_z: z-depth of every view of the scene, scene units.
+        opacities: Opacity of the same pixels, 0 to 1.
+        percentiles: Of the disparities of all opaque pixels; these become 0 and 1.
+        min_opacity: Pixels at or below it are empty space: they count as infinitely far, 0.
+
+    Raises:
+        ArtifactError: If no pixel is opaque with a positive, finite depth.
+    """
+    is_surface = (opacities > min_opacity) & np.isfinite(depths_z) & (depths_z > 0)
+    if not is_surface.any():
+        raise ArtifactError(
+            f"None of the {depths_z.size} rendered depths lies on a surface (opacity > {min_opacity}, "
+            "0 < depth < infinity); the field is empty. Train it for longer."
+        )
+    disparity = 1 / np.where(is_surface, depths_z, np.inf)
+    far, near = np.percentile(disparity[is_surface], percentiles)
+    scaled = (disparity - far) / max(near - far, np.finfo(np.float32).tiny)
+    return np.clip(scaled, 0, 1).astype(depths_z.dtype)
+
+
+def correspondences(
+    depth_z: Float[np.ndarray, "height width"],
+    camera: PinholeCamera,
+    other_depth_z: Float[np.ndarray, "other_height other_width"],
+    other_camera: PinholeCamera,
+    *,
+    tau: float,
+) -> tuple[Float[np.ndarray, "height width 2"], Bool[np.ndarray, "height width"]]:
+    """Where the surface seen at each pixel of a view appears in another view, and whether it shows.
+
+    The view is lifted to 3D by its depth and projected into the other view. A point shows there if
+    it falls inside the image and its distance from the other camera agrees with the other view's
+    depth within the share `tau`; otherwise something hides it, or one of the depths is wrong.
+
+    Args:
+        depth_z: z-depth of the view (frame j of the warp metrics).
+        camera: Of the view.
+        other_depth_z: z-depth of the other view (frame i).
+        other_camera: Of the other view.
+        tau: Tolerated share of the distance, for example 0.02.
+
+    Returns:
+        Pixel coordinates (x, y) in the other view, to be read with `sample_bilinear` (NaN behind
+        its camera), and the mask of the points that show.
+    """
+    is_surface = np.isfinite(depth_z) & (depth_z > 0)
+    pixels, expected_z = project(unproject(np.where(is_surface, depth_z, 1), camera), other_camera)
+    # 1/z is affine over a plane's image, so its interpolation is exact where that of z would bend.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen_z = 1 / sample_bilinear(1 / other_depth_z[..., None], pixels)[..., 0]
+        # Along one ray, shares of z-depth and of distance are the same.
+        agrees = np.abs(expected_z - seen_z) < tau * expected_z
+    return pixels, agrees & is_surface & (expected_z > 0)
+
+
+def sample_bilinear(
+    image: Float[np.ndarray, "height width channels"], pixels: Float[np.ndarray, "*points 2"]
+) -> Float[np.ndarray, "*points channels"]:
+    """Read an image at (x, y) between pixel centres; NaN outside the image.
+
+    The outer half pixel, beyond the outermost centres, repeats the border.
+    """
+    height, width = image.shape[:2]
+    x, y = pixels[..., 0], pixels[..., 1]
+    is_inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+    x = np.clip(np.where(is_inside, x, 0.5) - 0.5, 0, width - 1)
+    y = np.clip(np.where(is_inside, y, 0.5) - 0.5, 0, height - 1)
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    dx, dy = (x - left)[..., None], (y - top)[..., None]
+    upper = image[top, left] * (1 - dx) + image[top, right] * dx
+    lower = image[bottom, left] * (1 - dx) + image[bottom, right] * dx
+    sampled = upper * (1 - dy) + lower * dy
+    return np.where(is_inside[..., None], sampled, np.nan).astype(image.dtype)
+
+
+def _ray_lengths(camera: PinholeCamera) -> Float[np.ndarray, "height width"]:
+    return np.linalg.norm(pixel_rays(camera), axis=-1)
+
+
+def _check_size(depth: Float[np.ndarray, "height width"], camera: PinholeCamera) -> None:
+    if depth.shape != (camera.height, camera.width):
+        raise ShapeError(
+            f"A depth map of {depth.shape[1]}x{depth.shape[0]} pixels does not belong to a camera "
+            f"of {camera.width}x{camera.height}."
+        )
