@@ -1,0 +1,20 @@
+"""What pulls a render towards its stylized view: pure functions of feature maps, no weights, no state.
+
+Maps come from `scenestyle.features`, one per tap, as `batch channels height width`.
+"""
+
+from scenestyle.losses.content import content_loss
+from scenestyle.losses.sliced_wasserstein import (
+    directions_for,
+    random_directions,
+    sliced_wasserstein,
+    style_loss,
+)
+
+__all__ = [
+    "content_loss",
+    "directions_for",
+    "random_directions",
+    "sliced_wasserstein",
+    "style_loss",
+]

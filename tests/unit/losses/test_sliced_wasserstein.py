@@ -1,0 +1,127 @@
+"""Laws of the sliced Wasserstein distance, with POT and the exact 1-D transport as oracles."""
+
+import jaxtyping
+import numpy as np
+import ot
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from scenestyle.errors import ShapeError
+from scenestyle.losses import directions_for, random_directions, sliced_wasserstein, style_loss
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def clouds(generator, *, batch=1, channels=5, n=40):
+    x = torch.randn(batch, channels, n, generator=generator, dtype=torch.float64)
+    y = 2 * torch.randn(batch, channels, n, generator=generator, dtype=torch.float64) + 1
+    return x, y, random_directions(7, channels, generator).double()
+
+
+def test_directions_are_unit_isotropic_and_reproducible():
+    draw = random_directions(20_000, 3, torch.Generator().manual_seed(1))
+    assert torch.allclose(draw.norm(dim=1), torch.ones(20_000))
+    assert torch.allclose(draw.T @ draw / 20_000, torch.eye(3) / 3, atol=0.01)
+    assert torch.equal(draw, random_directions(20_000, 3, torch.Generator().manual_seed(1)))
+
+
+def test_one_direction_per_channel_unless_told(generator):
+    maps = [torch.zeros(1, 4, 2, 2), torch.zeros(1, 6, 1, 1)]
+    assert [d.shape for d in directions_for(maps, generator)] == [(4, 4), (6, 6)]
+    assert [d.shape for d in directions_for(maps, generator, num=3)] == [(3, 4), (3, 6)]
+
+
+def test_zero_on_itself_and_on_any_reordering(generator):
+    x, _, directions = clouds(generator)
+    shuffled = x[..., torch.randperm(x.shape[-1], generator=generator)]
+    assert sliced_wasserstein(x, x, directions) == 0
+    assert sliced_wasserstein(x, shuffled, directions) < 1e-24
+
+
+def test_positive_and_symmetric(generator):
+    x, y, directions = clouds(generator)
+    assert sliced_wasserstein(x, y, directions) > 0.1
+    assert sliced_wasserstein(x, y, directions) == sliced_wasserstein(y, x, directions)
+
+
+def test_a_shift_costs_its_square_along_the_direction(generator):
+    x, _, _ = clouds(generator)
+    shift = torch.tensor([3.0, 0, 4, 0, 0], dtype=torch.float64)
+    direction = torch.tensor([[0.6, 0, 0.8, 0, 0]], dtype=torch.float64)
+    moved = x + shift[:, None]
+    assert sliced_wasserstein(x, moved, direction).item() == pytest.approx(25)
+
+
+def test_equals_pot_on_the_same_directions(generator):
+    x, y, directions = clouds(generator)
+    oracle = ot.sliced_wasserstein_distance(x[0].T, y[0].T, projections=directions.T, p=2) ** 2
+    assert sliced_wasserstein(x, y, directions).item() == pytest.approx(oracle.item(), rel=1e-12)
+
+
+def test_one_channel_equals_the_exact_assignment(generator):
+    x, y, _ = clouds(generator, channels=1, n=25)
+    cost = (x[0, 0][:, None] - y[0, 0][None, :]).square().numpy()
+    exact = cost[linear_sum_assignment(cost)].mean()
+    value = sliced_wasserstein(x, y, torch.ones(1, 1, dtype=torch.float64))
+    assert value.item() == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_batch_is_the_mean_of_its_entries(generator):
+    x, y, directions = clouds(generator, batch=3)
+    each = [sliced_wasserstein(x[i : i + 1], y[i : i + 1], directions).item() for i in range(3)]
+    assert sliced_wasserstein(x, y, directions).item() == pytest.approx(np.mean(each))
+
+
+def test_gradient_in_double_precision(generator):
+    x, y, directions = clouds(generator, channels=3, n=9)
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: sliced_wasserstein(x, y, directions), x)
+
+
+@pytest.mark.parametrize("wrong", ["n", "channels", "directions"])
+def test_shapes_that_do_not_fit_are_refused(generator, wrong):
+    x, y, directions = clouds(generator)
+    arguments = {
+        "n": (x, y[..., 1:], directions),
+        "channels": (x, y[:, 1:], directions),
+        "directions": (x, y, directions[:, 1:]),
+    }[wrong]
+    with pytest.raises(jaxtyping.TypeCheckError):
+        sliced_wasserstein(*arguments)
+    with pytest.raises(ShapeError):
+        sliced_wasserstein.__wrapped__(*arguments)
+
+
+def maps_pair(generator):
+    shapes = [(1, 4, 6, 5), (1, 8, 3, 2)]
+    x, y = ([torch.randn(s, generator=generator) for s in shapes] for _ in range(2))
+    return x, y, directions_for(x, generator)
+
+
+def test_style_loss_sums_or_averages_over_taps(generator):
+    x, y, directions = maps_pair(generator)
+    each = [
+        sliced_wasserstein(a.flatten(2), b.flatten(2), d).item()
+        for a, b, d in zip(x, y, directions, strict=True)
+    ]
+    assert style_loss(x, y, directions).item() == pytest.approx(sum(each))
+    mean = style_loss(x, y, directions, layer_reduction="mean")
+    assert mean.item() == pytest.approx(sum(each) / 2)
+
+
+def test_style_loss_forgets_where_things_stand(generator):
+    x, _, directions = maps_pair(generator)
+    mirrored = [f.flip(-1) for f in x]
+    assert style_loss(x, mirrored, directions).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_style_loss_wants_one_set_of_directions_per_tap(generator):
+    x, y, directions = maps_pair(generator)
+    with pytest.raises(ShapeError, match="2, 2 and 1"):
+        style_loss(x, y, directions[:1])
+    with pytest.raises(ShapeError):
+        style_loss([], [], [])
