@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -23,6 +23,7 @@ Positive = Annotated[int, Field(gt=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+Sharing = Literal["full", "none"]
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 """Names of scenes and styles: they become paths and stage names, joined by one hyphen."""
@@ -105,7 +106,15 @@ class StylizeViews:
     """All views of a scene restyled as one picture."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, `sdxl`, a hub id or a local diffusers folder"""
+    """`embedded`, `sdxl`, a hub repository `organisation/name@COMMIT`, or a local diffusers folder"""
+    sharing: Sharing = "full"
+    """which views a view's self-attention sees: all of them (`full`) or itself (`none`)"""
+    num_inference_steps: Positive | None = None
+    """length of the whole noise schedule, steps; null: the model preset's value"""
+    controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
+    """how strongly depth holds the geometry, 0 (not at all) to 2; null: the model preset's value"""
+    image_side: Annotated[int, Field(ge=64, le=2048, strict=True)] | None = None
+    """long side at which the model works, pixels; null: the model preset's value"""
     seed: Seed = 0
     """added to the style's seed"""
 
