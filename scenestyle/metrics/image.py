@@ -1,0 +1,32 @@
+"""Differences between pictures, pixel by pixel."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+
+def rmse(
+    pictures: Sequence[Float[np.ndarray, "_ _ 3"]], others: Sequence[Float[np.ndarray, "_ _ 3"]]
+) -> float:
+    """Root mean squared difference over all pixels and channels of all pictures.
+
+    sqrt( sum |x - y|^2 / (number of values) ); 0 for equal pictures, 1 for white against black.
+    Between the renders before and after an edit, over one path, it is the edit's *movement*: near 0
+    nothing was edited.
+
+    Args:
+        pictures: RGB in [0, 1].
+        others: As many, of the same sizes.
+    """
+    squares = [np.square(x.astype(np.float64) - y) for x, y in zip(pictures, others, strict=True)]
+    return math.sqrt(sum(s.sum() for s in squares) / sum(s.size for s in squares))
+
+
+def psnr(
+    picture: Float[np.ndarray, "height width 3"], other: Float[np.ndarray, "height width 3"]
+) -> float:
+    """Peak signal-to-noise ratio, -20 log10(RMSE) dB for RGB in [0, 1]; infinite if equal."""
+    error = rmse([picture], [other])
+    return -20 * math.log10(error) if error else math.inf

@@ -1,0 +1,29 @@
+import math
+
+import numpy as np
+import pytest
+
+from scenestyle.metrics import psnr, rmse
+
+PICTURE = np.random.default_rng(0).random((6, 8, 3), dtype=np.float32)
+
+
+def test_equal_pictures_do_not_differ() -> None:
+    assert rmse([PICTURE, PICTURE[:3]], [PICTURE, PICTURE[:3]]) == 0
+    assert psnr(PICTURE, PICTURE) == math.inf
+
+
+def test_a_constant_change_is_read_back() -> None:
+    assert rmse([PICTURE], [PICTURE + np.float32(0.1)]) == pytest.approx(0.1, rel=1e-5)
+    assert psnr(PICTURE, PICTURE - np.float32(0.1)) == pytest.approx(20, rel=1e-5)
+
+
+def test_every_pixel_weighs_the_same_whatever_its_picture() -> None:
+    large, small = np.zeros((9, 1, 3), np.float32), np.zeros((1, 1, 3), np.float32)
+
+    assert rmse([large, small], [large, small + np.float32(1)]) == pytest.approx(math.sqrt(0.1))
+
+
+def test_pictures_must_pair_up() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        rmse([PICTURE, PICTURE], [PICTURE])
