@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup check test test-all demo
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## virtual environment in .venv with the exact versions of constraints.txt
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: no '$(PYTHON)' on PATH. Install Python 3.11, or run: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "error: '$(PYTHON)' is $$($(PYTHON) --version 2>&1), wanted Python 3.11. Run: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): about 9 GB, some minutes"
+	@$(BIN)/pip install --disable-pip-version-check --quiet "pip>=23.1"  # older ones fail on extras under constraints
+	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[dev]"
+	@$(BIN)/python -c 'import cv2' || { \
+	  echo "error: OpenCV lacks a system library (see above). On Debian and Ubuntu: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
+	@touch $@
+
+check: setup  ## format, lint, architecture, types
+	ruff format --check .
+	ruff check .
+	lint-imports
+	basedpyright
+
+test: setup  ## the default tests
+	pytest
+
+test-all: setup  ## every test, also the slow ones
+	pytest -m "not gpu"
+
+demo: setup  ## restyle the demo scene in every style of params.yaml and say where the reports lie
+	dvc repro
+	scenestyle preview demo
+	@for report in data/results/demo/*/report.html; do echo "report: $(CURDIR)/$$report"; done
