@@ -57,7 +57,7 @@ def side_by_side(
     *,
     labels: tuple[str, str],
 ) -> Float[np.ndarray, "height both_widths 3"]:
-    """Two pictures of one size beside each other, each with a small label at its lower left."""
+    """Two pictures of one size beside each other, each with a small label at its upper left."""
     pictures = [_labelled(*pair) for pair in zip((left, right), labels, strict=True)]
     return np.concatenate(pictures, axis=1)
 
@@ -66,9 +66,10 @@ def _labelled(
     picture: Float[np.ndarray, "height width 3"], text: str
 ) -> Float[np.ndarray, "height width 3"]:
     image = to_pil(picture)
-    label = text_image(text, image.width, font_size=11)
+    label = text_image(text, image.width, font_size=max(9, image.width // 24))
     tag = ImageOps.expand(label, _LABEL_MARGIN, fill="white")
-    image.paste(tag, (_LABEL_MARGIN, image.height - tag.height - _LABEL_MARGIN))
+    # Players lay their controls over the lower edge.
+    image.paste(tag, (_LABEL_MARGIN, _LABEL_MARGIN))
     return np.asarray(image, dtype=np.float32) / 255
 
 

@@ -74,11 +74,11 @@ def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
         write_video(tmp_path / "mixed.mp4", frames, fps=10)
 
 
-def test_side_by_side_keeps_both_pictures_above_their_labels() -> None:
+def test_side_by_side_keeps_both_pictures_below_their_labels() -> None:
     left, right = moving_gradient(2, height=60, width=80)
 
     both = side_by_side(left, right, labels=("before", "after"))
 
     assert both.shape == (60, 160, 3)
-    np.testing.assert_allclose(both[:30], np.concatenate([left, right], axis=1)[:30], atol=1 / 255)
-    assert (both[40:, :40] > 0.99).all(axis=-1).any()
+    np.testing.assert_allclose(both[30:], np.concatenate([left, right], axis=1)[30:], atol=1 / 255)
+    assert (both[:20, :40] > 0.99).all(axis=-1).any()

@@ -1,0 +1,131 @@
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from scenestyle.viz.figures import Figure
+from scenestyle.viz.report import Chart, Comparison, Report, render_report
+
+HOSTILE = """<script>alert("x")</script> & 'quotes' {{ 7 * 7 }}"""
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text between them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def noise(side: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random((side, side, 3), dtype=np.float32)
+
+
+@pytest.fixture
+def report() -> Report:
+    return Report(
+        scene="demo",
+        style="ukiyoe",
+        caption="colourful objects",
+        prompt="a woodblock print of colourful objects",
+        video_mp4=b"not really a video",
+        comparisons=[Comparison(f"view_{i}", noise(16, i), noise(16, i + 9)) for i in range(3)],
+        contact_sheet=noise(40, 1),
+        figures=[Figure("Movement", "0.123", "source: 0", "Near 0 means that nothing was edited.")],
+        charts=[Chart("Source field", b"<svg xmlns='http://www.w3.org/2000/svg'/>")],
+        seconds={"train_nerf": 12.4, "finetune_nerf": 30.0},
+        settings={"model": "embedded", "torch": "2.14.1"},
+        commands={"This result": "dvc repro evaluate@demo-ukiyoe"},
+    )
+
+
+def test_the_page_shows_everything(report: Report) -> None:
+    page = Page(render_report(report))
+
+    for text in (
+        "woodblock",
+        "view_2",
+        "0.123",
+        "source: 0",
+        "train_nerf",
+        "12 s",
+        "42 s",
+        "2.14.1",
+    ):
+        assert text in page.text
+    assert "dvc repro evaluate@demo-ukiyoe" in page.text
+    assert len(page.all("img")) == 2 * 3 + 1 + 1
+    assert len(page.all("input")) == 3
+
+
+def test_the_video_is_in_the_page(report: Report) -> None:
+    (video,) = Page(render_report(report)).all("video")
+
+    assert base64.b64decode(video["src"].partition("base64,")[2]) == report.video_mp4
+
+
+def test_nothing_is_loaded_from_elsewhere(report: Report) -> None:
+    html = render_report(report)
+    sources = [
+        attributes[name]
+        for _, attributes in Page(html).tags
+        for name in ("src", "href", "srcset", "poster", "action")
+        if name in attributes
+    ]
+
+    assert sources
+    assert all(source.startswith("data:") for source in sources)
+    assert not re.search(r"https?:|url\(|@import|fetch\(", html)
+
+
+def test_texts_of_users_stay_texts(report: Report) -> None:
+    hostile = replace(
+        report,
+        caption=HOSTILE,
+        prompt=HOSTILE,
+        settings={HOSTILE: HOSTILE},
+        commands={"x": HOSTILE},
+        comparisons=[replace(report.comparisons[0], name=HOSTILE)],
+    )
+
+    page, plain = Page(render_report(hostile)), Page(render_report(report))
+
+    assert len(page.all("script")) == len(plain.all("script")) == 1
+    assert page.text.count(HOSTILE) >= 5
+    assert HOSTILE in page.all("img")[0]["alt"]
+
+
+def test_every_picture_has_a_text_in_its_place(report: Report) -> None:
+    page = Page(render_report(report))
+
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(control["aria-label"] for control in page.all("input") + page.all("video"))
+
+
+def test_same_report_same_page(report: Report) -> None:
+    assert render_report(report) == render_report(report)
+
+
+def test_large_pictures_stay_within_15_mb(report: Report) -> None:
+    ramp = np.linspace(0, 1, 768, dtype=np.float32)
+    smooth = np.stack([*np.meshgrid(ramp, ramp), np.full((768, 768), 0.5, np.float32)], axis=-1)
+    textured = np.clip(smooth + 0.05 * noise(768, 3), 0, 1)
+    large = replace(
+        report, comparisons=[Comparison(f"view_{i}", textured, textured) for i in range(8)]
+    )
+
+    assert len(render_report(large)) < 15e6
