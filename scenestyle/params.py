@@ -133,6 +133,16 @@ class FinetuneNerf:
 class Evaluate:
     """Figures, orbit video and report."""
 
+    num_frames: Annotated[int, Field(ge=8, le=10_000, strict=True)] = 60
+    """frames of the orbit, each rendered before and after; 8 to 10000"""
+    fps: Annotated[int, Field(ge=1, le=120, strict=True)] = 15
+    """frames per second of the orbit video, 1 to 120"""
+    max_image_side: Annotated[int, Field(ge=32, le=4096, strict=True)] = 192
+    """long side of the orbit's frames, pixels, 32 to 4096; at most that of the rendered views"""
+    num_stills: Annotated[int, Field(ge=1, le=64, strict=True)] = 6
+    """views shown before and after, held-out ones first; 1 to 64"""
+    warp_tau: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
+    """a point counts as seen by two frames if their depths agree within this share, 0 < tau < 1"""
     seed: Seed = 0
     """of the projection directions of the held-out SWD"""
 
