@@ -189,6 +189,23 @@ def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
     return known[name]
 
 
+def edit_key(params: Params, scene: str, style: str) -> str:
+    """The key in `edits` of a scene in a style.
+
+    Raises:
+        ParamsError: If the scene, the style or the edit is not there; says which command adds it.
+    """
+    lookup("scene", scene, params.scenes)
+    lookup("style", style, params.styles)
+    key = f"{scene}-{style}"
+    if key not in params.edits:
+        raise ParamsError(
+            f"scene {scene!r} is not yet asked for in style {style!r}; "
+            f"add the edit: scenestyle restyle {scene} {style}"
+        )
+    return key
+
+
 def load_params(path: Path) -> Params:
     """Read and check `params.yaml`.
 

@@ -26,7 +26,6 @@ The signature of `run` is the command line; its parameters go by name:
 """
 
 import argparse
-import ctypes
 import fcntl
 import hashlib
 import inspect
@@ -44,6 +43,7 @@ from pathlib import Path
 import scenestyle
 from scenestyle.errors import InputError, ScenestyleError
 from scenestyle.params import Params, load_params, lookup
+from tasks._process import die_with_parent
 
 Run = Callable[..., dict[str, object]]
 
@@ -84,7 +84,7 @@ class Job:
 
 def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     """Run a stage as a program; an error of the user's making ends it with one sentence and exit code 1."""
-    _die_with_parent()
+    die_with_parent(signal.SIGKILL)
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
     try:
         job = parse(run, argv)
@@ -247,10 +247,3 @@ def _lock(handle: int, work: Path) -> None:
         raise BusyError(
             f"another process is at the same work ({work}). Wait for it, or end it and run again."
         ) from error
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies; a killed `dvc` must not leave it writing."""
-    set_death_signal = 1
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, signal.SIGKILL)

@@ -1,0 +1,81 @@
+"""Restyle one scene: `python -m flows.stylize_scene --scene demo --style ukiyoe`.
+
+The same stages, in the same order and on the same cache, as `dvc repro evaluate@demo-ukiyoe`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from scenestyle.errors import ScenestyleError
+from scenestyle.params import edit_key, load_params
+from tasks._prefect import StageRuns, stage_task
+
+estimate_poses = stage_task("estimate_poses")
+train_nerf = stage_task("train_nerf")
+render_views = stage_task("render_views")
+stylize_views = stage_task("stylize_views")
+finetune_nerf = stage_task("finetune_nerf")
+evaluate = stage_task("evaluate")
+
+
+@flow(  # pyright: ignore[reportCallIssue]
+    name="stylize-scene",
+    flow_run_name="{scene}-{style}",
+    task_runner=ThreadPoolTaskRunner(max_workers=2),  # pyright: ignore[reportArgumentType]
+)
+def stylize_scene(scene: str, style: str) -> list[str]:
+    """Restyle one scene, photos to report; a stage runs only if something it reads has changed.
+
+    Args:
+        scene: Id of a scene in params.yaml.
+        style: Id of a style in params.yaml.
+
+    Returns:
+        The files of the result, relative to the project's root.
+
+    Raises:
+        ParamsError: If params.yaml has faults, or no such scene, style or edit.
+        FlowError: If a stage failed.
+    """
+    edit = edit_key(load_params(Path("params.yaml")), scene, style)
+    stages = StageRuns()
+    stages.submit(estimate_poses, scene)  # where each photo was taken from
+    stages.submit(train_nerf, scene)  # the scene as a radiance field
+    stages.submit(render_views, scene)  # that field, seen from every photo's place, with depth
+    stages.submit(stylize_views, edit)  # all of these views restyled together
+    stages.submit(finetune_nerf, edit)  # the field, moved towards them
+    stages.submit(evaluate, edit)  # figures, orbit video, report
+    return [str(path) for path in stages.conclude()]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the flow as a program.
+
+    Returns:
+        The exit code: 1 after an error, which is then on stderr.
+    """
+    parser = argparse.ArgumentParser(prog="python -m flows.stylize_scene", description=__doc__)
+    parser.add_argument("--scene", required=True, help="id in params.yaml")
+    parser.add_argument("--style", required=True, help="id in params.yaml")
+    options = parser.parse_args(argv)
+    try:
+        # Before Prefect is asked for anything: without a server it takes ten seconds to start one.
+        edit_key(load_params(Path("params.yaml")), options.scene, options.style)
+        # A run in the foreground needs no heartbeat, and its thread takes a second to stop.
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            for path in stylize_scene(options.scene, options.style):
+                sys.stdout.write(f"{path}\n")
+    except ScenestyleError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

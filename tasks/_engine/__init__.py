@@ -1,0 +1,6 @@
+"""How a stage instance of dvc.yaml is brought up to date; knows DVC, not Prefect."""
+
+from tasks._engine.pipeline import Pipeline
+from tasks._engine.runner import Outcome, StageError, run_stage
+
+__all__ = ["Outcome", "Pipeline", "StageError", "run_stage"]

@@ -1,0 +1,36 @@
+"""DVC's command line in a process that ends in good order: `python -m tasks._engine.dvc_cli ARGUMENTS`.
+
+SIGTERM, or the death of the process that started this one, ends the running stage; DVC then sees it fail
+and leaves. A result that is just being recorded is recorded to the end: DVC rewrites dvc.lock in place, so
+a kill at that moment could leave half of it.
+"""
+
+import signal
+import sys
+
+import psutil
+
+from tasks._process import die_with_parent
+
+_SECONDS_BETWEEN_SIGNALS = 0.5
+
+
+def main() -> None:
+    """Run `dvc` with this program's arguments."""
+    from dvc.cli import main as dvc
+
+    signal.signal(signal.SIGTERM, _end_stages)
+    signal.signal(signal.SIGALRM, _end_stages)
+    die_with_parent(signal.SIGTERM)
+    raise SystemExit(dvc(sys.argv[1:]))
+
+
+def _end_stages(*_: object) -> None:
+    """End the running stage, and again soon any that DVC starts after all, having waited for a lock."""
+    for process in psutil.Process().children(recursive=True):
+        process.terminate()
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS_BETWEEN_SIGNALS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Bring one stage instance up to date: leave it, restore it from DVC's run-cache, or run it."""
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from scenestyle.errors import ScenestyleError
+from tasks._engine.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["fresh", "restored", "ran"]
+
+_SECONDS_TO_END = 30
+_SAYINGS: dict[Kind, str] = {
+    "ran": "Running stage '{}'",
+    "restored": "Stage '{}' is cached - skipping run",
+    "fresh": "Stage '{}' didn't change, skipping",
+}
+"""How `dvc repro` (3.67) tells what it did."""
+
+
+class StageError(ScenestyleError):
+    """A stage failed; the message begins with its name."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `run_stage` did."""
+
+    stage: str
+    """the stage instance"""
+    kind: Kind
+    """`fresh`: nothing to do; `restored`: an earlier result was fetched; `ran`: computed"""
+    reasons: tuple[str, ...]
+    """why it was not fresh, such as `modified: styles.ukiyoe`"""
+    seconds: float
+    """wall clock"""
+
+
+def run_stage(name: str, *, root: Path | None = None, timeout: float | None = None) -> Outcome:
+    """Bring a stage instance up to date; those upstream of it must be so already.
+
+    Any number of processes and threads may call this at once. What the stage prints goes to this module's log.
+
+    Args:
+        name: A stage instance of dvc.yaml, such as `stylize_views@demo-ukiyoe`.
+        root: The project's root folder; the current folder by default.
+        timeout: Seconds after which the stage is ended.
+
+    Raises:
+        StageError: If the stage fails or takes too long; with the sentence it ended with.
+        PipelineError: If DVC cannot read the project or there is no such stage.
+    """
+    start = time.monotonic()
+    root = (root or Path.cwd()).resolve()
+    reasons = tuple(_pipeline(root).reasons(name))
+    kind: Kind = "fresh"
+    if reasons:
+        logger.info("%s: out of date (%s)", name, "; ".join(reasons))
+        kind = _reproduce(name, root, timeout)
+    return Outcome(name, kind, reasons, time.monotonic() - start)
+
+
+@cache
+def _pipeline(root: Path) -> Pipeline:
+    return Pipeline(root)
+
+
+def _reproduce(name: str, root: Path, timeout: float | None) -> Kind:
+    lines = []
+    command = ["--wait-for-lock", "repro", "--single-item", name]
+    with _dvc(command, root) as process, _time_limit(process, timeout) as timed_out:
+        for line in process.stdout or ():
+            lines.append(line)
+            logger.info("%s", line.rstrip())
+        process.wait()
+    output = "".join(lines)
+    if timed_out.is_set():
+        raise StageError(f"{name}: ended after its time limit of {timeout:g} s.")
+    if process.returncode != 0:
+        raise StageError(f"{name}: {last_words(output)}")
+    return next(kind for kind, saying in _SAYINGS.items() if saying.format(name) in output)
+
+
+def last_words(output: str) -> str:
+    """The sentence that a failed `dvc repro` ended with: the stage's own, else DVC's.
+
+    Args:
+        output: All it printed. A stage prints `error: ` and its sentence, or a traceback.
+    """
+    before_dvc, _, from_dvc = output.partition("ERROR: failed to reproduce")
+    if sentences := re.findall(r"(?ms)^error: (.*)", before_dvc):
+        return sentences[-1].strip()
+    if "Traceback (most recent call last)" in before_dvc:
+        return before_dvc.strip().splitlines()[-1]
+    if killed := re.search(r"exited with -(\d+)", from_dvc):
+        name = signal.Signals(int(killed[1])).name
+        return f"its process was ended by {name} (on SIGKILL, look for a lack of memory)."
+    return (from_dvc or output).strip(" :\n") or "dvc gave no reason."
+
+
+@contextmanager
+def _dvc(arguments: list[str], root: Path) -> Iterator[subprocess.Popen[str]]:
+    """DVC as a child process that does not outlive the block."""
+    programs = Path(sys.executable).parent  # so that the `python` of dvc.yaml is this one
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tasks._engine.dvc_cli", *arguments],
+        cwd=root,
+        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+@contextmanager
+def _time_limit(process: subprocess.Popen[str], seconds: float | None) -> Iterator[threading.Event]:
+    """End `process` after `seconds`; the event says whether that happened."""
+    timed_out = threading.Event()
+
+    def end() -> None:
+        timed_out.set()
+        _end(process)
+
+    timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timed_out
+    finally:
+        timer.cancel()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+from toy_project import Toy
+
+
+@pytest.fixture(scope="session")
+def finished_toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """A toy project in which everything is up to date; take `toy` to change something."""
+    toy = Toy.make(tmp_path_factory.mktemp("toy"))
+    toy.repro()
+    toy.runs()
+    return toy
+
+
+@pytest.fixture
+def toy(finished_toy: Toy, tmp_path: Path) -> Toy:
+    """A toy project of one's own, everything up to date."""
+    return finished_toy.copy(tmp_path / "project")
