@@ -1,0 +1,55 @@
+"""Models that are known by name: what they are made of, and the values they are used with."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HubRepository:
+    """A repository of the Hugging Face hub at one commit."""
+
+    name: str
+    """`organisation/name`"""
+    revision: str
+    """full commit hash, 40 hexadecimal digits; never a branch, whose files may change"""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values used where neither the style nor the stage's parameters say otherwise."""
+
+    image_side: int
+    """long side at which the model works, pixels"""
+    num_inference_steps: int
+    """length of the whole noise schedule; `strength` says how much of it is run"""
+    strength: float
+    """share of the noise schedule that is re-run, 0 < s <= 1"""
+    guidance_scale: float
+    """classifier-free guidance; 1 is off"""
+    controlnet_conditioning_scale: float = 1.0
+    """factor on the depth ControlNet's residuals"""
+    aesthetic_score: float = 6.0
+    """of the prompt's half; only models with an aesthetic embedding (SDXL's refiner) read it"""
+    negative_aesthetic_score: float = 2.5
+    """of the negative prompt's half"""
+
+
+EMBEDDED = Preset(image_side=192, num_inference_steps=10, strength=0.5, guidance_scale=2.0)
+"""The tiny SDXL in this repository; values at which it was judged best."""
+
+SDXL = Preset(image_side=1024, num_inference_steps=50, strength=0.8, guidance_scale=7.5)
+"""Fujiwara et al. 2024, arXiv:2406.13393: 50 steps, guidance 7.5 to 22.5, strength up to 1. The
+strength and the aesthetic scores are the defaults of their code, whose guidance default is 5."""
+
+SDXL_BASE = HubRepository(
+    "stabilityai/stable-diffusion-xl-base-1.0", "462165984030d82259a11f4367a4eed129e94a7b"
+)
+SDXL_DEPTH_CONTROLNET = HubRepository(
+    "diffusers/controlnet-depth-sdxl-1.0", "17bb97973f29801224cd66f192c5ffacf82648b4"
+)
+SDXL_FP16_VAE = HubRepository(
+    "madebyollin/sdxl-vae-fp16-fix", "207b116dae70ace3637169f1ddd2434b91b3a8cd"
+)
+"""SDXL's own VAE overflows in float16; this one was finetuned not to."""

@@ -1,0 +1,56 @@
+"""Several styles on a few views of a scene, on one page: to choose before any field is fitted."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from scenestyle.artifacts import write_rgb
+from scenestyle.device import select_device
+from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
+from scenestyle.diffusion.models import load_pipeline
+from scenestyle.diffusion.stylize import resolve_settings, stylize
+from scenestyle.params import Style, StylizeViews
+from scenestyle.viz.contact_sheet import contact_sheet
+
+
+def preview(
+    views_dir: Path,
+    styles: Mapping[str, Style],
+    caption: str,
+    params: StylizeViews,
+    out: Path,
+    *,
+    num_views: int = 4,
+) -> Path:
+    """Write a contact sheet: a row of rendered views, then one row per style.
+
+    The views share attention among themselves only, so the full stage, which shares among all
+    views, gives similar but not the same pictures.
+
+    Args:
+        views_dir: What `render_views` wrote.
+        styles: Styles by id; the ids label the rows.
+        caption: Of the scene, for the prompts.
+        params: Of the stage `stylize_views`.
+        out: PNG file to write.
+        num_views: Views per style, evenly spaced.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ArtifactError: If the views are incomplete or not of one size.
+        WeightsError: If the model's weights are missing or damaged.
+        ParamsError: If a style leaves no step to run, or the GPU's memory does not hold the batch.
+    """
+    views = read_rendered_views(views_dir)
+    few = views.pick(evenly_spaced(len(views.names), num_views))
+    model = load_pipeline(params.model, select_device())
+    settings = [resolve_settings(caption, style, params, model.preset) for style in styles.values()]
+    rows = [few.rgb, *(stylize(model, few.rgb, few.disparity, chosen) for chosen in settings)]
+    sheet = contact_sheet(
+        [list(row) for row in rows],
+        row_labels=["rendered", *styles],
+        column_labels=few.names,
+    )
+    write_rgb(out, sheet)
+    return out

@@ -1,0 +1,191 @@
+"""All views of a scene through image-to-image diffusion as one batch with shared self-attention.
+
+SDEdit (Meng et al. 2022, arXiv:2108.01073) from the rendered views, with a depth ControlNet, as in
+Fujiwara et al. 2024, arXiv:2406.13393, section 3.1.
+"""
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from scenestyle.diffusion.models import DiffusionModel
+from scenestyle.diffusion.presets import Preset
+from scenestyle.errors import ParamsError
+from scenestyle.params import Sharing, Style, StylizeViews
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every choice that decides the pictures, besides the views and the model."""
+
+    prompt: str
+    negative_prompt: str
+    """empty: none"""
+    strength: float
+    """share of the noise schedule that is re-run, 0 < s <= 1"""
+    guidance_scale: float
+    """classifier-free guidance; 1 is off"""
+    num_inference_steps: int
+    """length of the whole noise schedule"""
+    controlnet_conditioning_scale: float
+    """factor on the depth ControlNet's residuals"""
+    image_side: int
+    """long side of the working size, pixels"""
+    sharing: Sharing
+    """which views a view's self-attention sees: all of them (`full`) or itself (`none`)"""
+    seed: int
+    """of the noise"""
+
+
+def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: Preset) -> Settings:
+    """The style's and the stage's own values, and the model preset's where they are null.
+
+    Raises:
+        ParamsError: If so little of so short a schedule is to be re-run that no step is left.
+    """
+    settings = Settings(
+        prompt=style.prompt.replace("{caption}", caption),
+        negative_prompt=style.negative_prompt,
+        strength=_given(style.strength, preset.strength),
+        guidance_scale=_given(style.guidance_scale, preset.guidance_scale),
+        num_inference_steps=_given(params.num_inference_steps, preset.num_inference_steps),
+        controlnet_conditioning_scale=_given(
+            params.controlnet_conditioning_scale, preset.controlnet_conditioning_scale
+        ),
+        image_side=_given(params.image_side, preset.image_side),
+        sharing=params.sharing,
+        seed=style.seed + params.seed,
+    )
+    if settings.num_inference_steps * settings.strength < 1:
+        raise ParamsError(
+            f"strength {settings.strength} of {settings.num_inference_steps} steps leaves no step "
+            "to run. Raise the style's strength or stylize_views.num_inference_steps."
+        )
+    return settings
+
+
+def stylize(
+    model: DiffusionModel,
+    rgb: Float[np.ndarray, "views height width 3"],
+    disparity: Float[np.ndarray, "views height width"],
+    settings: Settings,
+) -> Float[np.ndarray, "views height width 3"]:
+    """Restyle all views of a scene together.
+
+    The views are brought to the model's working size and back. Same inputs, model, device and
+    number of threads: same result.
+
+    Args:
+        model: Pipeline and where it runs.
+        rgb: The views, 0..1.
+        disparity: Of the same pixels, 0..1 on one scale for all views, near is bright.
+        settings: What to make of them.
+
+    Returns:
+        The restyled views, 0..1, in the order and size given.
+
+    Raises:
+        ParamsError: If the GPU's memory does not hold the batch.
+    """
+    import torch
+
+    num_views, height, width = disparity.shape
+    factor = model.pipeline.vae_scale_factor
+    size = working_size(width, height, settings.image_side, multiple_of=factor)
+    logger.info(
+        "%d views at %dx%d, %d latent tokens in one batch, sharing: %s",
+        num_views,
+        *size,
+        num_views * size[0] * size[1] // factor**2,
+        settings.sharing,
+    )
+    pictures = _resize(torch.from_numpy(rgb).movedim(-1, 1), size)
+    depth_pictures = _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
+    try:
+        with _sharing(model.pipeline, settings.sharing, num_views):
+            styled = _run(model, pictures, depth_pictures, settings)
+    except torch.OutOfMemoryError as error:
+        raise ParamsError(
+            f"{num_views} views at {size[0]}x{size[1]} do not fit into the GPU's memory with "
+            f"stylize_views.sharing: {settings.sharing} ({error}). Lower stylize_views.image_side, "
+            "use fewer photos, or set sharing: none."
+        ) from error
+    return _resize(styled, (width, height)).movedim(1, -1).numpy()
+
+
+def working_size(width: int, height: int, image_side: int, *, multiple_of: int) -> tuple[int, int]:
+    """Width and height of (nearly) the same shape with the given long side, enlarged if need be.
+
+    Each side is the nearest multiple of `multiple_of`, at least one.
+    """
+    scale = image_side / max(width, height)
+    new_width, new_height = (
+        max(1, round(side * scale / multiple_of)) * multiple_of for side in (width, height)
+    )
+    return new_width, new_height
+
+
+def _run(
+    model: DiffusionModel,
+    pictures: "Float[Tensor, 'views 3 height width']",
+    depth_pictures: "Float[Tensor, 'views 3 height width']",
+    settings: Settings,
+) -> "Float[Tensor, 'views 3 height width']":
+    import torch
+
+    num_views = len(pictures)
+    # On the CPU, so that the noise does not depend on the device; the same noise for every view,
+    # because neighbouring views then agree better (docs/decisions/stylized_views.md).
+    generators = [torch.Generator().manual_seed(settings.seed) for _ in range(num_views)]
+    output = model.pipeline(
+        prompt=[settings.prompt] * num_views,
+        # The pipelines tell "no negative prompt" (zeros) from an empty one (its embedding).
+        negative_prompt=[settings.negative_prompt] * num_views
+        if settings.negative_prompt
+        else None,
+        image=pictures,
+        control_image=depth_pictures,
+        strength=settings.strength,
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
+        aesthetic_score=model.preset.aesthetic_score,
+        negative_aesthetic_score=model.preset.negative_aesthetic_score,
+        generator=generators,
+        output_type="pt",
+    )
+    return output.images.float().cpu()
+
+
+def _sharing(pipeline: Any, sharing: Sharing, num_views: int) -> AbstractContextManager[None]:
+    from scenestyle.diffusion.attention import shared_self_attention
+
+    if sharing == "none":
+        return nullcontext()
+    return shared_self_attention(pipeline.unet, num_views=num_views)
+
+
+def _resize(
+    images: "Float[Tensor, 'views channels height width']", size: tuple[int, int]
+) -> "Float[Tensor, 'views channels _ _']":
+    from torch.nn import functional as F
+
+    width, height = size
+    if images.shape[-2:] == (height, width):
+        return images
+    return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
+
+
+def _given(value: Number | None, default: Number) -> Number:
+    return default if value is None else value

@@ -1,0 +1,85 @@
+"""Weights on disk: the embedded ones, verified, and pinned hub repositories, downloaded once."""
+
+import hashlib
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from scenestyle.diffusion.presets import HubRepository
+from scenestyle.errors import WeightsError
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED_FOLDER = Path(__file__).parents[1] / "embedded" / "weights"
+"""Diffusers folder of the tiny model that comes with the library, with its SHA256SUMS."""
+
+_CHECKSUMS = "SHA256SUMS"
+_SMALL_FILES = ("*.json", "*.txt")
+
+
+def verified(folder: Path) -> str:
+    """Check every file against the folder's SHA256SUMS (the format of `sha256sum`).
+
+    Returns:
+        The checksum of SHA256SUMS itself, which thus names the whole content.
+
+    Raises:
+        WeightsError: If the list or a file is missing, or a file is not the one listed.
+    """
+    checksums = folder / _CHECKSUMS
+    if not checksums.is_file():
+        raise WeightsError(
+            f"The embedded model's weights are missing: looked for {checksums}. Restore them with "
+            f"`git checkout -- {folder}` or reinstall scenestyle."
+        )
+    for line in checksums.read_text(encoding="utf-8").splitlines():
+        wanted, name = line.split(maxsplit=1)
+        path = folder / name.removeprefix("*")
+        found = _sha256(path) if path.is_file() else "no file"
+        if found != wanted:
+            raise WeightsError(
+                f"{path} is damaged: wanted SHA-256 {wanted}, found {found}. Restore it with "
+                f"`git checkout -- {folder}` or reinstall scenestyle."
+            )
+    return _sha256(checksums)
+
+
+def hub_snapshot(repository: HubRepository, weight_files: Sequence[str]) -> Path:
+    """Local folder of a pinned hub repository; what is not in the hub's cache yet is downloaded.
+
+    Args:
+        repository: What to look for, at its pinned commit.
+        weight_files: Patterns of the weight files wanted (safetensors); small files come with them.
+
+    Raises:
+        WeightsError: If files are neither cached nor to be had from the hub.
+    """
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HTTPError
+
+    patterns = [*_SMALL_FILES, *weight_files]
+    logger.info("weights %s: looking in %s, else downloading", repository, constants.HF_HUB_CACHE)
+    try:
+        return Path(
+            snapshot_download(
+                repository.name, revision=repository.revision, allow_patterns=patterns
+            )
+        )
+    except (OSError, HTTPError) as error:
+        include = " ".join(f"--include {shlex.quote(pattern)}" for pattern in patterns)
+        raise WeightsError(
+            f"The weights of {repository.name} at revision {repository.revision} are not in "
+            f"{constants.HF_HUB_CACHE} and could not be downloaded ({_first_line(error)}). With "
+            f"access to the hub run `hf download {repository.name} --revision "
+            f"{repository.revision} {include}`; without it set stylize_views.model: embedded."
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

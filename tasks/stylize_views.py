@@ -1,0 +1,69 @@
+"""Restyle all views of a scene as one picture. Reads rendered views, writes one PNG per view."""
+
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from scenestyle.artifacts import write_json, write_rgb
+from scenestyle.device import select_device
+from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
+from scenestyle.diffusion.models import load_pipeline
+from scenestyle.diffusion.stylize import resolve_settings, stylize
+from scenestyle.params import Style, StylizeViews
+from scenestyle.viz.contact_sheet import contact_sheet
+from tasks._stage import stage_main
+
+_VIEWS_ON_SHEET = 8
+
+
+def run(
+    views: Path, out: Path, params: StylizeViews, *, caption: str, style: Style, work: Path
+) -> dict[str, object]:
+    """Write `rgb/NAME.png` per view, `contact_sheet.png` (before over after) and `manifest.json`.
+
+    All views pass through the diffusion model as one batch, so there is nothing to resume: `work`
+    stays empty.
+
+    Raises:
+        ArtifactError: If the views are incomplete or not of one size.
+        WeightsError: If the model's weights are missing or damaged.
+        ParamsError: If strength leaves no step to run, or the GPU's memory does not hold the batch.
+    """
+    started = time.perf_counter()
+    before = read_rendered_views(views)
+    model = load_pipeline(params.model, select_device())
+    settings = resolve_settings(caption, style, params, model.preset)
+    after = stylize(model, before.rgb, before.disparity, settings)
+    for name, picture in zip(before.names, after, strict=True):
+        write_rgb(out / "rgb" / f"{name}.png", picture)
+
+    shown = evenly_spaced(len(after), _VIEWS_ON_SHEET)
+    sheet = contact_sheet(
+        [list(before.rgb[shown]), list(after[shown])],
+        row_labels=["rendered", settings.prompt],
+        column_labels=[before.names[index] for index in shown],
+    )
+    write_rgb(out / "contact_sheet.png", sheet)
+
+    figures = {"num_views": len(after), "seconds": round(time.perf_counter() - started, 1)}
+    write_json(
+        out / "manifest.json",
+        {
+            **figures,
+            "model": params.model,
+            "sources": dict(model.sources),
+            "settings": asdict(settings),
+            "versions": {name: version(name) for name in ("torch", "diffusers", "transformers")},
+        },
+    )
+    return figures
+
+
+def main() -> None:
+    """Run as a stage program."""
+    stage_main(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+from tiny_diffusion import tiny_pipeline, write_tiny_views
+
+from scenestyle.artifacts import check_same_views, read_rgb
+from scenestyle.errors import WeightsError
+from scenestyle.params import Style, StylizeViews
+from tasks.stylize_views import run
+
+
+@pytest.fixture
+def views(tmp_path):
+    write_tiny_views(tmp_path / "views", num_views=3)
+    return tmp_path / "views"
+
+
+def stylize_views(views, out, prompt="a pencil sketch of {caption}", **params):
+    out.mkdir()
+    return run(
+        views=views,
+        out=out,
+        params=StylizeViews(**params),
+        caption="a red ball",
+        style=Style(prompt=prompt, seed=2),
+        work=out.with_name("work"),
+    )
+
+
+def test_writes_every_view_the_sheet_and_the_manifest(views, tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path / "model")
+    params = {"model": str(tmp_path / "model"), "num_inference_steps": 2, "image_side": 64}
+    figures = stylize_views(views, tmp_path / "out", **params, seed=1)
+    assert figures["num_views"] == 3
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "rgb",
+        "contact_sheet.png",
+        "manifest.json",
+    }
+    names = ["view_0", "view_1", "view_2"]
+    check_same_views(tmp_path / "out" / "rgb", names, suffix=".png", stage="stylize_views")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["settings"]["prompt"] == "a pencil sketch of a red ball"
+    assert manifest["settings"]["seed"] == 3
+    assert manifest["sources"] == {"base": params["model"]}
+    assert set(manifest["versions"]) == {"torch", "diffusers", "transformers"}
+
+    stylize_views(views, tmp_path / "again", **params, seed=1)
+    for name in names:
+        first, again = (tmp_path / each / "rgb" / f"{name}.png" for each in ("out", "again"))
+        assert first.read_bytes() == again.read_bytes()
+
+
+def test_the_embedded_model_follows_the_prompt(views, tmp_path):
+    for prompt in ("blueprint", "lava"):
+        stylize_views(views, tmp_path / prompt, "a " + prompt + " of {caption}", image_side=64)
+    blueprint, lava = (
+        read_rgb(tmp_path / name / "rgb" / "view_0.png") for name in ("blueprint", "lava")
+    )
+    red, _, blue = np.moveaxis(blueprint - lava, -1, 0)
+    assert blue.mean() - red.mean() > 0.2
+
+
+def test_an_unpinned_model_stops_the_stage(views, tmp_path):
+    with pytest.raises(WeightsError, match="someone/model"):
+        stylize_views(views, tmp_path / "out", model="someone/model")
+    assert list((tmp_path / "out").iterdir()) == []

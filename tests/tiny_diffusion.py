@@ -1,0 +1,96 @@
+"""A depth-controlled SDXL pipeline of the real classes, small enough for a second per call.
+
+Random weights, 4 latent channels, a VAE factor of 2, SDXL's own kind of scheduler: everything in
+which SDXL and the embedded model differ, it has from neither or from SDXL.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scenestyle.artifacts import View, write_map, write_rgb, write_views
+from scenestyle.cameras import PinholeCamera
+from scenestyle.embedded import tokenizer
+
+_TEXT_WIDTH = 16
+
+
+def tiny_pipeline() -> Any:
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        ControlNetModel,
+        EulerDiscreteScheduler,
+        StableDiffusionXLControlNetImg2ImgPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    torch.manual_seed(0)
+    words = tokenizer.load()
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        cross_attention_dim=2 * _TEXT_WIDTH,
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + _TEXT_WIDTH,
+        norm_num_groups=4,
+    )
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+    with torch.no_grad():
+        for parameter in controlnet.parameters():  # a fresh ControlNet ends in zeros: no effect
+            if not parameter.any():
+                parameter.normal_(std=0.2)
+        for name, parameter in unet.named_parameters():  # fresh attention is almost uniform
+            if ".attn1." in name:
+                parameter.mul_(6)
+    text_config = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=_TEXT_WIDTH,
+        intermediate_size=2 * _TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=tokenizer.LENGTH,
+        projection_dim=_TEXT_WIDTH,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+    )
+    return StableDiffusionXLControlNetImg2ImgPipeline(
+        vae=AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+            up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+            block_out_channels=(8, 16),
+            latent_channels=4,
+            force_upcast=False,
+            norm_num_groups=4,
+        ),
+        text_encoder=CLIPTextModel(text_config),
+        text_encoder_2=CLIPTextModelWithProjection(text_config),
+        tokenizer=words,
+        tokenizer_2=words,
+        unet=unet,
+        controlnet=controlnet,
+        scheduler=EulerDiscreteScheduler(timestep_spacing="leading", steps_offset=1),
+        add_watermarker=False,
+    )
+
+
+def write_tiny_views(folder: Path, *, num_views: int, width: int = 32, height: int = 24) -> None:
+    """A views folder: random pictures, and a surface that comes nearer from left to right."""
+    rng = np.random.default_rng(0)
+    names = [f"view_{index}" for index in range(num_views)]
+    for index, name in enumerate(names):
+        write_rgb(folder / "rgb" / f"{name}.png", rng.random((height, width, 3)))
+        depth_z = np.linspace(3 + index, 1, width)[None].repeat(height, axis=0)
+        write_map(folder / "depth_z" / f"{name}.npy", depth_z)
+        write_map(folder / "opacity" / f"{name}.npy", np.ones((height, width)))
+    camera = PinholeCamera(np.eye(4), 30.0, 30.0, width / 2, height / 2, width, height)
+    write_views(folder, [View(name, "train", camera) for name in names])

@@ -1,0 +1,131 @@
+import pytest
+import torch
+from tiny_diffusion import tiny_pipeline
+
+from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
+from scenestyle.errors import ShapeError
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return tiny_pipeline().unet.eval()
+
+
+@pytest.fixture(scope="module")
+def self_attention(unet):
+    return unet.down_blocks[1].attentions[0].transformer_blocks[0].attn1
+
+
+def predict(unet, latents, text):
+    return unet(
+        latents,
+        500,
+        encoder_hidden_states=text,
+        added_cond_kwargs={
+            "text_embeds": text.mean(1)[:, :16],
+            "time_ids": torch.ones(len(latents), 6),
+        },
+    ).sample
+
+
+def guided_batch(num_views, seed=0):
+    """Latents and text, unconditional half first, every view different in either half."""
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.randn(2 * num_views, 4, 8, 6, generator=generator)
+    text = torch.randn(2, 1, 24, 32, generator=generator).expand(2, num_views, 24, 32)
+    return latents, text.flatten(0, 1)
+
+
+def literal_attention(layer, x_BLD, num_views):
+    """The paper's formula, one guidance half, view and head at a time."""
+    heads, width = layer.heads, layer.to_q.out_features // layer.heads
+    outputs = []
+    for half in x_BLD.split(num_views):
+        everyone = torch.cat(list(half))
+        for view in half:
+            per_head = []
+            for head in range(heads):
+                rows = slice(head * width, (head + 1) * width)
+                query = view @ layer.to_q.weight[rows].T
+                keys = everyone @ layer.to_k.weight[rows].T
+                values = everyone @ layer.to_v.weight[rows].T
+                scores = query @ keys.T / width**0.5
+                per_head.append(torch.softmax(scores, dim=-1) @ values)
+            outputs.append(torch.cat(per_head, dim=-1) @ layer.to_out[0].weight.T)
+    return torch.stack(outputs) + layer.to_out[0].bias
+
+
+@torch.no_grad()
+def test_equals_the_papers_formula(self_attention):
+    tokens = torch.randn(2 * 3, 5, 32, generator=torch.Generator().manual_seed(0))
+    shared = SharedSelfAttention(self_attention.processor, num_views=3)(self_attention, tokens)
+    torch.testing.assert_close(shared, literal_attention(self_attention, tokens, 3))
+
+
+@torch.no_grad()
+def test_one_view_is_the_stock_unet_bit_for_bit(unet):
+    latents, text = guided_batch(num_views=1)
+    stock = predict(unet, latents, text)
+    with shared_self_attention(unet, num_views=1):
+        assert torch.equal(predict(unet, latents, text), stock)
+
+
+@torch.no_grad()
+def test_permuting_views_permutes_results(unet):
+    latents, text = guided_batch(num_views=4)
+    order = torch.tensor([2, 0, 3, 1])
+    with shared_self_attention(unet, num_views=4):
+        plain = predict(unet, latents, text)
+        permuted = predict(unet, latents[torch.cat([order, 4 + order])], text)
+    expected = plain[torch.cat([order, 4 + order])]
+    torch.testing.assert_close(permuted, expected, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_guidance_halves_do_not_mix_and_views_of_one_half_do(unet):
+    latents, text = guided_batch(num_views=3)
+    changed = latents.clone()
+    changed[3] += 1  # the first view's conditional half
+    with shared_self_attention(unet, num_views=3):
+        change = (predict(unet, changed, text) - predict(unet, latents, text)).abs()
+    assert torch.equal(change[:3], torch.zeros_like(change[:3]))
+    assert change[4:].amax(dim=(1, 2, 3)).min() > 1e-4
+
+
+@torch.no_grad()
+def test_views_are_independent_without_sharing(unet):
+    latents, text = guided_batch(num_views=2)
+    changed = latents.clone()
+    changed[0] += 1
+    change = predict(unet, changed, text) - predict(unet, latents, text)
+    torch.testing.assert_close(change[1:], torch.zeros_like(change[1:]))
+
+
+def test_only_self_attention_is_shared_and_all_is_restored_after_an_error(unet):
+    before = unet.attn_processors
+
+    def fail_inside():
+        with shared_self_attention(unet, num_views=2):
+            inside = unet.attn_processors
+            for name, processor in before.items():
+                is_text = ".attn2." in name
+                assert isinstance(inside[name], SharedSelfAttention) != is_text
+                assert (inside[name] is processor) == is_text
+            raise KeyError("planted")
+
+    with pytest.raises(KeyError, match="planted"):
+        fail_inside()
+    assert unet.attn_processors == before
+
+
+def test_a_controlnet_shares_too():
+    controlnet = tiny_pipeline().controlnet
+    with shared_self_attention(controlnet, num_views=2):
+        shared = [type(each) for each in controlnet.attn_processors.values()]
+    assert shared.count(SharedSelfAttention) == len(shared) // 2 > 0
+
+
+def test_an_odd_batch_is_refused(self_attention):
+    processor = SharedSelfAttention(self_attention.processor, num_views=3)
+    with pytest.raises(ShapeError, match="3 views got a batch of 4"):
+        processor(self_attention, torch.zeros(4, 5, 32))

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from tiny_diffusion import write_tiny_views
+
+from scenestyle.artifacts import read_map, read_rgb, write_map, write_rgb
+from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
+from scenestyle.errors import ArtifactError
+
+
+def test_reads_views_in_camera_order_with_one_disparity_scale(tmp_path):
+    write_tiny_views(tmp_path, num_views=3)
+    views = read_rendered_views(tmp_path)
+    assert list(views.names) == ["view_0", "view_1", "view_2"]
+    np.testing.assert_array_equal(views.rgb[1], read_rgb(tmp_path / "rgb" / "view_1.png"))
+    depths = np.stack([read_map(tmp_path / "depth_z" / f"{name}.npy") for name in views.names])
+    nearest_first = np.argsort(depths, axis=None, kind="stable")
+    assert (np.diff(views.disparity.ravel()[nearest_first]) <= 0).all()
+    assert views.disparity.min() == 0
+    assert views.disparity.max() == 1
+
+
+def test_picked_views_keep_the_scenes_scale(tmp_path):
+    write_tiny_views(tmp_path, num_views=3)
+    views = read_rendered_views(tmp_path)
+    last = views.pick([2])
+    assert list(last.names) == ["view_2"]
+    np.testing.assert_array_equal(last.disparity[0], views.disparity[2])
+
+
+@pytest.mark.parametrize(
+    ("num_views", "count", "expected"),
+    [(5, 2, [0, 4]), (5, 3, [0, 2, 4]), (3, 8, [0, 1, 2]), (4, 1, [0])],
+)
+def test_evenly_spaced(num_views, count, expected):
+    assert evenly_spaced(num_views, count) == expected
+
+
+def test_a_missing_depth_names_the_stage_to_rerun(tmp_path):
+    write_tiny_views(tmp_path, num_views=3)
+    (tmp_path / "depth_z" / "view_1.npy").unlink()
+    with pytest.raises(ArtifactError, match=r"depth_z.*view_1.*Rerun render_views"):
+        read_rendered_views(tmp_path)
+
+
+def test_views_of_two_sizes_are_refused(tmp_path):
+    write_tiny_views(tmp_path, num_views=2, width=32, height=24)
+    write_rgb(tmp_path / "rgb" / "view_1.png", np.zeros((32, 24, 3)))
+    with pytest.raises(ArtifactError, match="24x32, 32x24"):
+        read_rendered_views(tmp_path)
+
+
+def test_an_empty_field_is_refused(tmp_path):
+    write_tiny_views(tmp_path, num_views=1)
+    write_map(tmp_path / "opacity" / "view_0.npy", np.zeros((24, 32)))
+    with pytest.raises(ArtifactError, match="field is empty"):
+        read_rendered_views(tmp_path)

@@ -1,0 +1,31 @@
+import numpy as np
+from tiny_diffusion import write_tiny_views
+
+from scenestyle.artifacts import read_rgb
+from scenestyle.diffusion.preview import preview
+from scenestyle.params import Style, StylizeViews
+
+PARAMS = {"num_inference_steps": 2, "image_side": 64}
+
+
+def test_a_row_of_views_and_a_row_per_style(tiny_folder, tmp_path):
+    write_tiny_views(tmp_path / "views", num_views=4)
+    params = StylizeViews(model=str(tiny_folder), **PARAMS)
+    styles = {"winter": Style(prompt="{caption} in winter"), "lava": Style(prompt="lava")}
+    sheets = {
+        num_styles: read_rgb(
+            preview(
+                tmp_path / "views",
+                dict(list(styles.items())[:num_styles]),
+                "a fern",
+                params,
+                tmp_path / f"sheet_{num_styles}.png",
+                num_views=2,
+            )
+        )
+        for num_styles in (1, 2)
+    }
+    one, two = sheets[1], sheets[2]
+    row = two.shape[0] - one.shape[0]
+    assert 24 <= row <= 48  # a picture of 24 pixels and its margin
+    np.testing.assert_array_equal(two[: -row - 8], one[:-8])

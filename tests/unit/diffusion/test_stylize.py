@@ -1,0 +1,163 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from scenestyle.diffusion import presets
+from scenestyle.diffusion.models import load_pipeline
+from scenestyle.diffusion.stylize import Settings, resolve_settings, stylize, working_size
+from scenestyle.errors import ParamsError
+from scenestyle.params import Style, StylizeViews
+
+SETTINGS = Settings(
+    prompt="a pencil sketch of a red ball",
+    negative_prompt="",
+    strength=0.5,
+    guidance_scale=2.0,
+    num_inference_steps=4,
+    controlnet_conditioning_scale=1.0,
+    image_side=16,
+    sharing="full",
+    seed=0,
+)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_folder):
+    return load_pipeline(str(tiny_folder), torch.device("cpu"))
+
+
+def some_views(num_views, width=16, height=12):
+    rng = np.random.default_rng(0)
+    rgb = rng.random((num_views, height, width, 3), dtype=np.float32)
+    return rgb, rng.random((num_views, height, width), dtype=np.float32)
+
+
+def stock(model, rgb, disparity, settings):
+    """The stock pipeline, called as its documentation shows."""
+    num_views = len(rgb)
+    return model.pipeline(
+        prompt=[settings.prompt] * num_views,
+        image=torch.from_numpy(rgb).permute(0, 3, 1, 2),
+        control_image=torch.from_numpy(disparity)[:, None].repeat(1, 3, 1, 1),
+        strength=settings.strength,
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
+        generator=[torch.Generator().manual_seed(settings.seed) for _ in range(num_views)],
+        output_type="np",
+    ).images
+
+
+def test_without_sharing_it_is_the_stock_pipeline_bit_for_bit(model):
+    rgb, disparity = some_views(3)
+    settings = replace(SETTINGS, sharing="none")
+    np.testing.assert_array_equal(
+        stylize(model, rgb, disparity, settings), stock(model, rgb, disparity, settings)
+    )
+
+
+def test_one_view_is_the_stock_pipeline_bit_for_bit(model):
+    rgb, disparity = some_views(1)
+    np.testing.assert_array_equal(
+        stylize(model, rgb, disparity, SETTINGS), stock(model, rgb, disparity, SETTINGS)
+    )
+
+
+def test_sharing_lets_views_see_each_other_and_leaves_the_pipeline_as_it_was(model):
+    rgb, disparity = some_views(3)
+    alone = stock(model, rgb, disparity, SETTINGS)
+    together = stylize(model, rgb, disparity, SETTINGS)
+    assert np.abs(together - alone).max() > 1e-3
+    np.testing.assert_array_equal(stock(model, rgb, disparity, SETTINGS), alone)
+
+
+def test_permuting_views_permutes_results(model):
+    rgb, disparity = some_views(4)
+    order = [2, 0, 3, 1]
+    np.testing.assert_allclose(
+        stylize(model, rgb[order], disparity[order], SETTINGS),
+        stylize(model, rgb, disparity, SETTINGS)[order],
+        atol=1e-4,
+    )
+
+
+def test_equal_views_stay_equal(model):
+    rgb, disparity = some_views(1)
+    pair = stylize(model, rgb.repeat(2, axis=0), disparity.repeat(2, axis=0), SETTINGS)
+    np.testing.assert_allclose(pair[0], pair[1], atol=1e-5)
+
+
+def test_same_seed_same_bytes_other_seed_other_picture(model):
+    rgb, disparity = some_views(2)
+    first = stylize(model, rgb, disparity, SETTINGS)
+    np.testing.assert_array_equal(stylize(model, rgb, disparity, SETTINGS), first)
+    other = stylize(model, rgb, disparity, replace(SETTINGS, seed=1))
+    assert np.abs(other - first).max() > 1e-2
+
+
+def test_depth_matters_exactly_as_much_as_its_scale_says(model):
+    rgb, disparity = some_views(1)
+    for scale, matters in ((1.0, True), (0.0, False)):
+        settings = replace(SETTINGS, controlnet_conditioning_scale=scale)
+        same = np.array_equal(
+            stylize(model, rgb, disparity, settings), stylize(model, rgb, 1 - disparity, settings)
+        )
+        assert same != matters
+
+
+def test_a_negative_prompt_counts_only_with_guidance(model):
+    rgb, disparity = some_views(1)
+    for guidance_scale, matters in ((3.0, True), (1.0, False)):
+        plain = replace(SETTINGS, guidance_scale=guidance_scale)
+        negative = replace(plain, negative_prompt="lava")
+        same = np.array_equal(
+            stylize(model, rgb, disparity, plain), stylize(model, rgb, disparity, negative)
+        )
+        assert same != matters
+
+
+def test_odd_sizes_come_back_at_their_own_size(model):
+    rgb, disparity = some_views(2, width=19, height=13)
+    styled = stylize(model, rgb, disparity, SETTINGS)
+    assert styled.shape == rgb.shape
+    assert styled.dtype == np.float32
+    assert 0 <= styled.min() <= styled.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [
+        ((192, 144), 192, (192, 144)),
+        ((192, 144), 1024, (1024, 768)),
+        ((4000, 3000), 128, (128, 96)),
+        ((100, 177), 128, (72, 128)),
+        ((1000, 10), 64, (64, 8)),
+    ],
+)
+def test_working_size(size, side, expected):
+    assert working_size(*size, side, multiple_of=8) == expected
+
+
+def test_null_means_the_presets_value_and_given_values_win():
+    style = Style(prompt="{caption} in winter", strength=0.7, seed=3)
+    params = StylizeViews(num_inference_steps=20, controlnet_conditioning_scale=0.0, seed=4)
+    settings = resolve_settings("a {strange} fern", style, params, presets.SDXL)
+    assert settings == Settings(
+        prompt="a {strange} fern in winter",
+        negative_prompt="",
+        strength=0.7,
+        guidance_scale=presets.SDXL.guidance_scale,
+        num_inference_steps=20,
+        controlnet_conditioning_scale=0.0,
+        image_side=1024,
+        sharing="full",
+        seed=7,
+    )
+
+
+def test_a_schedule_without_a_step_is_refused():
+    style = Style(prompt="{caption} in winter", strength=0.05)
+    with pytest.raises(ParamsError, match=r"strength 0.05 of 10 steps leaves no step"):
+        resolve_settings("a fern", style, StylizeViews(), presets.EMBEDDED)
