@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, task
+from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
@@ -30,7 +30,7 @@ def stage_task(stage: str) -> Task[[str], Any]:
         persist_result=False,
     )
     def bring_up_to_date(instance: str) -> State[Outcome]:
-        outcome = run_stage(f"{stage}@{instance}")
+        outcome = run_stage(f"{stage}@{instance}", log=get_run_logger().info)
         why = "; ".join(outcome.reasons)
         match outcome.kind:
             case "fresh":
@@ -55,7 +55,7 @@ class StageRuns:
         """Have a stage brought up to date; those it needs must have been submitted before."""
         name = f"{stage.name}@{instance}"
         needed = [self._futures[upstream] for upstream in self._needs[name]]
-        self._futures[name] = stage.submit(instance, wait_for=needed)
+        self._futures[name] = stage.submit(instance, wait_for=needed, return_state=False)
 
     def conclude(self) -> list[Path]:
         """Wait for all stages.

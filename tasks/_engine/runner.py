@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -49,15 +49,22 @@ class Outcome:
     """wall clock"""
 
 
-def run_stage(name: str, *, root: Path | None = None, timeout: float | None = None) -> Outcome:
+def run_stage(
+    name: str,
+    *,
+    root: Path | None = None,
+    timeout: float | None = None,
+    log: Callable[[str], object] = logger.info,
+) -> Outcome:
     """Bring a stage instance up to date; those upstream of it must be so already.
 
-    Any number of processes and threads may call this at once. What the stage prints goes to this module's log.
+    Any number of processes and threads may call this at once.
 
     Args:
         name: A stage instance of dvc.yaml, such as `stylize_views@demo-ukiyoe`.
         root: The project's root folder; the current folder by default.
         timeout: Seconds after which the stage is ended.
+        log: Takes why the stage runs, then each line it prints.
 
     Raises:
         StageError: If the stage fails or takes too long; with the sentence it ended with.
@@ -68,8 +75,8 @@ def run_stage(name: str, *, root: Path | None = None, timeout: float | None = No
     reasons = tuple(_pipeline(root).reasons(name))
     kind: Kind = "fresh"
     if reasons:
-        logger.info("%s: out of date (%s)", name, "; ".join(reasons))
-        kind = _reproduce(name, root, timeout)
+        log(f"{name} is out of date ({'; '.join(reasons)})")
+        kind = _reproduce(name, root, timeout, log)
     return Outcome(name, kind, reasons, time.monotonic() - start)
 
 
@@ -78,13 +85,13 @@ def _pipeline(root: Path) -> Pipeline:
     return Pipeline(root)
 
 
-def _reproduce(name: str, root: Path, timeout: float | None) -> Kind:
+def _reproduce(name: str, root: Path, timeout: float | None, log: Callable[[str], object]) -> Kind:
     lines = []
     command = ["--wait-for-lock", "repro", "--single-item", name]
     with _dvc(command, root) as process, _time_limit(process, timeout) as timed_out:
         for line in process.stdout or ():
             lines.append(line)
-            logger.info("%s", line.rstrip())
+            log(line.rstrip())
         process.wait()
     output = "".join(lines)
     if timed_out.is_set():
@@ -107,7 +114,9 @@ def last_words(output: str) -> str:
         return before_dvc.strip().splitlines()[-1]
     if killed := re.search(r"exited with -(\d+)", from_dvc):
         name = signal.Signals(int(killed[1])).name
-        return f"its process was ended by {name} (on SIGKILL, look for a lack of memory)."
+        return f"its process was ended by {name}" + (
+            "; most often the memory was not enough." if name == "SIGKILL" else "."
+        )
     return (from_dvc or output).strip(" :\n") or "dvc gave no reason."
 
 
