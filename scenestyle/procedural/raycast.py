@@ -301,7 +301,7 @@ def _intersect_room(room: Room, origins: Rays, directions: Rays) -> tuple[PerRay
 
 def _rays_near(
     primitive: Primitive, origins: Rays, directions: Rays
-) -> tuple[Int[np.ndarray, " near"], Rays, Rays]:
+) -> tuple[Int[np.ndarray, " near"], Float[np.ndarray, "near 3"], Float[np.ndarray, "near 3"]]:
     """Indices of the rays that meet the bounding sphere, and those rays in the primitive's frame."""
     upright = primitive.half_height if primitive.shape in ("box", "cylinder", "cone") else 0.0
     across = primitive.radius * (np.sqrt(2) if primitive.shape == "box" else 1.0)

@@ -37,9 +37,9 @@ class Texture:
 def albedo(texture: Texture, points: Points) -> Float[np.ndarray, "points 3"]:
     """Reflected share of light per colour channel at each point."""
     points = points.astype(np.float32)
-    weight = _PATTERNS[texture.pattern](
-        points * np.float32(texture.frequency), np.float32(texture.offset)
-    )[:, None]
+    weight = _PATTERNS[texture.pattern](points * np.float32(texture.frequency), texture.offset)[
+        :, None
+    ]
     mixed = np.float32(texture.first) * (1 - weight) + np.float32(texture.second) * weight
     grain = 0.6 * value_noise(points, 9.0, texture.offset) + 0.4 * value_noise(
         points, 23.0, texture.offset
@@ -47,50 +47,50 @@ def albedo(texture: Texture, points: Points) -> Float[np.ndarray, "points 3"]:
     return np.clip(mixed * (1 + np.float32(texture.grain) * grain[:, None]), 0.01, 1.0)
 
 
-def _plain(points: Points, offset: np.float32) -> Weights:
+def _plain(points: Points, offset: float) -> Weights:
     return np.zeros(len(points), np.float32)
 
 
-def _checker(points: Points, offset: np.float32) -> Weights:
+def _checker(points: Points, offset: float) -> Weights:
     return (np.floor(points + 0.01).sum(-1) % 2).astype(np.float32)
 
 
-def _stripes(points: Points, offset: np.float32) -> Weights:
+def _stripes(points: Points, offset: float) -> Weights:
     return (points[:, 1] % 1 < 0.45).astype(np.float32)
 
 
-def _marble(points: Points, offset: np.float32) -> Weights:
+def _marble(points: Points, offset: float) -> Weights:
     return np.clip(1.5 * fractal_noise(points, 0.5, offset) + 0.3, 0, 1)
 
 
-def _dots(points: Points, offset: np.float32) -> Weights:
+def _dots(points: Points, offset: float) -> Weights:
     part = points - np.round(points)
     return (np.square(part).sum(-1) < 0.11).astype(np.float32)
 
 
-def _bricks(points: Points, offset: np.float32) -> Weights:
+def _bricks(points: Points, offset: float) -> Weights:
     row = np.floor(points[:, 1] * 1.5)
     across = (points[:, 0] + points[:, 2]) * 0.75 + 0.5 * row
     joint = np.minimum((points[:, 1] * 1.5) % 1, across % 1)
     return (joint < 0.12).astype(np.float32)
 
 
-def _planks(points: Points, offset: np.float32) -> Weights:
+def _planks(points: Points, offset: float) -> Weights:
     board = np.floor(points[:, 0])
     stretched = np.stack([points[:, 0] * 3, board, points[:, 2] * 0.35], -1)
     tone = 0.3 + 0.25 * np.sin(board * 12.9) + 0.2 * value_noise(stretched, 1.0, offset)
     return np.clip(np.where(points[:, 0] % 1 < 0.07, 1.0, tone), 0, 1).astype(np.float32)
 
 
-def _speckle(points: Points, offset: np.float32) -> Weights:
+def _speckle(points: Points, offset: float) -> Weights:
     return np.clip(3 * value_noise(points, 1.3, offset) - 1.2, 0, 1)
 
 
-def _camouflage(points: Points, offset: np.float32) -> Weights:
+def _camouflage(points: Points, offset: float) -> Weights:
     return (fractal_noise(points, 0.6, offset) > 0.15).astype(np.float32)
 
 
-_PATTERNS: dict[Pattern, Callable[[Points, np.float32], Weights]] = {
+_PATTERNS: dict[Pattern, Callable[[Points, float], Weights]] = {
     "plain": _plain,
     "checker": _checker,
     "stripes": _stripes,

@@ -74,7 +74,7 @@ def view_names(stems: Iterable[str]) -> list[str]:
     taken: set[str] = set()
     for stem in stems:
         plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-        base = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_") or "photo"
+        base = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_-") or "photo"
         name, number = base, 1
         while name.lower() in taken:
             number += 1

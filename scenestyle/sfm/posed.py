@@ -1,13 +1,13 @@
 """Datasets that come with poses: nerfstudio's `transforms.json` and COLMAP models, checked and taken over."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenestyle.artifacts import read_json
-from scenestyle.errors import ArtifactError, InputError
+from scenestyle.errors import InputError
 from scenestyle.geometry import invert_rigid, is_rigid, opencv_from_opengl
 from scenestyle.sfm.photos import (
     MIN_PHOTOS,
@@ -53,10 +53,10 @@ def read_transforms(source: Path, images: Path) -> "tuple[pycolmap.Reconstructio
     import pycolmap
 
     try:
-        meta = read_json(source / "transforms.json")
+        meta = json.loads((source / "transforms.json").read_text(encoding="utf-8"))
         frames = list(meta["frames"])
         files = [_picture(source, str(frame["file_path"])) for frame in frames]
-    except (ArtifactError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{source / 'transforms.json'} is not a nerfstudio dataset ({error!r}): wanted is an "
             "object with a list `frames`, each with `file_path` and `transform_matrix`."

@@ -16,6 +16,8 @@ from scenestyle.geometry import (
     unproject,
     z_from_ray_depth,
 )
+from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
+from scenestyle.procedural.raycast import render
 
 UP = np.array([0.0, 0, 1])
 
@@ -195,3 +197,28 @@ def test_pixels_without_depth_show_nowhere():
     _, shows = correspondences(holes, camera, depth_z, camera, tau=0.01)
     assert (~shows).sum() == 3
     assert not shows[[0, 1, 2], [0, 1, 2]].any()
+
+
+def test_lifted_and_converted_depth_agrees_with_the_ray_caster():
+    """The generator knows each pixel's surface point; nothing of it comes from this room."""
+    camera = next(iter(demo_cameras().values())).resized(96, 72)
+    truth = render(demo_scene(), camera)
+    assert truth.hit.all()
+    np.testing.assert_allclose(unproject(truth.depth_z, camera), truth.position, atol=2e-4)
+    distance = np.linalg.norm(truth.position - camera.c2w_opengl[:3, 3], axis=-1)
+    np.testing.assert_allclose(ray_from_z_depth(truth.depth_z, camera), distance, rtol=1e-4)
+    np.testing.assert_allclose(
+        z_from_ray_depth(distance, camera), truth.depth_z.astype(float), rtol=1e-4
+    )
+
+
+def test_correspondences_between_photos_of_a_rendered_scene_find_the_same_surface():
+    """Hidden points are told from visible ones: what is kept is one point seen twice."""
+    first, second = (list(demo_cameras().values())[number].resized(96, 72) for number in (8, 14))
+    here, there = render(demo_scene(), first), render(demo_scene(), second)
+    pixels, shows = correspondences(here.depth_z, first, there.depth_z, second, tau=0.01)
+    seen = sample_bilinear(there.position, pixels)
+    apart = np.linalg.norm(seen - here.position, axis=-1)[shows]
+    assert 0.3 < shows.mean() < 0.95
+    assert np.percentile(apart, 99) < 0.1
+    assert np.nanpercentile(np.linalg.norm(seen - here.position, axis=-1)[~shows], 50) > 0.2
