@@ -216,7 +216,7 @@ def load_params(path: Path) -> Params:
         raise ParamsError(f"{path} does not exist. Run from the project's root folder.")
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     return parse_params(raw, source=str(path))
 
