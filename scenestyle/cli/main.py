@@ -1,0 +1,164 @@
+"""The subcommands of `scenestyle`, run in the project's root folder."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, arg
+
+from scenestyle.cli.add_scene import add_scene_folder
+from scenestyle.cli.params_file import add_entry
+from scenestyle.errors import ArtifactError, ParamsError, ScenestyleError
+from scenestyle.params import check_id, load_params, lookup
+
+NewName = Positional[Annotated[str, arg(metavar="NAME")]]
+SceneId = Positional[Annotated[str, arg(metavar="SCENE")]]
+StyleId = Positional[Annotated[str, arg(metavar="STYLE")]]
+StyleIds = Positional[Annotated[tuple[str, ...], arg(metavar="[STYLE ...]")]]
+Prompt = Positional[Annotated[str, arg(metavar="PROMPT")]]
+Source = Positional[Annotated[Path, arg(metavar="SOURCE")]]
+
+_PARAMS = Path("params.yaml")
+_SCENES = Path("data/scenes")
+_VIEWS = Path("data/views")
+_PREVIEWS = Path("outputs/previews")
+
+
+def add_scene(name: NewName, source: Source, *, caption: str) -> None:
+    """Add a scene: a folder of photos, or a dataset that comes with poses.
+
+    The folder is checked, then copied to data/scenes/NAME. A posed dataset has a transforms.json
+    (nerfstudio) or a COLMAP model.
+
+    Example: scenestyle add-scene fern ~/photos/fern --caption "a fern in an office"
+
+    Args:
+        name: Letters, digits and underscores.
+        source: The folder; it is only read.
+        caption: What the photos show; fills {caption} in a style's prompt.
+    """
+    check_id("scene", name)
+    if name in load_params(_PARAMS).scenes:
+        raise ParamsError(f"there is a scene {name!r} already. Choose another name.")
+    found = add_scene_folder(name, source, caption, scenes=_SCENES, params=_PARAMS)
+    sizes = ", ".join(f"{width}x{height}" for width, height in found.sizes[:3])
+    poses = "poses will be estimated" if found.kind == "photos" else f"with poses ({found.kind})"
+    _say(f"Added scene {name}: {len(found.images)} pictures of {sizes} pixels, {poses}.")
+    if found.ignored:
+        _say(f"Left out {len(found.ignored)} other files: {', '.join(found.ignored[:5])}.")
+    _say(f"Next: scenestyle restyle {name} STYLE")
+
+
+def add_style(
+    name: NewName,
+    prompt: Prompt,
+    *,
+    strength: float | None = None,
+    guidance_scale: float | None = None,
+    negative_prompt: str | None = None,
+    seed: int | None = None,
+) -> None:
+    """Add a style: one sentence, and how hard to pull towards it.
+
+    Example: scenestyle add-style watercolor "a watercolor painting of {caption}" --strength 0.6
+
+    Args:
+        name: Letters, digits and underscores.
+        prompt: What the pictures should be; {caption} becomes the scene's caption.
+        strength: Share of the noise schedule that is re-run, above 0 up to 1; default: the model's.
+        guidance_scale: Classifier-free guidance, 1 (off) to 50; default: the model's.
+        negative_prompt: What the pictures should not be.
+        seed: Of the initial noise; default 0.
+    """
+    check_id("style", name)
+    if name in load_params(_PARAMS).styles:
+        raise ParamsError(
+            f"there is a style {name!r} already. Change it in {_PARAMS}, or choose another name."
+        )
+    options = {
+        "prompt": prompt,
+        "negative_prompt": negative_prompt,
+        "strength": strength,
+        "guidance_scale": guidance_scale,
+        "seed": seed,
+    }
+    given = {option: value for option, value in options.items() if value is not None}
+    add_entry(_PARAMS, "styles", name, given)
+    _say(f"Added style {name}. Next: scenestyle restyle SCENE {name}")
+
+
+def restyle(scene: SceneId, style: StyleId) -> None:
+    """Ask for a scene in a style; `dvc repro` or the flow then makes it.
+
+    Example: scenestyle restyle fern watercolor
+
+    Args:
+        scene: Id of a scene in params.yaml.
+        style: Id of a style in params.yaml.
+    """
+    params = load_params(_PARAMS)
+    lookup("scene", scene, params.scenes)
+    lookup("style", style, params.styles)
+    edit = f"{scene}-{style}"
+    if edit in params.edits:
+        _say(f"Scene {scene} in style {style} is asked for already. Make it by either of")
+    else:
+        add_entry(_PARAMS, "edits", edit, {"scene": scene, "style": style})
+        _say(f"Asked for scene {scene} in style {style}. Make it by either of")
+    _say(f"  dvc repro evaluate@{edit}")
+    _say(f"  python -m flows.stylize_scene --scene {scene} --style {style}")
+
+
+def preview(
+    scene: SceneId,
+    styles: StyleIds = (),
+) -> None:
+    """See styles on a few views of a scene, on one page, before any field is fitted to them.
+
+    Example: scenestyle preview fern watercolor winter
+
+    Args:
+        scene: Id of a scene whose views are rendered.
+        styles: Ids of styles; default: all of params.yaml.
+    """
+    params = load_params(_PARAMS)
+    caption = lookup("scene", scene, params.scenes).caption
+    chosen = {style: lookup("style", style, params.styles) for style in styles or params.styles}
+    views = _VIEWS / scene
+    if not views.is_dir():
+        raise ArtifactError(
+            f"{views}: the views are not rendered yet. Run: dvc repro render_views@{scene}"
+        )
+    from scenestyle.diffusion.preview import preview as preview_styles
+
+    _PREVIEWS.mkdir(parents=True, exist_ok=True)
+    sheet = _PREVIEWS / f"{scene}.png"
+    preview_styles(views, chosen, caption, params.stylize_views, sheet)
+    _say(f"preview: {sheet.resolve()}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "add-scene": add_scene,
+    "add-style": add_style,
+    "restyle": restyle,
+    "preview": preview,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; an error of the user's making is one message and exit code 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="scenestyle", description="Restyle captured scenes.", args=argv
+        )
+    except ScenestyleError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(1) from error
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
