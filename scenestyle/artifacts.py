@@ -57,7 +57,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing; rerun the stage that writes it.") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or not UTF-8
         raise ArtifactError(f"{path} is not valid JSON ({error}); delete it and rerun.") from error
 
 
@@ -76,7 +76,7 @@ def read_rgb(path: Path) -> Float[np.ndarray, "height width 3"]:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    except OSError as error:
+    except (OSError, SyntaxError) as error:  # Pillow calls damaged PNG chunks a SyntaxError
         raise ArtifactError(f"{path} cannot be read as a picture ({error}).") from error
 
 
@@ -94,7 +94,7 @@ def read_map(path: Path) -> Float[np.ndarray, "height width"]:
     """
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ArtifactError(f"{path} cannot be read as an array ({error}).") from error
 
 

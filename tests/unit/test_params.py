@@ -1,0 +1,128 @@
+import copy
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scenestyle.errors import ParamsError
+from scenestyle.params import Params, check_id, edit_key, load_params, lookup, parse_params
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    blocks = {field.name: {} for field in fields(Params)}
+    return copy.deepcopy(
+        {
+            **blocks,
+            "scenes": {"fern": {"caption": "a fern"}},
+            "styles": {"oil": {"prompt": "an oil painting of {caption}"}},
+            "edits": {"fern-oil": {"scene": "fern", "style": "oil"}},
+        }
+    )
+
+
+def test_the_projects_own_file_is_valid() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert set(params.edits) <= {f"{s}-{t}" for s in params.scenes for t in params.styles}
+
+
+def test_the_projects_own_file_spells_out_every_stage_parameter() -> None:
+    written = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for field in fields(Params):
+        if field.name not in ("scenes", "styles", "edits"):
+            assert set(written[field.name]) <= {f.name for f in fields(field.type)}, field.name
+
+
+def test_parameters_cannot_be_changed_by_mistake(raw: dict[str, Any]) -> None:
+    with pytest.raises(FrozenInstanceError):
+        parse_params(raw).train_nerf.seed = 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_typo_and_three_other_errors_are_reported_together(raw: dict[str, Any]) -> None:
+    raw["train_nerf"]["itertions"] = 5
+    raw["styles"]["oil"]["strength"] = 1.5
+    raw["edits"]["fern-ink"] = {"scene": "fern", "style": "ink"}
+    raw["estimate_poses"]["seed"] = "one"
+    with pytest.raises(ParamsError) as error:
+        parse_params(raw)
+    lines = str(error.value).splitlines()
+    assert lines[0].endswith("4 faults")
+    assert any(
+        "train_nerf.itertions: unknown key" in line and "'iterations'" in line for line in lines
+    )
+    assert any("styles.oil.strength" in line and "1.5" in line for line in lines)
+    assert any("edits.fern-ink: unknown style 'ink'" in line for line in lines)
+    assert any("estimate_poses.seed" in line and "'one'" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a b", "a/b", "a-b", "a.b", "", "ä", "x" * 65, "a\n", "$(id)", "~"]
+)
+def test_hostile_names_are_refused(name: str, raw: dict[str, Any]) -> None:
+    with pytest.raises(ParamsError, match="is not allowed"):
+        check_id("scene", name)
+    raw["scenes"][name] = {"caption": "x"}
+    with pytest.raises(ParamsError, match="is not allowed"):
+        parse_params(raw)
+
+
+@pytest.mark.parametrize("key", [1, 1.5, True, None])
+def test_names_that_yaml_reads_as_something_else_are_refused(key: Any, raw: dict[str, Any]) -> None:
+    raw["styles"][key] = {"prompt": "x"}
+    with pytest.raises(ParamsError, match="is not allowed"):
+        parse_params(raw)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["{captin} in oil", "{", "a } b", "{}", "{caption.x}", "{caption!r}"]
+)
+def test_only_the_caption_stands_in_braces(prompt: str, raw: dict[str, Any]) -> None:
+    raw["styles"]["oil"]["prompt"] = prompt
+    with pytest.raises(ParamsError, match=r"only \{caption\} may stand in braces"):
+        parse_params(raw)
+
+
+def test_an_edit_bears_the_names_of_its_scene_and_style(raw: dict[str, Any]) -> None:
+    raw["edits"] = {"mine": {"scene": "fern", "style": "oil"}}
+    with pytest.raises(ParamsError, match="its key must be 'fern-oil'"):
+        parse_params(raw)
+
+
+@pytest.mark.parametrize("content", [b"", b"- a", b"scenes", b"a: [", b"\x00", b"a: \xff"])
+def test_a_file_that_is_no_mapping_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        load_params(path)
+
+
+def test_a_missing_file_points_to_the_root_folder(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="root folder"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("block", [None, [], "x", {"fern": None}, {"fern": 3}])
+def test_a_block_of_a_wrong_kind_is_refused(block: Any, raw: dict[str, Any]) -> None:
+    raw["scenes"] = block
+    with pytest.raises(ParamsError, match=r"  - scenes"):
+        parse_params(raw)
+
+
+def test_a_near_name_is_suggested(raw: dict[str, Any]) -> None:
+    params = parse_params(raw)
+    with pytest.raises(ParamsError, match="did you mean 'fern'"):
+        lookup("scene", "ferm", params.scenes)
+    with pytest.raises(ParamsError, match="scenestyle add-style bronze"):
+        lookup("style", "bronze", params.styles)
+
+
+def test_the_key_of_an_edit(raw: dict[str, Any]) -> None:
+    raw["styles"]["ink"] = {"prompt": "ink"}
+    params = parse_params(raw)
+    assert edit_key(params, "fern", "oil") == "fern-oil"
+    with pytest.raises(ParamsError, match="scenestyle restyle fern ink"):
+        edit_key(params, "fern", "ink")
