@@ -21,6 +21,8 @@ DEMO = PROJECT / "data" / "scenes" / "demo"
 PARAMS = EstimatePoses()
 FAST = EstimatePoses(max_num_features=2000)
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def demo_photos(folder, numbers):
     folder.mkdir(parents=True, exist_ok=True)
