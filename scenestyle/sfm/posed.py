@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
 _POLYNOMIAL_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 """nerfstudio reads all of these with the same distortion polynomial"""
+_DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 _REPAIR = "Repair or remove these frames; nothing was changed."
 
 
@@ -140,7 +141,7 @@ def _copy(photo: Photo, source: Path, images: Path) -> tuple[int, int]:
 
 
 def _camera(frame: Mapping[str, Any], width: int, height: int) -> "pycolmap.Camera":
-    """Intrinsics of a frame; the picture's own size stands in for a missing one.
+    """Intrinsics of a frame; the picture's own size and middle stand in for missing ones.
 
     Raises:
         InputError: One line, with the frame's name.
@@ -152,9 +153,7 @@ def _camera(frame: Mapping[str, Any], width: int, height: int) -> "pycolmap.Came
         stated = int(frame.get("w", width)), int(frame.get("h", height))
         focal_x, focal_y = _focal_lengths(frame, width)
         centre = float(frame.get("cx", width / 2)), float(frame.get("cy", height / 2))
-        k1, k2, k3, k4, p1, p2 = (
-            float(frame.get(key, 0)) for key in ("k1", "k2", "k3", "k4", "p1", "p2")
-        )
+        distortion = {key: float(frame.get(key, 0)) for key in _DISTORTION_KEYS}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{name}: intrinsics missing or not numbers ({error!r})") from error
     if stated != (width, height):
@@ -162,20 +161,31 @@ def _camera(frame: Mapping[str, Any], width: int, height: int) -> "pycolmap.Came
             f"{name}: the picture has {width}x{height} pixels, its camera {stated[0]}x{stated[1]}"
         )
     pinhole = [focal_x, focal_y, *centre]
-    if not np.isfinite([*pinhole, k1, k2, k3, k4, p1, p2]).all() or min(focal_x, focal_y) <= 0:
+    if not np.isfinite([*pinhole, *distortion.values()]).all() or min(focal_x, focal_y) <= 0:
         raise InputError(f"{name}: intrinsics are not finite, or a focal length is not positive")
     kind = frame.get("camera_model", "OPENCV")
+    fitting = _colmap_model(kind, **distortion)
+    if fitting is None:
+        raise InputError(f"{name}: camera model {kind!r} with {distortion} cannot be undistorted")
+    model, coefficients = fitting
+    return pycolmap.Camera(
+        model=model, width=width, height=height, params=[*pinhole, *coefficients]
+    )
+
+
+def _colmap_model(
+    kind: str, *, k1: float, k2: float, k3: float, k4: float, p1: float, p2: float
+) -> tuple[str, list[float]] | None:
+    """COLMAP's simplest camera model with this distortion, and its coefficients; None if it has none."""
     if kind == "OPENCV_FISHEYE":
-        model, params = kind, [*pinhole, k1, k2, k3, k4]
-    elif kind not in _POLYNOMIAL_MODELS or k4 != 0:
-        raise InputError(f"{name}: camera model {kind!r} with k4 = {k4} cannot be undistorted")
-    elif k3 != 0:
-        model, params = "FULL_OPENCV", [*pinhole, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0]
-    elif any((k1, k2, p1, p2)):
-        model, params = "OPENCV", [*pinhole, k1, k2, p1, p2]
-    else:
-        model, params = "PINHOLE", pinhole
-    return pycolmap.Camera(model=model, width=width, height=height, params=params)
+        return kind, [k1, k2, k3, k4]
+    if kind not in _POLYNOMIAL_MODELS or k4 != 0:
+        return None
+    if k3 != 0:
+        return "FULL_OPENCV", [k1, k2, p1, p2, k3, 0.0, 0.0, 0.0]
+    if any((k1, k2, p1, p2)):
+        return "OPENCV", [k1, k2, p1, p2]
+    return "PINHOLE", []
 
 
 def _focal_lengths(frame: Mapping[str, Any], width: int) -> tuple[float, float]:

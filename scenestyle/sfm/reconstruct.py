@@ -34,7 +34,7 @@ def reconstruct(
     """
     import pycolmap
 
-    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     database = work / "matches.db"
     if not database.is_file():
         _match(images, names, lenses, params, out=database)
