@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from scenestyle.cameras import PinholeCamera
+from scenestyle.procedural.arrays import floats
 from scenestyle.procedural.noise import fractal_noise
 from scenestyle.procedural.textures import Rgb, Texture, albedo
 
@@ -194,7 +195,7 @@ def _render_once(scene: Scene, camera: PinholeCamera) -> Buffers:
     position = np.where(
         hit[:, None], origins + np.where(hit, hits.distance, 0)[:, None] * directions, 0
     ).astype(np.float32)
-    light = np.asarray(scene.light_direction, np.float32)
+    light = floats(scene.light_direction)
 
     sunlight = np.zeros(len(directions), np.float32)
     start = position[hit] + hits.normal[hit] * _SHADOW_BIAS
@@ -289,8 +290,8 @@ def _hit_surroundings(
 
 
 def _intersect_room(room: Room, origins: Rays, directions: Rays) -> tuple[PerRay, Rays]:
-    low = np.float32([-room.half_width, -1.0, -room.half_depth])
-    high = np.float32([room.half_width, room.height, room.half_depth])
+    low = floats([-room.half_width, -1.0, -room.half_depth])
+    high = floats([room.half_width, room.height, room.half_depth])
     exits = (np.where(directions > 0, high, low) - origins) / _nonzero(directions)
     axis = exits.argmin(-1)
     normal = np.zeros_like(directions)
@@ -306,7 +307,7 @@ def _rays_near(
     upright = primitive.half_height if primitive.shape in ("box", "cylinder", "cone") else 0.0
     across = primitive.radius * (np.sqrt(2) if primitive.shape == "box" else 1.0)
     bound = np.float32(np.hypot(across, upright) + 1e-3)
-    offset = origins - np.asarray(primitive.centre, np.float32)
+    offset = origins - floats(primitive.centre)
     along = (offset * directions).sum(-1)
     outside = np.square(offset).sum(-1) - bound * bound
     near = np.nonzero((along * along > outside) & ((along < 0) | (outside < 0)))[0]
@@ -336,7 +337,7 @@ def _intersect_sphere(primitive: Primitive, origins: Rays, directions: Rays) -> 
 
 
 def _intersect_box(primitive: Primitive, origins: Rays, directions: Rays) -> tuple[PerRay, Rays]:
-    half = np.float32([primitive.radius, primitive.half_height, primitive.radius])
+    half = floats([primitive.radius, primitive.half_height, primitive.radius])
     inverse = 1 / _nonzero(directions)
     first, second = (-half - origins) * inverse, (half - origins) * inverse
     enter, leave = np.minimum(first, second), np.maximum(first, second)
@@ -440,7 +441,7 @@ def _surface_albedo(scene: Scene, hits: _Hits) -> Rays:
 
 
 def _gloss(scene: Scene, ids: Int[np.ndarray, " rays"]) -> PerRay:
-    return np.float32([0, 0, 0, *(primitive.gloss for primitive in scene.primitives)])[ids]
+    return floats([0, 0, 0, *(primitive.gloss for primitive in scene.primitives)])[ids]
 
 
 def _haze(scene: Scene, hits: _Hits) -> PerRay:
@@ -453,17 +454,17 @@ def _haze(scene: Scene, hits: _Hits) -> PerRay:
 
 def _horizon(surroundings: Sky | Room) -> Float[np.ndarray, "3"]:
     if isinstance(surroundings, Sky) and surroundings.clouds:
-        return np.float32([0.9, 0.92, 0.95])
-    return np.float32(surroundings.zenith if isinstance(surroundings, Sky) else (0, 0, 0))
+        return floats([0.9, 0.92, 0.95])
+    return floats(surroundings.zenith if isinstance(surroundings, Sky) else (0, 0, 0))
 
 
 def _background(surroundings: Sky | Room, directions: Rays) -> Rays:
     if isinstance(surroundings, Room):
         return np.zeros_like(directions)
-    zenith, up = np.float32(surroundings.zenith), directions[:, 1:2]
+    zenith, up = floats(surroundings.zenith), directions[:, 1:2]
     if not surroundings.clouds:
         return zenith * (1 - 0.1 * np.abs(up))
-    clear = zenith + (np.float32([0.95, 0.95, 0.95]) - zenith) * np.exp(-5 * np.maximum(up, 0))
+    clear = zenith + (floats([0.95, 0.95, 0.95]) - zenith) * np.exp(-5 * np.maximum(up, 0))
     plane = directions / np.maximum(up, 0.1) * np.float32(0.6)
     clouds = np.clip(fractal_noise(plane, 1.5), 0, 1)[:, None]
     return np.clip(clear + np.float32(surroundings.clouds) * clouds, 0, 1).astype(np.float32)

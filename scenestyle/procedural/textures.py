@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from scenestyle.procedural.arrays import floats
 from scenestyle.procedural.noise import fractal_noise, value_noise
 
 Pattern = Literal[
@@ -40,7 +41,7 @@ def albedo(texture: Texture, points: Points) -> Float[np.ndarray, "points 3"]:
     weight = _PATTERNS[texture.pattern](points * np.float32(texture.frequency), texture.offset)[
         :, None
     ]
-    mixed = np.float32(texture.first) * (1 - weight) + np.float32(texture.second) * weight
+    mixed = floats(texture.first) * (1 - weight) + floats(texture.second) * weight
     grain = 0.6 * value_noise(points, 9.0, texture.offset) + 0.4 * value_noise(
         points, 23.0, texture.offset
     )
