@@ -1,0 +1,99 @@
+"""Train the source radiance field of a scene from its posed photos."""
+
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from scenestyle.artifacts import View, read_rgb
+from scenestyle.device import select_device
+from scenestyle.nerf.dataset import TrainingViews, read_run_views, write_dataset
+from scenestyle.nerf.field import render
+from scenestyle.nerf.run_folder import write_run
+from scenestyle.nerf.trainer import Losses, Trainer, build_trainer, optimise
+from scenestyle.params import TrainNerf
+
+
+def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str, object]:
+    """Train a field and write its run.
+
+    Args:
+        poses: Folder with `transforms.json` and undistorted images.
+        out: Empty folder that becomes the run.
+        params: Sizes, steps and seed.
+        work: Folder for checkpoints; an interrupted call with the same arguments goes on from it.
+
+    Returns:
+        The figures that also lie in `metrics.json`.
+
+    Raises:
+        ArtifactError: If the poses are incomplete.
+        InputError: If there are too few views to hold one out.
+        GateError: If training diverges.
+    """
+    device = select_device()
+    start = time.monotonic()
+    write_dataset(poses, out, max_image_side=params.max_image_side)
+    views = read_run_views(out, holdout_every=params.holdout_every)
+    trainer = build_trainer(out, params, device)
+    losses = photometric_losses(trainer, training_views(out, views, device))
+    steps_per_second = optimise(trainer, losses, until=params.iterations, work=work)
+    metrics = {
+        "iterations": trainer.step,
+        "rays_per_second": round(steps_per_second * params.rays_per_batch),
+        **psnr_by_split(trainer, out, views),
+        "seconds": round(time.monotonic() - start, 1),
+        "device": str(device),
+        "versions": {name: version(name) for name in ("nerfstudio", "numba", "torch")},
+    }
+    write_run(out, trainer, metrics, title="Training the source field")
+    return metrics
+
+
+def photometric_losses(trainer: Trainer, data: TrainingViews) -> Losses:
+    """Nerfacto's losses on random rays: squared colour error, interlevel and distortion."""
+    model, num_rays = trainer.model, trainer.params.rays_per_batch
+
+    def losses(generator: torch.Generator) -> dict[str, Tensor]:
+        rays, colours = data.random_rays(num_rays, generator)
+        outputs = model(rays)
+        rendered, wanted = model.renderer_rgb.blend_background_for_loss_computation(
+            outputs["rgb"], outputs["accumulation"], colours
+        )
+        return {"rgb": mse_loss(rendered, wanted), **model.auxiliary_losses(outputs)}
+
+    return losses
+
+
+def training_views(run: Path, views: Sequence[View], device: torch.device) -> TrainingViews:
+    """The training split with its photos on `device`."""
+    chosen = [view for view in views if view.split == "train"]
+    photos = [torch.from_numpy(_photo(run, view)).to(device) for view in chosen]
+    return TrainingViews(chosen, photos)
+
+
+def psnr_by_split(trainer: Trainer, run: Path, views: Sequence[View]) -> dict[str, object]:
+    """PSNR of whole views in dB: means of both splits, and each view's own."""
+    by_view = {
+        view.name: psnr(render(trainer.model, view.camera).rgb, _photo(run, view)) for view in views
+    }
+    train, held_out = (
+        float(np.mean([by_view[view.name] for view in views if view.split == split]))
+        for split in ("train", "held_out")
+    )
+    return {"heldout_psnr": held_out, "train_psnr": train, "psnr_by_view": by_view}
+
+
+def psnr(rendered: Float[np.ndarray, "*shape 3"], photo: Float[np.ndarray, "*shape 3"]) -> float:
+    """Peak signal-to-noise ratio of colours in [0, 1], dB."""
+    return float(-10 * np.log10(np.mean((rendered - photo) ** 2)))
+
+
+def _photo(run: Path, view: View) -> Float[np.ndarray, "height width 3"]:
+    return read_rgb(run / "images" / f"{view.name}.png")

@@ -1,0 +1,1 @@
+"""What nerfstudio loads from us: the model, its configuration and the registered methods."""

@@ -1,0 +1,59 @@
+"""Render the source field from every posed camera. Reads a run, writes colour, z-depth, opacity, cameras."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scenestyle.artifacts import View, read_json, write_map, write_rgb, write_views
+from scenestyle.cameras import PinholeCamera, fit_within
+from scenestyle.errors import ArtifactError
+from scenestyle.params import RenderViews
+from tasks._stage import stage_main
+
+_MULTIPLE = 8
+"""Latents of diffusion models are an eighth of the picture; other sizes would be padded or cropped."""
+
+
+def run(nerf: Path, poses: Path, out: Path, params: RenderViews) -> dict[str, object]:
+    """Render every training and held-out camera."""
+    from scenestyle.nerf.field import load_field
+
+    field = load_field(nerf)
+    _check_same_photos(field.views, poses)
+    views = [
+        replace(view, camera=resized(view.camera, params.max_image_side)) for view in field.views
+    ]
+    for view in views:
+        rendering = field.render(view.camera)
+        write_rgb(out / "rgb" / f"{view.name}.png", rendering.rgb)
+        write_map(out / "depth_z" / f"{view.name}.npy", rendering.depth_z)
+        write_map(out / "opacity" / f"{view.name}.npy", rendering.opacity)
+    write_views(out, views)
+    return {"views": len(views), "width": views[0].camera.width, "height": views[0].camera.height}
+
+
+def _check_same_photos(views: Sequence[View], poses: Path) -> None:
+    posed = {
+        Path(frame["file_path"]).stem for frame in read_json(poses / "transforms.json")["frames"]
+    }
+    trained = {view.name for view in views}
+    if posed != trained:
+        raise ArtifactError(
+            f"The field was trained on {len(trained)} views, {poses} has {len(posed)} "
+            f"(only in one of them: {sorted(posed ^ trained)[:5]}). Rerun train_nerf."
+        )
+
+
+def resized(camera: PinholeCamera, max_image_side: int) -> PinholeCamera:
+    """The same view at most `max_image_side` pixels long, both sides a multiple of eight."""
+    size = fit_within(camera.width, camera.height, max_image_side, multiple_of=_MULTIPLE)
+    return camera.resized(*size)
+
+
+def main() -> None:
+    """Run the stage as a program."""
+    stage_main(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Train the source radiance field. Reads poses, writes a nerfstudio run with its held-out PSNR."""
+
+from pathlib import Path
+
+from scenestyle.params import TrainNerf
+from tasks._stage import stage_main
+
+
+def run(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str, object]:
+    """Train a nerfacto on the posed photos; every n-th is held out and measures it."""
+    from scenestyle.nerf.train import train
+
+    metrics = train(poses, out, params, work=work)
+    return {name: metrics[name] for name in ("heldout_psnr", "train_psnr", "seconds")}
+
+
+def main() -> None:
+    """Run the stage as a program."""
+    stage_main(run)
+
+
+if __name__ == "__main__":
+    main()
