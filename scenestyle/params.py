@@ -89,6 +89,32 @@ class TrainNerf:
     """long side of the training images, pixels"""
     holdout_every: Annotated[int, Field(ge=2, strict=True)] = 8
     """every n-th view is held out of training and measures PSNR"""
+    num_levels: Positive = 8
+    """resolutions of the hash encoding; GPU (paper) value 16"""
+    max_resolution: Positive = 1024
+    """finest resolution of the hash encoding, cells per axis; GPU 2048"""
+    log2_hashmap_size: Annotated[int, Field(ge=8, le=24, strict=True)] = 16
+    """log2 of the table entries per resolution; GPU 19"""
+    proposal_log2_hashmap_size: Annotated[int, Field(ge=8, le=24, strict=True)] = 15
+    """the same for the proposal networks; GPU 17"""
+    hidden_dim: Positive = 32
+    """width of the perceptrons; GPU 64"""
+    num_proposal_samples: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64,)
+    """samples per ray of each proposal network; GPU [256, 96]"""
+    num_samples: Positive = 24
+    """samples per ray of the field; GPU 48"""
+    appearance_dim: Annotated[int, Field(ge=0, strict=True)] = 0
+    """numbers that absorb a photo's exposure; GPU 32, 0: none"""
+    background: Literal["random", "last_sample", "black", "white"] = "last_sample"
+    """what lies behind a ray that meets nothing; `random` teaches that every ray meets something"""
+    proposal_warmup: Positive = 5000
+    """steps until the proposal networks learn only every fifth step"""
+    anneal_iterations: Positive = 1000
+    """steps over which sampling turns from spread to concentrated"""
+    learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
+    """of Adam, at the first step"""
+    final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
+    """of Adam, at the last step"""
     seed: Seed = 0
     """of initialisation and ray sampling"""
 

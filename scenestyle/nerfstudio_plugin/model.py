@@ -131,10 +131,12 @@ class SourceModel(NerfactoModel):
         if outputs["rgb"].device.type == "cpu":
             *proposal_weights, own_weights = (each[..., 0] for each in weights)
             *proposal_bins, own_bins = (each.bins for each in samples)
-            interlevel = sum(
-                ray_kernels.interlevel_loss(own_bins, own_weights, *proposal)
-                for proposal in zip(proposal_bins, proposal_weights, strict=True)
-            )
+            interlevel = torch.stack(
+                [
+                    ray_kernels.interlevel_loss(own_bins, own_weights, *proposal)
+                    for proposal in zip(proposal_bins, proposal_weights, strict=True)
+                ]
+            ).sum()
             distortion = ray_kernels.distortion_loss(own_bins, own_weights)
         else:
             interlevel = nerfstudio_losses.interlevel_loss(weights, samples)
