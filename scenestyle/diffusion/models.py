@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
+_FP16 = "*.fp16.safetensors"
 _FULL_WEIGHTS = tuple(
     f"{part}/*.safetensors" for part in ("unet", "vae", "text_encoder*", "controlnet")
 )
@@ -77,7 +78,9 @@ def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
         }
         return DiffusionModel(pipeline, presets.SDXL, sources)
     if hub_id := _HUB_ID.fullmatch(model):
-        base = hub_snapshot(HubRepository(hub_id["name"], hub_id["revision"]), _FULL_WEIGHTS)
+        base = hub_snapshot(
+            HubRepository(hub_id["name"], hub_id["revision"]), _FULL_WEIGHTS, exclude=[_FP16]
+        )
     elif Path(model).is_dir():
         base = Path(model)
     else:
@@ -90,10 +93,9 @@ def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
 
 
 def _paper_parts() -> _Parts:
-    fp16 = "*.fp16.safetensors"
     return _Parts(
-        base=hub_snapshot(presets.SDXL_BASE, [f"unet/{fp16}", f"text_encoder*/{fp16}"]),
-        controlnet=hub_snapshot(presets.SDXL_DEPTH_CONTROLNET, [fp16]),
+        base=hub_snapshot(presets.SDXL_BASE, [f"unet/{_FP16}", f"text_encoder*/{_FP16}"]),
+        controlnet=hub_snapshot(presets.SDXL_DEPTH_CONTROLNET, [_FP16]),
         vae=hub_snapshot(presets.SDXL_FP16_VAE, ["diffusion_pytorch_model.safetensors"]),
         variant="fp16",
     )

@@ -45,12 +45,15 @@ def verified(folder: Path) -> str:
     return _sha256(checksums)
 
 
-def hub_snapshot(repository: HubRepository, weight_files: Sequence[str]) -> Path:
+def hub_snapshot(
+    repository: HubRepository, weight_files: Sequence[str], *, exclude: Sequence[str] = ()
+) -> Path:
     """Local folder of a pinned hub repository; what is not in the hub's cache yet is downloaded.
 
     Args:
         repository: What to look for, at its pinned commit.
         weight_files: Patterns of the weight files wanted (safetensors); small files come with them.
+        exclude: Patterns of files not wanted all the same.
 
     Raises:
         WeightsError: If files are neither cached nor to be had from the hub.
@@ -63,16 +66,21 @@ def hub_snapshot(repository: HubRepository, weight_files: Sequence[str]) -> Path
     try:
         return Path(
             snapshot_download(
-                repository.name, revision=repository.revision, allow_patterns=patterns
+                repository.name,
+                revision=repository.revision,
+                allow_patterns=patterns,
+                ignore_patterns=list(exclude),
             )
         )
     except (OSError, HTTPError) as error:
-        include = " ".join(f"--include {shlex.quote(pattern)}" for pattern in patterns)
+        command = ["hf", "download", repository.name, "--revision", repository.revision]
+        command += [part for pattern in patterns for part in ("--include", pattern)]
+        command += [part for pattern in exclude for part in ("--exclude", pattern)]
         raise WeightsError(
             f"The weights of {repository.name} at revision {repository.revision} are not in "
             f"{constants.HF_HUB_CACHE} and could not be downloaded ({_first_line(error)}). With "
-            f"access to the hub run `hf download {repository.name} --revision "
-            f"{repository.revision} {include}`; without it set stylize_views.model: embedded."
+            f"access to the hub run `{shlex.join(command)}`; without it set "
+            "stylize_views.model: embedded."
         ) from error
 
 

@@ -126,6 +126,20 @@ def test_odd_sizes_come_back_at_their_own_size(model):
     assert 0 <= styled.min() <= styled.max() <= 1
 
 
+def test_a_full_gpu_is_explained_and_the_pipeline_stays_usable(model):
+    rgb, disparity = some_views(2)
+    before = stylize(model, rgb, disparity, SETTINGS)
+
+    def run_out_of_memory(*_):
+        raise torch.OutOfMemoryError("planted")
+
+    planted = model.pipeline.unet.register_forward_pre_hook(run_out_of_memory)
+    with pytest.raises(ParamsError, match=r"2 views at 16x12 do not fit.*image_side"):
+        stylize(model, rgb, disparity, SETTINGS)
+    planted.remove()
+    np.testing.assert_array_equal(stylize(model, rgb, disparity, SETTINGS), before)
+
+
 @pytest.mark.parametrize(
     ("size", "side", "expected"),
     [
