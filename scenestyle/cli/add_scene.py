@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
+from scenestyle.cli.inspect_source import Source, inspect_source
 from scenestyle.cli.params_file import add_entry
 from scenestyle.errors import InputError
-from scenestyle.sfm.inspect import Source, inspect_source
 
 
 def add_scene_folder(
