@@ -17,7 +17,7 @@ The signature of `run` is the command line; its parameters go by name:
 |---|---|---|
 | `params` | | its block of params.yaml; the annotation says which stage this is |
 | `out` | `--out PATH` | an empty folder, renamed to PATH when `run` returns |
-| `work` | | folder for checkpoints, the same again after a kill, removed on success |
+| `work` | | if wanted: folder for checkpoints, the same again after a kill, removed on success |
 | `caption` | `--scene NAME` | the scene's caption |
 | `style` | `--style NAME` | the `Style` |
 | any other | `--PARAMETER PATH` | an existing input folder |
@@ -149,7 +149,8 @@ def perform(run: Run, job: Job) -> dict[str, object]:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
-            figures = run(**job.inputs, out=partial, work=work, **settings)
+            scratch = {"work": work} if "work" in inspect.signature(run).parameters else {}
+            figures = run(**job.inputs, **settings, **scratch, out=partial)
             _check_unchanged(job, settings, contents, code)
             if job.out.exists():
                 shutil.rmtree(job.out)

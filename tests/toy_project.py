@@ -46,6 +46,20 @@ _SIGNATURES = {
     "evaluate": "poses: Path, nerf: Path, views: Path, stylized: Path, finetuned: Path, out: Path, params: Evaluate, *, work: Path, caption: str, style: Style",
 }
 
+_FILES = {
+    "estimate_poses": ["images", "transforms.json", "report.json"],
+    "train_nerf": ["config.yml", "images", "nerfstudio_models", "transforms.json", "metrics.json"],
+    "render_views": ["rgb", "cameras.json"],
+    "stylize_views": ["rgb", "manifest.json"],
+    "finetune_nerf": [
+        "config.yml",
+        "images",
+        "nerfstudio_models",
+        "transforms.json",
+        "metrics.json",
+    ],
+}
+
 _STAGE = """\
 import hashlib
 from pathlib import Path
@@ -97,8 +111,7 @@ class Toy:
         (root / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
         (root / "params.yaml").write_text(PARAMS)
         for stage, definition in toy.graph().items():
-            names = [out.rsplit("}/", 1)[-1] for out in written_by(definition)]
-            names = ["content"] if stage == "render_views" else names
+            names = _FILES.get(stage) or [Path(out).name for out in written_by(definition)]
             program = _STAGE.format(stage=stage, signature=_SIGNATURES[stage], names=names)
             (root / f"tasks/{stage}.py").write_text(program)
             for dep in definition["deps"]:

@@ -167,13 +167,21 @@ def test_code_that_changed_under_a_running_stage_drops_its_result(toy: Toy) -> N
     assert "errors.py was changed while stylize_views ran" in done.stdout
 
 
+def test_a_stage_without_checkpoints_needs_no_folder_for_them(project: Path) -> None:
+    def run(views: Path, out: Path, params: RenderViews) -> dict[str, object]:
+        return {"max_image_side": params.max_image_side}
+
+    arguments = ["--views", "data/views/garden", "--out", "data/x/garden"]
+    assert perform(run, parse(run, arguments)) == {"max_image_side": 64}
+
+
 def test_a_missing_input_names_the_stage_that_makes_it() -> None:
     with pytest.raises(InputError, match="dvc repro render_views@tower"):
         parse(paint, [*ARGUMENTS[:5], "data/views/tower", *ARGUMENTS[6:]])
 
 
 def test_a_missing_result_of_an_edit_names_its_instance() -> None:
-    def run(stylized: Path, out: Path, params: FinetuneNerf, *, work: Path) -> dict[str, object]:
+    def run(stylized: Path, out: Path, params: FinetuneNerf) -> dict[str, object]:
         raise AssertionError
 
     with pytest.raises(InputError, match="dvc repro stylize_views@garden-ink"):

@@ -264,7 +264,7 @@ def test_a_new_prompt_reruns_its_style_and_the_old_one_comes_back_from_the_cache
 
 def test_a_result_deleted_by_hand_comes_back_from_the_cache(toy: Toy) -> None:
     before = toy.results()
-    (toy.root / "data/views/garden/content/content").unlink()
+    (toy.root / "data/views/garden/rgb/content").unlink()
     (toy.root / "data/nerf/garden/config.yml").write_text("damaged")
     assert reruns(toy) == []
     assert toy.results() == before
