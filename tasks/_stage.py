@@ -187,8 +187,10 @@ def _contents(job: Job) -> dict[Path, str]:
 
 
 def _sources() -> dict[Path, str]:
-    packages = (Path(scenestyle.__file__).parent, Path(__file__).parent)
-    return _file_digests(path for package in packages for path in package.rglob("*.py"))
+    """The code that DVC can know a stage by: the programs and the rooms of the library."""
+    programs = Path(__file__).parent.glob("[a-z]*.py")
+    rooms = Path(scenestyle.__file__).parent.glob("*/**/*.py")
+    return _file_digests([*programs, *rooms])
 
 
 def _check_unchanged(
