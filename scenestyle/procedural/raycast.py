@@ -292,7 +292,8 @@ def _hit_surroundings(
 def _intersect_room(room: Room, origins: Rays, directions: Rays) -> tuple[PerRay, Rays]:
     low = floats([-room.half_width, -1.0, -room.half_depth])
     high = floats([room.half_width, room.height, room.half_depth])
-    exits = (np.where(directions > 0, high, low) - origins) / _nonzero(directions)
+    rates = _nonzero(directions)
+    exits = (np.where(rates > 0, high, low) - origins) / rates
     axis = exits.argmin(-1)
     normal = np.zeros_like(directions)
     rays = np.arange(len(directions))
@@ -395,7 +396,10 @@ def _intersect_lathe(
 
 
 def _intersect_torus(primitive: Primitive, origins: Rays, directions: Rays) -> tuple[PerRay, Rays]:
-    """Sphere tracing: the distance to a torus is known exactly, so each step is safe."""
+    """Sphere tracing: the distance to a torus is known exactly, so each step is safe.
+
+    Rays that pass within a hundredth of the radius count as hits.
+    """
     tube = np.float32(_TUBE_SHARE * primitive.radius)
     ring = np.float32(primitive.radius) - tube
     along = (origins * directions).sum(-1)

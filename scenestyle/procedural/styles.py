@@ -52,7 +52,7 @@ def watercolor(buffers: Buffers, rng: np.random.Generator) -> Picture:
     solid = (buffers.ids >= FIRST_OBJECT).astype(np.float32)
     strength = 0.58 + 0.3 * solid - 0.45 * buffers.haze - 0.45 * ~buffers.hit
     density = (1 - wash) * _blur(strength, 1.2)[..., None]
-    pooled = 1 + 0.9 * rims + 0.09 * _grain(rng, buffers, 4) + 0.08 * _grain(rng, buffers, 1.2)
+    pooled = 1 + 0.9 * rims + 0.09 * _grain(rng, buffers, 4.0) + 0.08 * _grain(rng, buffers, 1.2)
     return floats([0.985, 0.975, 0.95]) * (1 - np.clip(density * pooled[..., None], 0, 0.95))
 
 
@@ -89,7 +89,7 @@ def neon(buffers: Buffers, rng: np.random.Generator) -> Picture:
     tube = _rgb(np.stack([vivid, np.full_like(hue, 0.92), np.ones_like(hue)], -1))
     lines = tube * buffers.outline[..., None]
     pattern = tube * np.clip(_tone_edges(buffers.albedo), 0, 1)[..., None]
-    glow = lines * 0.9 + _blur(lines, 1.4) * 1.5 + _blur(lines, 5) * 1.7 + pattern * 0.28
+    glow = lines * 0.9 + _blur(lines, 1.4) * 1.5 + _blur(lines, 5.0) * 1.7 + pattern * 0.28
     night = floats([0.05, 0.03, 0.12]) + buffers.albedo * buffers.shading[..., None] * floats(
         [0.13, 0.10, 0.26]
     )
