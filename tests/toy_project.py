@@ -42,7 +42,7 @@ _SIGNATURES = {
     "train_nerf": "poses: Path, out: Path, params: TrainNerf, *, work: Path",
     "render_views": "nerf: Path, poses: Path, out: Path, params: RenderViews, *, work: Path",
     "stylize_views": "views: Path, out: Path, params: StylizeViews, *, work: Path, caption: str, style: Style",
-    "finetune_nerf": "nerf: Path, poses: Path, views: Path, stylized: Path, out: Path, params: FinetuneNerf, *, work: Path",
+    "finetune_nerf": "nerf: Path, views: Path, stylized: Path, out: Path, params: FinetuneNerf, *, work: Path",
     "evaluate": "poses: Path, nerf: Path, views: Path, stylized: Path, finetuned: Path, out: Path, params: Evaluate, *, work: Path, caption: str, style: Style",
 }
 

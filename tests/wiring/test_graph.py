@@ -26,7 +26,7 @@ READS = {
     "train_nerf": {"estimate_poses"},
     "render_views": {"estimate_poses", "train_nerf"},
     "stylize_views": {"render_views"},
-    "finetune_nerf": {"estimate_poses", "train_nerf", "render_views", "stylize_views"},
+    "finetune_nerf": {"train_nerf", "render_views", "stylize_views"},
     "evaluate": {
         "estimate_poses",
         "train_nerf",
