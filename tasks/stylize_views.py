@@ -53,6 +53,7 @@ def run(
             **figures,
             "model": params.model,
             "sources": dict(model.sources),
+            "device": str(model.pipeline.device),
             "settings": asdict(settings),
             "versions": {name: version(name) for name in ("torch", "diffusers", "transformers")},
         },

@@ -44,6 +44,7 @@ def test_writes_every_view_the_sheet_and_the_manifest(views, tmp_path):
     assert manifest["settings"]["prompt"] == "a pencil sketch of a red ball"
     assert manifest["settings"]["seed"] == 3
     assert manifest["sources"] == {"base": params["model"]}
+    assert manifest["device"] in ("cpu", "cuda:0")
     assert set(manifest["versions"]) == {"torch", "diffusers", "transformers"}
 
     stylize_views(views, tmp_path / "again", **params, seed=1)
