@@ -1,0 +1,69 @@
+"""Write the embedded model as a diffusers folder: half-precision safetensors and their hashes.
+
+`python -m scenestyle.embedded.export --work .work/embedded --out scenestyle/embedded/weights` takes the
+annealed denoiser (or with `--trunk` the trunk's weight average) and the autoencoder as trained so far.
+"""
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import torch
+
+from scenestyle.embedded import tokenizer
+from scenestyle.embedded.models import Denoiser, autoencoder, scheduler, use_layout
+from scenestyle.embedded.train_autoencoder import checkpoint_path
+
+HASH_FILE = "SHA256SUMS"
+
+
+def export(denoiser: Path, autoencoder_checkpoint: Path, out: Path) -> None:
+    """Assemble the pipeline from two checkpoints and save it to `out`."""
+    from diffusers import StableDiffusionXLControlNetImg2ImgPipeline
+
+    words = tokenizer.load()
+    model = Denoiser(vocabulary=len(words))
+    model.load_state_dict(torch.load(denoiser, weights_only=True)["average"])
+    use_layout(model, torch.contiguous_format)
+    pictures = autoencoder()
+    pictures.load_state_dict(torch.load(autoencoder_checkpoint, weights_only=True)["model"])
+    pipeline = StableDiffusionXLControlNetImg2ImgPipeline(
+        vae=pictures,
+        text_encoder=model.text_encoder,
+        text_encoder_2=model.text_encoder_2,
+        tokenizer=words,
+        tokenizer_2=words,
+        unet=model.unet,
+        controlnet=model.controlnet,
+        scheduler=scheduler(),  # pyright: ignore[reportArgumentType]  # an enum of classes
+        requires_aesthetics_score=False,
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
+    pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
+    write_hashes(out)
+
+
+def write_hashes(folder: Path) -> None:
+    """Write `SHA256SUMS` over every other file, in the format of sha256sum."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != HASH_FILE)
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
+        for path in files
+    ]
+    (folder / HASH_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def main() -> None:
+    """Command line of `export`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path(".work/embedded"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--trunk", action="store_true", help="not the annealed copy")
+    arguments = parser.parse_args()
+    name = "trunk.pt" if arguments.trunk else "annealed.pt"
+    export(arguments.work / "denoiser" / name, checkpoint_path(arguments.work), arguments.out)
+
+
+if __name__ == "__main__":
+    main()

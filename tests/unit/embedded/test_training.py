@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scenestyle.embedded import data, latents, tokenizer
+from scenestyle.embedded.export import HASH_FILE, export
+from scenestyle.embedded.models import Denoiser, autoencoder
+from scenestyle.embedded.muon import orthogonalised
+from scenestyle.embedded.train_denoiser import Recipe, Training, advance, draw_batch, start_training
+
+RECIPE = Recipe(batch=2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in training; and threads that wait for each other crawl on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    data.write_shard(folder, shard=0, scenes=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool(work) -> data.Pool:
+    return data.load_pool(data.training_shards(work))
+
+
+def tiny_training(pool: data.Pool) -> Training:
+    torch.manual_seed(0)
+    model = Denoiser(vocabulary=len(tokenizer.load()), widths=(32, 32, 32))
+    batch = draw_batch(pool, 4, np.random.default_rng(0))
+    model.calibrate(batch.noisy, batch.disparity, batch.tokens)
+    return start_training(model, RECIPE)
+
+
+def flat_tensors(state: object) -> list[torch.Tensor]:
+    if isinstance(state, torch.Tensor):
+        return [state]
+    values = state.values() if isinstance(state, dict) else state if isinstance(state, list) else []
+    return [tensor for value in values for tensor in flat_tensors(value)]
+
+
+def test_shard_holds_the_latents_of_its_pictures(work, pool):
+    pictures = np.load(work / "data" / "pictures-000000.npy")
+    for scene, view in ((0, 0), (1, 1)):
+        expected = latents.encode(data.to_signed(pictures[scene, view])).numpy()
+        stored = np.concatenate([pool.photos[scene, view], pool.styled[scene, view]])
+        np.testing.assert_allclose(stored, expected, atol=0.02)
+    assert sorted(np.unique(pool.style_ids[0])) == list(range(1, len(data.STYLE_NAMES)))
+    assert pool.disparity[0].max() == 255
+
+
+def test_resumed_run_is_the_uninterrupted_run(pool, tmp_path):
+    whole = tiny_training(pool)
+    for _ in range(2):
+        advance(whole, pool, RECIPE, lr_scale=0.5)
+    first = tiny_training(pool)
+    advance(first, pool, RECIPE, lr_scale=0.5)
+    first.save(tmp_path / "trunk.pt")
+    second = tiny_training(pool)
+    second.restore(tmp_path / "trunk.pt")
+    assert second.progress.samples == 2
+    advance(second, pool, RECIPE, lr_scale=0.5)
+    assert second.progress == whole.progress
+    pairs = list(zip(flat_tensors(second.state()), flat_tensors(whole.state()), strict=True))
+    assert len(pairs) > 100
+    assert all(torch.equal(mine, other) for mine, other in pairs)
+
+
+def test_training_on_one_batch_lowers_its_loss(pool):
+    training = tiny_training(pool)
+    losses = [advance(training, pool, RECIPE, lr_scale=1.0) for _ in range(8)]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_orthogonalised_keeps_directions_and_evens_out_their_lengths():
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(24, 60, generator=generator)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    result = orthogonalised(matrix)
+    spread = torch.linalg.svdvals(result)
+    assert spread.min() > 0.5
+    assert spread.max() < 1.4
+    cosine = torch.nn.functional.cosine_similarity(
+        result.flatten(), (left @ right).flatten(), dim=0
+    )
+    assert cosine > 0.95
+
+
+def test_exported_folder_runs_in_the_pipeline_class(pool, tmp_path):
+    from diffusers import StableDiffusionXLControlNetImg2ImgPipeline
+    from PIL import Image
+
+    torch.manual_seed(0)
+    training = start_training(Denoiser(vocabulary=len(tokenizer.load())), RECIPE)
+    training.save(tmp_path / "denoiser.pt")
+    torch.save({"model": autoencoder().state_dict()}, tmp_path / "autoencoder.pt")
+    export(tmp_path / "denoiser.pt", tmp_path / "autoencoder.pt", tmp_path / "weights")
+
+    listed = (tmp_path / "weights" / HASH_FILE).read_text().splitlines()
+    files = [p for p in (tmp_path / "weights").rglob("*") if p.is_file() and p.name != HASH_FILE]
+    assert len(listed) == len(files)
+    assert sum(path.stat().st_size for path in files) < 24e6
+    pipeline = StableDiffusionXLControlNetImg2ImgPipeline.from_pretrained(
+        tmp_path / "weights", torch_dtype=torch.float32
+    )
+    grey = Image.new("RGB", (64, 64), (128, 128, 128))
+    result = pipeline(
+        "a pencil sketch", image=grey, control_image=grey, strength=0.5, num_inference_steps=2,
+        output_type="np",
+    )  # fmt: skip
+    assert result.images.shape == (1, 64, 64, 3)
+    assert np.isfinite(result.images).all()
