@@ -3,8 +3,8 @@
     python -m scenestyle.procedural.demo_scene --out data/scenes/demo --truth tests/assets/demo_cameras.json
 
 writes the photos that the repository holds, and beside them the cameras that structure from motion
-should find. No gloss and one exposure, so that a surface has one colour from everywhere; textures
-do not repeat, so that a keypoint has one place.
+should find. No gloss and one exposure, so that a surface has one colour from everywhere. Textures do
+not repeat, so that a keypoint has one place; they are calm, so that a short training learns them.
 """
 
 import argparse
@@ -30,7 +30,7 @@ NUM_PHOTOS = 32
 WIDTH, HEIGHT = 384, 288
 """pixels"""
 
-_ARC = np.radians(200)
+_ARC = np.radians(120)
 _TARGET = (0.05, 0.45, 0.0)
 _HORIZONTAL_FOV = np.radians(54)
 _HOUSE_YAW = 0.5
@@ -50,7 +50,7 @@ def demo_scene() -> Scene:
                 centre=(house[0], 0.42, house[1]),
                 radius=0.44,
                 half_height=0.42,
-                texture=Texture((0.86, 0.76, 0.58), (0.5, 0.36, 0.26), "bricks", 5.0, 0.2, 1.0),
+                texture=Texture((0.86, 0.76, 0.58), (0.5, 0.36, 0.26), "bricks", 3.6, 0.1, 1.0),
                 yaw=_HOUSE_YAW,
             ),
             Primitive(
@@ -58,14 +58,14 @@ def demo_scene() -> Scene:
                 centre=(house[0], 1.14, house[1]),
                 radius=0.68,
                 half_height=0.3,
-                texture=Texture((0.8, 0.16, 0.1), (0.5, 0.08, 0.08), "camouflage", 5.0, 0.2, 4.0),
+                texture=Texture((0.8, 0.16, 0.1), (0.5, 0.08, 0.08), "camouflage", 5.0, 0.1, 4.0),
             ),
             Primitive(
                 "box",
                 centre=_on_wall(house, 0.44, _HOUSE_YAW, height=0.22),
                 radius=0.12,
                 half_height=0.22,
-                texture=Texture((0.3, 0.17, 0.08), (0.5, 0.3, 0.14), "planks", 18.0, 0.2, 11.0),
+                texture=Texture((0.3, 0.17, 0.08), (0.5, 0.3, 0.14), "planks", 18.0, 0.1, 11.0),
                 yaw=_HOUSE_YAW,
             ),
             Primitive(
@@ -73,7 +73,7 @@ def demo_scene() -> Scene:
                 centre=_on_wall(house, 0.44, _HOUSE_YAW + np.pi / 2, height=0.52),
                 radius=0.11,
                 half_height=0.11,
-                texture=Texture((0.12, 0.2, 0.34), (0.4, 0.62, 0.8), "marble", 7.0, 0.1, 12.0),
+                texture=Texture((0.12, 0.2, 0.34), (0.4, 0.62, 0.8), "marble", 7.0, 0.05, 12.0),
                 yaw=_HOUSE_YAW,
             ),
             Primitive(
@@ -81,7 +81,7 @@ def demo_scene() -> Scene:
                 centre=(0.62, 0.4, -0.02),
                 radius=0.4,
                 half_height=0.4,
-                texture=Texture((0.1, 0.3, 0.82), (0.95, 0.85, 0.2), "camouflage", 3.5, 0.15, 9.0),
+                texture=Texture((0.1, 0.3, 0.82), (0.95, 0.85, 0.2), "camouflage", 3.5, 0.075, 9.0),
                 yaw=0.4,
             ),
             Primitive(
@@ -89,28 +89,30 @@ def demo_scene() -> Scene:
                 centre=(-0.85, 0.42, 0.75),
                 radius=0.36,
                 half_height=0.42,
-                texture=Texture((0.95, 0.45, 0.06), (0.96, 0.93, 0.88), "stripes", 4.2, 0.2, 14.0),
+                texture=Texture((0.95, 0.45, 0.06), (0.96, 0.93, 0.88), "stripes", 3.0, 0.1, 14.0),
             ),
             Primitive(
                 "cylinder",
                 centre=(column[0], 0.6, column[1]),
                 radius=0.27,
                 half_height=0.6,
-                texture=Texture((0.14, 0.5, 0.26), (0.75, 0.86, 0.6), "marble", 4.0, 0.2, 17.0),
+                texture=Texture((0.14, 0.5, 0.26), (0.75, 0.86, 0.6), "marble", 4.0, 0.1, 17.0),
             ),
             Primitive(
                 "sphere",
                 centre=(column[0], 1.41, column[1]),
                 radius=0.22,
                 half_height=0.22,
-                texture=Texture((0.95, 0.75, 0.15), (0.7, 0.4, 0.05), "marble", 6.0, 0.15, 21.0),
+                texture=Texture((0.95, 0.75, 0.15), (0.7, 0.4, 0.05), "marble", 6.0, 0.075, 21.0),
             ),
             Primitive(
                 "torus",
                 centre=(0.12, 0.42, 0.85),
                 radius=0.42,
                 half_height=0.0,
-                texture=Texture((0.75, 0.15, 0.5), (0.96, 0.7, 0.8), "camouflage", 4.0, 0.15, 24.0),
+                texture=Texture(
+                    (0.75, 0.15, 0.5), (0.96, 0.7, 0.8), "camouflage", 4.0, 0.075, 24.0
+                ),
                 yaw=0.35,
                 tilt=np.pi / 2,
             ),
@@ -119,7 +121,7 @@ def demo_scene() -> Scene:
                 centre=(stack[0], 0.24, stack[1]),
                 radius=0.27,
                 half_height=0.24,
-                texture=Texture((0.42, 0.2, 0.62), (0.85, 0.75, 0.95), "checker", 4.1, 0.2, 27.0),
+                texture=Texture((0.42, 0.2, 0.62), (0.85, 0.75, 0.95), "checker", 4.1, 0.1, 27.0),
                 yaw=0.2,
             ),
             Primitive(
@@ -127,7 +129,7 @@ def demo_scene() -> Scene:
                 centre=(stack[0], 0.66, stack[1]),
                 radius=0.19,
                 half_height=0.18,
-                texture=Texture((0.08, 0.6, 0.62), (0.9, 0.95, 0.9), "marble", 5.0, 0.2, 30.0),
+                texture=Texture((0.08, 0.6, 0.62), (0.9, 0.95, 0.9), "marble", 5.0, 0.1, 30.0),
                 yaw=0.9,
             ),
             Primitive(
@@ -135,15 +137,15 @@ def demo_scene() -> Scene:
                 centre=(stack[0], 1.0, stack[1]),
                 radius=0.16,
                 half_height=0.16,
-                texture=Texture((0.9, 0.2, 0.16), (0.98, 0.9, 0.8), "camouflage", 7.0, 0.15, 33.0),
+                texture=Texture((0.9, 0.2, 0.16), (0.98, 0.9, 0.8), "camouflage", 7.0, 0.075, 33.0),
             ),
         ),
-        ground=Texture((0.5, 0.56, 0.27), (0.74, 0.66, 0.44), "marble", 2.6, 0.22, 3.0),
+        ground=Texture((0.47, 0.55, 0.27), (0.64, 0.61, 0.37), "marble", 1.8, 0.12, 3.0),
         surroundings=Room(
             half_width=5.2,
             half_depth=5.2,
             height=4.6,
-            wall=Texture((0.5, 0.63, 0.72), (0.84, 0.8, 0.7), "marble", 1.1, 0.12, 6.0),
+            wall=Texture((0.52, 0.63, 0.71), (0.74, 0.73, 0.68), "marble", 0.8, 0.08, 6.0),
         ),
         light_direction=tuple(np.array([0.45, 0.8, 0.4]) / np.linalg.norm([0.45, 0.8, 0.4])),
         ambient=0.5,
@@ -161,13 +163,14 @@ def _on_wall(
 def demo_cameras() -> dict[str, PinholeCamera]:
     """The cameras by photo name, in the order of the walk; world frame of the scene, y up.
 
-    Height and distance swing along the arc: with all cameras on one circle, the reconstruction
-    would be weakest where the path later leaves it.
+    The walk is closed: along the arc at one height and back at another, so that every view has
+    neighbours on both sides and parallax in both directions. It starts an eighth of a turn in, which
+    keeps every eighth view away from the ends of the arc.
     """
-    share = np.arange(NUM_PHOTOS) / (NUM_PHOTOS - 1)
-    azimuth = np.pi / 2 + _ARC * (share - 0.5)
-    elevation = np.radians(26 + 10 * np.sin(2 * np.pi * 2.5 * share))
-    distance = 4.1 + 0.25 * np.cos(2 * np.pi * 1.5 * share)
+    phase = 2 * np.pi * (np.arange(NUM_PHOTOS) / NUM_PHOTOS + 1 / 8)
+    azimuth = np.pi / 2 + _ARC / 2 * np.sin(phase)
+    elevation = np.radians(27 + 9 * np.cos(phase))
+    distance = 4.1 + 0.25 * np.cos(2 * phase)
     eyes = np.array(_TARGET) + distance[:, None] * np.stack(
         [
             np.cos(elevation) * np.cos(azimuth),

@@ -114,8 +114,8 @@ def test_sparse_points_lie_on_the_surfaces_of_the_scene(demo):
     at = true_z[y.astype(int), x.astype(int)]
     relative = np.abs(in_camera[:, 2] - at) / at
     assert len(points) > 100
-    assert np.median(relative) < 0.005
-    assert np.percentile(relative, 80) < 0.02
+    assert np.median(relative) < 0.01
+    assert np.percentile(relative, 80) < 0.03
 
 
 def test_poses_folder_is_complete(demo):
