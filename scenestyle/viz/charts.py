@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 _PNG_DPI = 110
+_LOG_RANGE = 1e5
+"""a logarithmic axis shows at most this ratio below its top"""
 
 
 def line_chart(
@@ -23,7 +25,7 @@ def line_chart(
         title: Above the chart.
         x_label: Under the horizontal axis.
         y_label: Beside the vertical axis.
-        log_y: Whether the vertical axis is logarithmic.
+        log_y: Whether the vertical axis is logarithmic; it shows at most five decades.
         format: `png`, or `svg` for a page.
 
     Returns:
@@ -48,6 +50,7 @@ def line_chart(
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         if log_y:
             axes.set_yscale("log", nonpositive="mask")
+            axes.set_ylim(bottom=max(axes.get_ylim()[0], axes.get_ylim()[1] / _LOG_RANGE))
         axes.grid(visible=True, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         if len(curves) > 1:

@@ -1,0 +1,199 @@
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from tiny_field import write_tiny_source
+
+from scenestyle.artifacts import read_views, write_json, write_views
+from scenestyle.errors import ArtifactError
+from scenestyle.metrics import rmse
+from scenestyle.params import Evaluate, FinetuneNerf, Style
+from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
+from scenestyle.procedural.raycast import render
+from tasks import evaluate
+
+STYLE = Style(prompt="a negative of {caption}")
+CAPTION = "toys & tiles"
+PARAMS = Evaluate(
+    num_frames=9,
+    max_image_side=40,
+    num_stills=3,
+    warp_tau=0.5,  # a field of sixty steps does not agree with itself any better
+)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What all earlier stages would have left for a tiny scene, its fields really trained."""
+    from scenestyle.nerf.finetune import finetune
+
+    root = tmp_path_factory.mktemp("scene")
+    write_tiny_source(root)
+    folders = {name: root / name for name in ("poses", "nerf", "views", "stylized")}
+    write_json(root / "poses" / "report.json", {"seconds": 1.5, "versions": {"pycolmap": "4"}})
+    write_json(
+        root / "stylized" / "manifest.json",
+        {
+            "seconds": 2.5,
+            "model": "by hand",
+            "sources": {"base": "numpy"},
+            "settings": {"prompt": "a negative of toys & tiles", "strength": 1.0},
+            "versions": {"numpy": np.__version__},
+        },
+    )
+    finetuned = root / "finetuned" / "demo" / "negative"
+    finetuned.mkdir(parents=True)
+    finetune(
+        folders["nerf"],
+        folders["views"],
+        folders["stylized"],
+        finetuned,
+        FinetuneNerf(iterations=40, patch_size=32, patch_scales=(1.0,), min_movement=0.0),
+        work=root / "work_finetune",
+    )
+    return {**folders, "finetuned": finetuned}
+
+
+def judge(inputs: dict[str, Path], out: Path, work: Path) -> dict[str, object]:
+    out.mkdir()
+    return evaluate.run(**inputs, out=out, params=PARAMS, caption=CAPTION, style=STYLE, work=work)
+
+
+@pytest.fixture(scope="module")
+def judged(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A result and, beside it, the work folder of its run."""
+    out = tmp_path_factory.mktemp("result") / "out"
+    judge(inputs, out, out.parent / "work")
+    return out
+
+
+def test_figures_of_an_exactly_known_edit() -> None:
+    """A negative image, ten per cent further away: colours stay as consistent as they were."""
+    from scenestyle.nerf.field import Rendering
+
+    cameras = [camera.resized(80, 60) for camera in list(demo_cameras().values())[:9]]
+    buffers = [render(demo_scene(), camera) for camera in cameras]
+    before = [Rendering(b.rgb, b.depth_z, b.hit.astype(np.float32)) for b in buffers]
+    after = [Rendering(1 - f.rgb, f.depth_z * np.float32(1.1), f.opacity) for f in before]
+
+    figures = evaluate.orbit_figures(evaluate.Orbit(cameras, before, after), tau=0.02)
+
+    assert figures["depth_abs_rel"] == pytest.approx(0.1, rel=1e-5)
+    assert figures["depth_delta_125"] == 1
+    assert figures["movement_rmse"] == rmse([f.rgb for f in before], [f.rgb for f in after])
+    for reach in ("short", "long"):
+        assert figures[f"warp_{reach}"] == pytest.approx(figures[f"warp_{reach}_source"], rel=1e-4)
+    assert figures["warp_short_visible_share"] > figures["warp_long_visible_share"] > 0.1
+
+
+def test_the_result_is_complete(judged: Path) -> None:
+    figures = json.loads((judged / "metrics.json").read_text())
+
+    assert {path.name for path in judged.iterdir()} == {
+        "metrics.json",
+        "report.html",
+        "orbit.mp4",
+        "stills",
+    }
+    assert all(isinstance(value, float) and math.isfinite(value) for value in figures.values())
+
+
+def test_the_figures_know_an_edit_when_they_see_one(judged: Path) -> None:
+    figures = json.loads((judged / "metrics.json").read_text())
+
+    assert figures["movement_rmse"] > 0.02
+    assert figures["heldout_swd"] < 0.9 * figures["heldout_swd_source"]
+
+
+def test_the_video_shows_every_frame_before_beside_after(judged: Path) -> None:
+    with av.open(str(judged / "orbit.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+    assert [frame.shape for frame in frames] == [(30, 80, 3)] * PARAMS.num_frames
+    below_label = slice(18, None)
+    for side, name in enumerate(("before", "after")):
+        with np.load(judged.parent / "work" / name / "00004.npz") as frame:
+            shown = frames[4][below_label, 40 * side : 40 * side + 40] / 255
+            assert np.abs(shown - frame["rgb"][below_label]).mean() < 0.05
+
+
+def test_stills_and_report_show_the_held_out_views_first(judged: Path) -> None:
+    stills = {path.name for path in (judged / "stills").iterdir()}
+    html = (judged / "report.html").read_text()
+
+    assert stills == {
+        f"photo_{view}_{when}.png" for view in ("00", "12", "16") for when in ("before", "after")
+    }
+    for text in (
+        "a negative of toys &amp; tiles",
+        "photo_16 (held out)",
+        "dvc repro evaluate@demo-negative",
+        "stylize_views",
+        "pycolmap",
+    ):
+        assert text in html
+
+
+def test_a_field_that_was_not_edited_scores_as_its_own_yardstick(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    figures = judge({**inputs, "finetuned": inputs["nerf"]}, tmp_path / "out", tmp_path / "work")
+
+    assert figures["movement_rmse"] == 0
+    assert (figures["depth_abs_rel"], figures["depth_delta_125"]) == (0, 1)
+    assert figures["warp_short"] == figures["warp_short_source"]
+    assert figures["warp_long"] == figures["warp_long_source"]
+    assert figures["heldout_swd"] == pytest.approx(figures["heldout_swd_source"], rel=0.05)
+
+
+def test_a_killed_run_goes_on_from_its_frames_to_the_same_bytes(
+    inputs: dict[str, Path], judged: Path, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(judged.parent / "work", work)
+    for frame in list((work / "after").iterdir())[::2]:
+        frame.unlink()
+    # Every frame before the edit is there, so its field, gone here, must not be asked for.
+    source = tmp_path / "nerf"
+    shutil.copytree(inputs["nerf"], source, ignore=shutil.ignore_patterns("*.ckpt"))
+
+    judge({**inputs, "nerf": source}, tmp_path / "out", work)
+
+    for name in ("report.html", "orbit.mp4", "stills/photo_00_after.png"):
+        assert (tmp_path / "out" / name).read_bytes() == (judged / name).read_bytes()
+
+
+def test_a_missing_stylized_view_is_named_before_anything_is_rendered(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    stylized = tmp_path / "stylized"
+    shutil.copytree(inputs["stylized"], stylized)
+    (stylized / "rgb" / "photo_08.png").unlink()
+
+    with pytest.raises(ArtifactError, match=r"photo_08.*Rerun stylize_views"):
+        judge({**inputs, "stylized": stylized}, tmp_path / "out", tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_without_a_held_out_view_nothing_is_measured(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    views = tmp_path / "views"
+    shutil.copytree(inputs["views"], views)
+    write_views(views, [replace(view, split="train") for view in read_views(views)])
+
+    with pytest.raises(ArtifactError, match="held out"):
+        judge({**inputs, "views": views}, tmp_path / "out", tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("count", "picked"),
+    [(0, ""), (-2, ""), (1, "c"), (2, "bd"), (3, "ace"), (5, "abcde"), (9, "abcde")],
+)
+def test_items_are_spread_evenly(count: int, picked: str) -> None:
+    assert "".join(evaluate.spread("abcde", count)) == picked
