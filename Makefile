@@ -39,6 +39,6 @@ test-all: setup  ## every test, also the slow ones
 	pytest -m "not gpu"
 
 demo: setup  ## restyle the demo scene in every style of params.yaml and say where the reports lie
-	dvc repro
+	dvc repro --glob 'evaluate@demo-*'
 	scenestyle preview demo
 	@for report in data/results/demo/*/report.html; do echo "report: $(CURDIR)/$$report"; done

@@ -35,6 +35,7 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -85,6 +86,7 @@ class Job:
 def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     """Run a stage as a program; an error of the user's making ends it with one sentence and exit code 1."""
     die_with_parent(signal.SIGKILL)
+    warnings.simplefilter("ignore", FutureWarning)  # of pinned libraries among themselves
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
     try:
         job = parse(run, argv)

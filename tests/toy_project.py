@@ -114,10 +114,9 @@ class Toy:
             names = _FILES.get(stage) or [Path(out).name for out in written_by(definition)]
             program = _STAGE.format(stage=stage, signature=_SIGNATURES[stage], names=names)
             (root / f"tasks/{stage}.py").write_text(program)
-            for dep in definition["deps"]:
-                if "$" not in dep and not (root / dep).exists():
-                    (root / dep).mkdir(parents=True)
-                    (root / dep / "placeholder").touch()
+        sums = "scenestyle/embedded/weights/SHA256SUMS"
+        (root / sums).parent.mkdir()
+        shutil.copy(ROOT / sums, root / sums)
         (root / "data/scenes/garden").mkdir(parents=True)
         (root / "data/scenes/garden/photo.txt").write_text("a photo")
         return toy

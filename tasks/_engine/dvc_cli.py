@@ -22,7 +22,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end_stages)
     signal.signal(signal.SIGALRM, _end_stages)
     die_with_parent(signal.SIGTERM)
-    raise SystemExit(dvc(sys.argv[1:]))
+    code = dvc(sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0)  # Python drops its handlers on exit: it would kill us
+    raise SystemExit(code)
 
 
 def _end_stages(*_: object) -> None:

@@ -30,6 +30,7 @@ class Pipeline:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._dvc_yaml = root.resolve() / "dvc.yaml"
         self._mutex = threading.RLock()  # DVC's Repo loses data when threads share it
         self._opened: Repo | None = None
 
@@ -39,7 +40,11 @@ class Pipeline:
 
         with self._repo() as repo:
             graph = repo.index.graph
-            stages = [stage for stage in graph if isinstance(stage, PipelineStage)]
+            stages = [
+                stage
+                for stage in graph
+                if isinstance(stage, PipelineStage) and stage.path == str(self._dvc_yaml)
+            ]
             return {
                 str(stage.name): {str(up.name) for up in graph.successors(stage) if up in stages}
                 for stage in stages
@@ -63,7 +68,7 @@ class Pipeline:
     @contextmanager
     def _stage(self, name: str) -> "Iterator[Stage]":
         with self._repo() as repo:
-            yield repo.stage.load_one(str(self._root / "dvc.yaml"), name)
+            yield repo.stage.load_one(str(self._dvc_yaml), name)
 
     @contextmanager
     def _repo(self) -> "Iterator[Repo]":

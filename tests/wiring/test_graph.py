@@ -162,12 +162,18 @@ def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
     listed = {
         str(path.relative_to(ROOT))
         for dep in code_deps(stage)
-        for path in ([ROOT / dep] if (ROOT / dep).is_file() else (ROOT / dep).rglob("*.py"))
+        for path in ([ROOT / dep] if (ROOT / dep).is_file() else (ROOT / dep).rglob("*"))
+        if path.suffix == ".py"
     }
     wanted = imported_files(stage) | {f"tasks/{stage}.py"}
     silent = {path for path in listed - wanted if path.endswith("__init__.py")}
     assert sorted(wanted - listed) == [], "imported, but not among the deps"
     assert sorted(listed - wanted - silent) == [], "among the deps, but not imported"
+
+
+def test_the_weights_that_come_with_the_library_are_a_dependency() -> None:
+    assert "scenestyle/embedded/weights/SHA256SUMS" in code_deps("stylize_views")
+    assert all((ROOT / dep).exists() for stage in STAGES for dep in code_deps(stage))
 
 
 def test_no_stage_depends_on_the_engine() -> None:
