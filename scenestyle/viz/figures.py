@@ -38,24 +38,24 @@ _READINGS = {
         "{:.4f}",
         "How much a point of the scene changes colour from one frame to the next (RMSE, lower is "
         "steadier); read it beside the source's, which is the part that the edit did not cause.",
-        "source: {warp_short_source:.4f}",
+        "source: {warp_short_source:.4f}, measured on {warp_short_visible_share:.0%} of the picture",
     ),
     "warp_long": _Reading(
         "Flicker, seven frames apart",
         "{:.4f}",
         "The same for frames that lie seven apart, where a style that hangs on the viewpoint shows.",
-        "source: {warp_long_source:.4f}",
+        "source: {warp_long_source:.4f}, measured on {warp_long_visible_share:.0%} of the picture",
     ),
     "depth_abs_rel": _Reading(
         "Depth moved",
         "{:.1%}",
         "How far surfaces moved towards or away from the camera, on average, as a share of their "
-        "distance: 0 % keeps the shape of the scene.",
+        "distance: 0% keeps the shape of the scene.",
     ),
     "depth_delta_125": _Reading(
         "Depth kept",
         "{:.1%}",
-        "Share of pixels whose distance changed by less than a quarter: near 100 % keeps the shape.",
+        "Share of pixels whose distance changed by less than a quarter: near 100% keeps the shape.",
     ),
     "heldout_swd": _Reading(
         "Distance to the style",
