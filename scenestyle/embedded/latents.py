@@ -56,7 +56,8 @@ def linear_decode(latents: Latents) -> Pictures:
 
 def flip(latents: Latents) -> Latents:
     """Latents of the left-right mirrored pictures."""
-    return latents.flip(-1) * FLIP_SIGNS
+    mean, scale = _stats()
+    return latents.flip(-1) * FLIP_SIGNS + (FLIP_SIGNS - 1) * mean * scale
 
 
 def fit(pictures: Pictures) -> dict[str, list[float]]:

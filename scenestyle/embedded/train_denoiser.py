@@ -6,7 +6,7 @@ trains the trunk at constant learning rate (after a warm-up), one process with o
 gradients averaged. The same command continues it. With `--anneal-minutes 12` it copies the trunk's
 latest checkpoint and brings the learning rate of the copy down to zero: good weights at any time,
 while the trunk can go on. Every step draws from a generator seeded with the step, so a resumed run is
-the run that was interrupted.
+the run that was interrupted, as long as no shards have been added.
 
 The objective is the clean latents (x0) under noise that image-to-image really meets: a run that starts
 from a photograph at timestep s sees, at a later timestep t, latents that are still part photograph. With
@@ -22,6 +22,7 @@ import os
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -433,7 +434,7 @@ def _on_the_path(
     clean: Tensor, photo: Tensor, started: Tensor, current: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Noisy latents at `current` on a path from the photo at `started`, and the loss weight."""
-    alpha_bar = scheduler().alphas_cumprod.float()
+    alpha_bar = _alpha_bar()
     ratio = (alpha_bar / (1 - alpha_bar)).sqrt()
     share = (ratio[started] / ratio[current].clamp(min=1e-6)).clamp(max=1)
     share = torch.where(started >= _LAST_TIMESTEP, 0.0, share)[:, None, None, None]
@@ -467,14 +468,15 @@ def _varied(disparity: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.where(torch.from_numpy(rng.random(size) < 0.25)[:, None, None, None], soft, bent)
 
 
+@cache
 def _null_tokens() -> Int[Tensor, "prompts length"]:
-    if not _NULL_TOKENS:
-        ids = tokenizer.token_ids(tokenizer.load(), _NEGATIVE_PROMPTS)
-        _NULL_TOKENS.append(torch.from_numpy(ids.astype(np.int64)))
-    return _NULL_TOKENS[0]
+    ids = tokenizer.token_ids(tokenizer.load(), _NEGATIVE_PROMPTS)
+    return torch.from_numpy(ids.astype(np.int64))
 
 
-_NULL_TOKENS: list[Tensor] = []
+@cache
+def _alpha_bar() -> Float[Tensor, " timesteps"]:
+    return scheduler().alphas_cumprod.float()
 
 
 def _tensor(values: np.ndarray) -> Tensor:
