@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenestyle.embedded import data, latents, tokenizer
+from scenestyle.embedded import data, latents, tokenizer, train_autoencoder
 from scenestyle.embedded.export import HASH_FILE, export
 from scenestyle.embedded.models import Denoiser, autoencoder
 from scenestyle.embedded.muon import orthogonalised
@@ -80,6 +80,16 @@ def test_training_on_one_batch_lowers_its_loss(pool):
     training = tiny_training(pool)
     losses = [advance(training, pool, RECIPE, lr_scale=1.0) for _ in range(8)]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_autoencoder_run_resumes_from_its_checkpoint(work):
+    data.write_shard(work, shard=data.HELD_OUT_SHARD, scenes=1)
+    train_autoencoder.run(work, minutes=0.01)
+    first = torch.load(train_autoencoder.checkpoint_path(work), weights_only=True)
+    train_autoencoder.run(work, minutes=first["seconds"] / 60 + 0.01)
+    second = torch.load(train_autoencoder.checkpoint_path(work), weights_only=True)
+    assert 0 < first["step"] < second["step"]
+    assert first["seconds"] < second["seconds"]
 
 
 def test_orthogonalised_keeps_directions_and_evens_out_their_lengths():
