@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from scenestyle.errors import ParamsError
@@ -105,12 +105,12 @@ class TrainNerf:
     """samples per ray of the field; GPU 48"""
     appearance_dim: Annotated[int, Field(ge=0, strict=True)] = 0
     """numbers that absorb a photo's exposure; GPU 32, 0: none"""
-    background: Literal["random", "last_sample", "black", "white"] = "last_sample"
+    background: Literal["random", "last_sample", "black", "white"] = "random"
     """what lies behind a ray that meets nothing; `random` teaches that every ray meets something"""
     proposal_warmup: Positive = 5000
     """steps until the proposal networks learn only every fifth step"""
-    anneal_iterations: Positive = 1000
-    """steps over which sampling turns from spread to concentrated"""
+    anneal_iterations: Positive = 100
+    """steps over which sampling turns from spread to concentrated; GPU 1000"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
     """of Adam, at the first step"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
@@ -150,7 +150,37 @@ class FinetuneNerf:
     """The source field continued towards the stylized views."""
 
     iterations: Positive = 400
-    """further optimisation steps"""
+    """further optimisation steps, one patch each; paper 15000"""
+    patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] = 64
+    """side of the square that a step renders and compares, pixels, 32 to 1024; paper 256"""
+    patch_scales: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1, strict=True)], ...], Field(min_length=1)
+    ] = (1.0, 0.5)
+    """sizes at which a stylized view is compared, shares of its own, 0 to 1; a step draws one"""
+    features: Literal["efficientnet_lite0", "vgg19"] = "efficientnet_lite0"
+    """pretrained network whose activations the losses compare; paper vgg19"""
+    features_weights: str | None = None
+    """a local file with vgg19's weights; null: torchvision's, downloaded once"""
+    balance_taps: StrictBool = True
+    """divide each tap of the network by its standard deviation over the stylized views; paper false"""
+    num_directions: Positive | None = None
+    """projections per tap and step; null (paper): as many as the tap has channels"""
+    layer_reduction: Literal["sum", "mean"] = "sum"
+    """how the style losses of the taps become one"""
+    content_weight: NonNegative = 0.1
+    """of the squared difference of deep features at the same place, 0: off"""
+    depth_weight: NonNegative = 0.1
+    """of the relative change of depth against the source, 0 (paper): off"""
+    interlevel_weight: NonNegative = 1.0
+    """of nerfacto's loss that keeps the proposal networks in step with the field"""
+    distortion_weight: NonNegative = 0.002
+    """of nerfacto's loss that concentrates density along a ray"""
+    learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
+    """of Adam, at the first step; paper 0.0025"""
+    final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
+    """of Adam, at the last step; paper 0.0018"""
+    min_movement: Share = 0.02
+    """least RMSE between held-out renders before and after, 0 to 1; below it the stage fails"""
     seed: Seed = 0
     """of patch choice and projection directions"""
 
@@ -159,9 +189,9 @@ class FinetuneNerf:
 class Evaluate:
     """Figures, orbit video and report."""
 
-    num_frames: Annotated[int, Field(ge=8, le=10_000, strict=True)] = 60
+    num_frames: Annotated[int, Field(ge=8, le=10_000, strict=True)] = 48
     """frames of the orbit, each rendered before and after; 8 to 10000"""
-    fps: Annotated[int, Field(ge=1, le=120, strict=True)] = 15
+    fps: Annotated[int, Field(ge=1, le=120, strict=True)] = 12
     """frames per second of the orbit video, 1 to 120"""
     max_image_side: Annotated[int, Field(ge=32, le=4096, strict=True)] = 192
     """long side of the orbit's frames, pixels, 32 to 4096; at most that of the rendered views"""

@@ -67,7 +67,9 @@ def model_config(params: TrainNerf, device: torch.device) -> SourceModelConfig:
         proposal_warmup=params.proposal_warmup,
         proposal_weights_anneal_max_num_iters=params.anneal_iterations,
         background_color=params.background,
-        average_init_density=0.01,
+        # From nerfacto's 0.01 all rays begin transparent, the far end of space learns the picture
+        # first, and a few thousand steps do not bring it near again.
+        average_init_density=1.0,
         camera_optimizer=CameraOptimizerConfig(mode="off"),
         eval_num_rays_per_chunk=1 << 12,
     )
@@ -94,9 +96,19 @@ def optimizer_configs(params: TrainNerf) -> dict[str, dict[str, object]]:
 
 
 def dataparser_config(data: Path, *, holdout_every: int) -> NerfstudioDataParserConfig:
-    """Nerfstudio's dataparser over posed images; the first and every n-th view are held out."""
+    """Nerfstudio's dataparser over posed images; the first and every n-th view are held out.
+
+    The world is centred where the cameras look, not amid the cameras: so scaled that the cameras
+    fit, the scene itself lies in the part of space that contraction leaves alone, also in front of
+    cameras that all face one way.
+    """
     return NerfstudioDataParserConfig(
-        data=data, eval_mode="interval", eval_interval=holdout_every, downscale_factor=1
+        data=data,
+        orientation_method="vertical",
+        center_method="focus",
+        eval_mode="interval",
+        eval_interval=holdout_every,
+        downscale_factor=1,
     )
 
 

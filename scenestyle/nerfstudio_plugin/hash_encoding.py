@@ -10,6 +10,8 @@ Source: Müller et al. 2022, "Instant Neural Graphics Primitives with a Multires
 Encoding", arXiv:2201.05989, equations 2 to 4. Our `table_size` is their T, `scalings` their N_l.
 """
 
+from typing import no_type_check
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -17,6 +19,8 @@ from nerfstudio.field_components.encodings import HashEncoding
 from numba import njit, prange
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+# `no_type_check`: the runtime shape checks of the tests would wrap what numba has to compile.
 
 # The pi_2 and pi_3 of equation 4. Unsigned 32-bit products wrap, and as tables are powers of two
 # only the low bits count: the same slots as nerfstudio's 64-bit arithmetic.
@@ -48,7 +52,7 @@ class CpuHashEncoding(HashEncoding):
             return super().forward(in_tensor)
         positions = in_tensor.reshape(-1, 3)
         encoded = encode(positions, self.hash_table, self.scalings.to(positions))
-        return encoded.view(*in_tensor.shape[:-1], -1)
+        return encoded.view(*in_tensor.shape[:-1], encoded.shape[-1])
 
 
 def use_cpu_hash_encodings(module: nn.Module) -> None:
@@ -106,6 +110,7 @@ def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
 
 
 @njit(inline="always")
+@no_type_check
 def _cell(x, y, z, scale):
     """Offsets in the cell, then the two x hashes, then the four (y, z) hashes 00 10 01 11."""
     x, y, z = x * scale, y * scale, z * scale
@@ -125,11 +130,13 @@ def _cell(x, y, z, scale):
 
 
 @njit(inline="always")
+@no_type_check
 def _slot(first, x_hash, yz_hash, mask):
     return first + np.int64((x_hash ^ yz_hash) & mask)
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _interpolate(positions, table, scalings, encoded):
     num_points, num_levels, num_features = len(positions), len(scalings), table.shape[1]
     table_size = len(table) // num_levels
@@ -157,6 +164,7 @@ def _interpolate(positions, table, scalings, encoded):
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _table_gradient(positions, scalings, gradient, by_table):
     """Adds in the order of the points and one thread per level: no races, the same bits always."""
     num_levels, num_features = len(scalings), by_table.shape[1]
@@ -187,6 +195,7 @@ def _table_gradient(positions, scalings, gradient, by_table):
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _position_gradient(positions, table, scalings, gradient, by_position):
     num_levels, num_features = len(scalings), table.shape[1]
     table_size = len(table) // num_levels

@@ -12,6 +12,8 @@ Sources: Barron et al. 2022, "Mip-NeRF 360", arXiv:2111.12077, for contraction (
 interlevel loss (13), distortion loss (15) and annealing (18); nerfstudio 1.1.5 for the rest.
 """
 
+from typing import no_type_check
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -170,16 +172,19 @@ def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
 
 
 @njit(inline="always")
+@no_type_check
 def _spacing(distance):
     return distance / 2 if distance < 1 else 1 - 1 / (2 * distance)
 
 
 @njit(inline="always")
+@no_type_check
 def _distance(spacing):
     return 2 * spacing if spacing < 0.5 else 1 / (2 - 2 * spacing)
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _sample_along(origins, directions, nears, fars, bins, positions, distances, lengths):
     num_rays, num_bins = bins.shape
     for ray in prange(num_rays):
@@ -204,6 +209,7 @@ def _sample_along(origins, directions, nears, fars, bins, positions, distances, 
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _invert_cdf(bins, weights, offsets, concentrated):
     num_rays, num_samples = weights.shape
     num_new = concentrated.shape[1]
@@ -225,6 +231,7 @@ def _invert_cdf(bins, weights, offsets, concentrated):
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _composite(density_scale, log_density, lengths, weights):
     num_rays, num_samples = weights.shape
     for ray in prange(num_rays):
@@ -236,6 +243,7 @@ def _composite(density_scale, log_density, lengths, weights):
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _composite_gradient(density_scale, log_density, lengths, weights, gradient, by_log_density):
     num_rays, num_samples = weights.shape
     for ray in prange(num_rays):
@@ -253,6 +261,7 @@ def _composite_gradient(density_scale, log_density, lengths, weights, gradient, 
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _interlevel(bins, weights, outer_bins, outer, per_ray, by_outer):
     num_rays, num_samples = weights.shape
     num_outer = outer.shape[1]
@@ -283,6 +292,7 @@ def _interlevel(bins, weights, outer_bins, outer, per_ray, by_outer):
 
 
 @njit(parallel=True, cache=True, nogil=True)
+@no_type_check
 def _distortion(bins, weights, per_ray, by_weights):
     num_rays, num_samples = weights.shape
     for ray in prange(num_rays):
