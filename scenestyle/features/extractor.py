@@ -1,5 +1,7 @@
 """The common face of all back ends: images in, one feature map per tap out."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from scenestyle.errors import ShapeError
 from scenestyle.shapes import FeatureMap
 
 Images = Float[Tensor, "batch 3 height width"]
+Picture = Float[Tensor, "3 _height _width"]
 
 MIN_SIDE = 32
 """Smallest image side, pixels: the deepest taps have stride 16, and one sample is no distribution."""
@@ -46,14 +49,14 @@ class FeatureExtractor(nn.Module):
         return [f / scale for f, scale in zip(self.trunk(images), self.scales, strict=True)]
 
     @torch.no_grad()
-    def balanced(self, targets: Images) -> "FeatureExtractor":
+    def balanced(self, targets: Images | Sequence[Picture]) -> "FeatureExtractor":
         """The same extractor, each tap divided by its standard deviation (mean over `targets`).
 
         Taps of networks without a common activation scale then weigh alike in a sum over taps;
         otherwise the deep taps drown the shallow ones that carry palette and brush.
         """
         deviations = torch.stack(
-            [torch.stack([f.std() for f in self(image)]) for image in targets.split(1)]
+            [torch.stack([f.std() for f in self(picture[None])]) for picture in targets]
         ).mean(0)
         return FeatureExtractor(
             self.trunk, num_content_taps=self.num_content_taps, scales=self.scales * deviations

@@ -1,0 +1,98 @@
+"""What a finetuning step looks at: a random rectangle of a stylized view, at one of several scales."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.rays import RayBundle
+from torch import Generator, Tensor
+from torch.nn.functional import interpolate
+
+from scenestyle.cameras import PinholeCamera
+from scenestyle.geometry import ray_from_z_depth
+from scenestyle.nerf.dataset import camera_rays
+
+
+@dataclass(frozen=True)
+class Target:
+    """A stylized view, and the source field's depth that belongs to it, on one pixel grid."""
+
+    camera: PinholeCamera
+    """in the field's frame"""
+    view_index: int
+    """position among the training views"""
+    rgb: Float[Tensor, "1 3 height width"]
+    """colours of the stylized view in [0, 1]"""
+    depth_ray: Float[Tensor, "1 1 height width"]
+    """distance of the source field's surface from the camera centre, scene units"""
+    opacity: Float[Tensor, "1 1 height width"]
+    """of the source field, 0 to 1"""
+
+    @classmethod
+    def from_view(
+        cls,
+        camera: PinholeCamera,
+        view_index: int,
+        rgb: Float[np.ndarray, "height width 3"],
+        depth_z: Float[np.ndarray, "height width"],
+        opacity: Float[np.ndarray, "height width"],
+        device: torch.device,
+    ) -> "Target":
+        """A view as the folders between the stages hold it."""
+        depth_ray = ray_from_z_depth(depth_z, camera)
+        return cls(
+            camera=camera,
+            view_index=view_index,
+            rgb=torch.as_tensor(rgb, device=device).permute(2, 0, 1)[None],
+            depth_ray=torch.as_tensor(depth_ray, device=device)[None, None],
+            opacity=torch.as_tensor(opacity, device=device)[None, None],
+        )
+
+    def resized(self, scale: float) -> "Target":
+        """The same view on a coarser grid, averaged over the area of its pixels; 0 < scale <= 1."""
+        height, width = (max(1, round(side * scale)) for side in self.rgb.shape[2:])
+        return Target(
+            self.camera.resized(width, height),
+            self.view_index,
+            *(
+                interpolate(each, size=(height, width), mode="area")
+                for each in (self.rgb, self.depth_ray, self.opacity)
+            ),
+        )
+
+    def crop(self, rows: slice, columns: slice) -> "Patch":
+        """A rectangle of it."""
+        rays = camera_rays(
+            self.camera,
+            self.rgb.device,
+            rows=rows,
+            columns=columns,
+            camera_index=self.view_index,
+        )
+        maps = (each[..., rows, columns] for each in (self.rgb, self.depth_ray, self.opacity))
+        return Patch(rays, *maps)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A rectangle of a target: the rays to render and what they should give."""
+
+    rays: RayBundle
+    """row by row"""
+    rgb: Float[Tensor, "1 3 height width"]
+    depth_ray: Float[Tensor, "1 1 height width"]
+    opacity: Float[Tensor, "1 1 height width"]
+
+
+def random_patch(targets: Sequence[Target], size: int, generator: Generator) -> Patch:
+    """A square of `size` pixels anywhere in any of the targets; a shorter side is taken whole."""
+
+    def draw(end: int) -> int:
+        return int(torch.randint(end, (), generator=generator))
+
+    target = targets[draw(len(targets))]
+    height, width = target.rgb.shape[2:]
+    top, left = draw(max(1, height - size + 1)), draw(max(1, width - size + 1))
+    return target.crop(slice(top, top + size), slice(left, left + size))

@@ -1,0 +1,25 @@
+"""Move the source field towards the stylized views. Reads the run, its views and their stylized pictures; writes a run."""
+
+from pathlib import Path
+
+from scenestyle.params import FinetuneNerf
+from tasks._stage import stage_main
+
+
+def run(
+    nerf: Path, views: Path, stylized: Path, out: Path, params: FinetuneNerf, *, work: Path
+) -> dict[str, object]:
+    """Continue the source field with the sliced Wasserstein loss; fails if the renders did not move."""
+    from scenestyle.nerf.finetune import finetune
+
+    metrics = finetune(nerf, views, stylized, out, params, work=work)
+    return {name: metrics[name] for name in ("movement", "depth_abs_rel", "seconds")}
+
+
+def main() -> None:
+    """Run the stage as a program."""
+    stage_main(run)
+
+
+if __name__ == "__main__":
+    main()
