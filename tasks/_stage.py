@@ -42,6 +42,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import scenestyle
+from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import InputError, ScenestyleError
 from scenestyle.params import Params, load_params, lookup
 from tasks._process import die_with_parent
@@ -86,6 +87,7 @@ class Job:
 def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     """Run a stage as a program; an error of the user's making ends it with one sentence and exit code 1."""
     die_with_parent(signal.SIGKILL)
+    let_idle_threads_sleep()
     warnings.simplefilter("ignore", FutureWarning)  # of pinned libraries among themselves
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
     try:

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from scenestyle.cli.add_scene import add_scene_folder
 from scenestyle.cli.params_file import add_entry
+from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import ArtifactError, ParamsError, ScenestyleError
 from scenestyle.params import check_id, load_params, lookup
 
@@ -151,6 +152,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; an error of the user's making is one message and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    let_idle_threads_sleep()
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="scenestyle", description="Restyle captured scenes.", args=argv
