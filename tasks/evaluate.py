@@ -50,6 +50,7 @@ _MIN_OPACITY = 0.5
 """at and below it a pixel shows no surface"""
 _CHART_POINTS = 300
 
+Map = Float[np.ndarray, "height width"]
 Picture = Float[np.ndarray, "_ _ 3"]
 T = TypeVar("T")
 
@@ -167,12 +168,23 @@ def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[St
 def novel_path(views: Path, posed: Sequence[View], params: Evaluate) -> list[PinholeCamera]:
     """A smooth orbit about what the views look at."""
     cameras = [view.camera for view in posed]
-    depths_z = [read_map(views / "depth_z" / f"{view.name}.npy") for view in posed]
-    focus = focus_from_depths(cameras, depths_z)
+    surfaces_z = [
+        surface_z(
+            read_map(views / "depth_z" / f"{view.name}.npy"),
+            read_map(views / "opacity" / f"{view.name}.npy"),
+        )
+        for view in posed
+    ]
+    focus = focus_from_depths(cameras, surfaces_z)
     return [
         camera.resized(*fit_within(camera.width, camera.height, params.max_image_side))
         for camera in smooth_orbit(cameras, params.num_frames, focus=focus)
     ]
+
+
+def surface_z(depth_z: Map, opacity: Map) -> Map:
+    """z-depth where there is a surface, NaN elsewhere."""
+    return np.where(opacity > _MIN_OPACITY, depth_z, np.float32(np.nan))
 
 
 def choose_views(posed: Sequence[View], num_stills: int) -> list[View]:
@@ -221,18 +233,14 @@ def orbit_figures(orbit: Orbit, *, tau: float) -> dict[str, float]:
         ArtifactError: If the source field shows no surface.
     """
     rgb_before, rgb_after = [f.rgb for f in orbit.before], [f.rgb for f in orbit.after]
-    depths_z = [frame.depth_z for frame in orbit.before]
-    is_surface = [frame.opacity > _MIN_OPACITY for frame in orbit.before]
-    depth = depth_change(depths_z, [frame.depth_z for frame in orbit.after], is_surface)
+    surfaces_z = [surface_z(frame.depth_z, frame.opacity) for frame in orbit.before]
+    is_surface = [np.isfinite(depth_z) for depth_z in surfaces_z]
+    depth = depth_change(surfaces_z, [frame.depth_z for frame in orbit.after], is_surface)
     figures = {
         "movement_rmse": rmse(rgb_before, rgb_after),
         "depth_abs_rel": depth.abs_rel,
         "depth_delta_125": depth.delta_125,
     }
-    surfaces_z = [
-        np.where(mask, depth_z, np.float32(np.nan))
-        for depth_z, mask in zip(depths_z, is_surface, strict=True)
-    ]
     for name, gap in _WARP_GAPS.items():
         links = link_views(surfaces_z, orbit.cameras, gap=gap, tau=tau)
         figures[f"warp_{name}"] = float(warp_errors(rgb_after, links).mean())
