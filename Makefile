@@ -38,7 +38,7 @@ test: setup  ## the default tests
 test-all: setup  ## every test, also the slow ones
 	pytest -m "not gpu"
 
-demo: setup  ## restyle the demo scene in every style of params.yaml and say where the reports lie
+demo: setup  ## restyle the demo scene, photos to report, and paint a contact sheet of all styles
 	dvc repro --glob 'evaluate@demo-*'
 	scenestyle preview demo
 	@for report in data/results/demo/*/report.html; do echo "report: $(CURDIR)/$$report"; done
