@@ -14,7 +14,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from PIL import Image
 from torch import Tensor
 
-from scenestyle.artifacts import Split, View, read_json, write_json
+from scenestyle.artifacts import Split, View, read_json, read_rgb, write_json
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.errors import ArtifactError, InputError
 from scenestyle.geometry import pixel_rays
@@ -106,6 +106,11 @@ def read_run_views(run: Path, *, holdout_every: int) -> list[View]:
     return sorted(views, key=lambda view: view.name)
 
 
+def read_photo(run: Path, view: View) -> Float[np.ndarray, "height width 3"]:
+    """The photo of a view at training size, colours in [0, 1]."""
+    return read_rgb(run / "images" / f"{view.name}.png")
+
+
 def _pinholes(outputs: DataparserOutputs) -> list[PinholeCamera]:
     cameras = outputs.cameras
     c2w_opengl = np.tile(np.eye(4), (len(cameras), 1, 1))
@@ -167,7 +172,7 @@ class TrainingViews:
 
     views: Sequence[View]
     """the views of the training split, in order"""
-    images: Sequence[Float[Tensor, "height width 3"]]
+    images: Sequence[Float[Tensor, "_height _width 3"]]
     """their colours in [0, 1]; sizes may differ"""
 
     @property

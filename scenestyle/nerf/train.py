@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from scenestyle.artifacts import View, read_rgb
+from scenestyle.artifacts import View
 from scenestyle.device import select_device
-from scenestyle.nerf.dataset import TrainingViews, read_run_views, write_dataset
+from scenestyle.metrics import psnr
+from scenestyle.nerf.dataset import TrainingViews, read_photo, read_run_views, write_dataset
 from scenestyle.nerf.field import render
 from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.trainer import Losses, Trainer, build_trainer, optimise
@@ -74,26 +74,18 @@ def photometric_losses(trainer: Trainer, data: TrainingViews) -> Losses:
 def training_views(run: Path, views: Sequence[View], device: torch.device) -> TrainingViews:
     """The training split with its photos on `device`."""
     chosen = [view for view in views if view.split == "train"]
-    photos = [torch.from_numpy(_photo(run, view)).to(device) for view in chosen]
+    photos = [torch.from_numpy(read_photo(run, view)).to(device) for view in chosen]
     return TrainingViews(chosen, photos)
 
 
 def psnr_by_split(trainer: Trainer, run: Path, views: Sequence[View]) -> dict[str, object]:
     """PSNR of whole views in dB: means of both splits, and each view's own."""
     by_view = {
-        view.name: psnr(render(trainer.model, view.camera).rgb, _photo(run, view)) for view in views
+        view.name: psnr(render(trainer.model, view.camera).rgb, read_photo(run, view))
+        for view in views
     }
     train, held_out = (
         float(np.mean([by_view[view.name] for view in views if view.split == split]))
         for split in ("train", "held_out")
     )
     return {"heldout_psnr": held_out, "train_psnr": train, "psnr_by_view": by_view}
-
-
-def psnr(rendered: Float[np.ndarray, "*shape 3"], photo: Float[np.ndarray, "*shape 3"]) -> float:
-    """Peak signal-to-noise ratio of colours in [0, 1], dB."""
-    return float(-10 * np.log10(np.mean((rendered - photo) ** 2)))
-
-
-def _photo(run: Path, view: View) -> Float[np.ndarray, "height width 3"]:
-    return read_rgb(run / "images" / f"{view.name}.png")

@@ -260,8 +260,16 @@ class ProposalSampler(ProposalNetworkSampler):
 
     @property
     def anneal(self) -> float:
-        """Exponent of the weights when samples are concentrated, 0 to 1."""
-        return self._anneal
+        """Exponent of the weights when samples are concentrated, 0 to 1; 1 outside training."""
+        return self._training_anneal if self.training else 1.0
+
+    @property
+    def _anneal(self) -> float:
+        return self.anneal
+
+    @_anneal.setter
+    def _anneal(self, anneal: float) -> None:
+        self._training_anneal = anneal
 
     def starts_update(self) -> bool:
         """Whether the proposal networks learn in this step; calling it in training counts as one."""

@@ -99,7 +99,7 @@ def test_counters_travel_with_the_state_dict():
 
 
 def test_annealing_goes_from_flat_to_full():
-    model = build()
+    model = build().train()
     exponents = []
     for step in (0, 10, 500, 1000, 2000):
         model.before_step(step)
@@ -107,6 +107,8 @@ def test_annealing_goes_from_flat_to_full():
     assert exponents[0] == 0
     assert exponents == sorted(exponents)
     assert exponents[-2:] == [1, 1]
+    model.before_step(0)
+    assert model.eval().proposal_sampler.anneal == 1
 
 
 def test_nothing_needs_downloaded_weights():
