@@ -1,0 +1,89 @@
+"""The real stages on the demo scene, small: what dvc.yaml says they read and write is what they do."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from toy_project import ROOT
+
+from tasks._engine import Pipeline
+
+SMALL = {
+    "estimate_poses": {"max_image_side": 320},
+    "train_nerf": {"iterations": 60, "rays_per_batch": 256, "max_image_side": 96},
+    "render_views": {"max_image_side": 96},
+    "stylize_views": {"num_inference_steps": 4, "image_side": 128},
+    "finetune_nerf": {"iterations": 5},
+    "evaluate": {"num_frames": 8, "max_image_side": 64, "num_stills": 2},
+}
+WITH_SECONDS = {"report.json", "metrics.json", "manifest.json", "report.html"}
+
+
+def lay_out(root: Path) -> None:
+    """The project without environment, results and cache, with small parameters and one edit."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for block, values in SMALL.items():
+        params[block].update(values)
+    params["scenes"] = {"demo": params["scenes"]["demo"]}
+    params["edits"] = dict([next(iter(params["edits"].items()))])
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    (root / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+
+
+def execute(root: Path, *command: str) -> None:
+    programs = Path(sys.executable).parent
+    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [programs / command[0], *command[1:]], cwd=root, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in WITH_SECONDS
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_each_stage_needs_only_what_it_depends_on_and_writes_the_same_again(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    lay_out(project)
+    execute(project, "dvc", "repro")
+    lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    assert set(lock) == set(Pipeline(project).needs())
+    for name, stage in lock.items():
+        outs = [out["path"] for out in stage["outs"]]
+        folder = Path(shlex.split(stage["cmd"])[-1])
+        written = {str(path.relative_to(project)) for path in (project / folder).iterdir()}
+        assert outs == [str(folder)] or set(outs) == written, f"{name} writes more than its outs"
+
+        alone = tmp_path / name
+        lay_out(alone)
+        shutil.rmtree(alone / "data")
+        for dep in (dep["path"] for dep in stage["deps"]):
+            (alone / dep).parent.mkdir(parents=True, exist_ok=True)
+            if dep.startswith("data/"):
+                copy = shutil.copytree if (project / dep).is_dir() else shutil.copy
+                copy(project / dep, alone / dep)
+        execute(alone, *shlex.split(stage["cmd"]))
+        assert files(alone / folder) == files(project / folder), name
