@@ -4,7 +4,8 @@
 
 writes the photos that the repository holds, and beside them the cameras that structure from motion
 should find. No gloss and one exposure, so that a surface has one colour from everywhere. Textures do
-not repeat, so that a keypoint has one place; they are calm, so that a short training learns them.
+not repeat, so that a keypoint has one place; they are coarse, so that a short training learns them,
+and cover every surface, so that it learns its depth too.
 """
 
 import argparse
@@ -140,12 +141,12 @@ def demo_scene() -> Scene:
                 texture=Texture((0.9, 0.2, 0.16), (0.98, 0.9, 0.8), "camouflage", 7.0, 0.075, 33.0),
             ),
         ),
-        ground=Texture((0.47, 0.55, 0.27), (0.64, 0.61, 0.37), "marble", 1.8, 0.12, 3.0),
+        ground=Texture((0.44, 0.52, 0.24), (0.72, 0.66, 0.42), "marble", 6.0, 0.14, 3.0),
         surroundings=Room(
             half_width=5.2,
             half_depth=5.2,
             height=4.6,
-            wall=Texture((0.52, 0.63, 0.71), (0.74, 0.73, 0.68), "marble", 0.8, 0.08, 6.0),
+            wall=Texture((0.5, 0.62, 0.71), (0.78, 0.75, 0.68), "marble", 3.0, 0.1, 6.0),
         ),
         light_direction=tuple(np.array([0.45, 0.8, 0.4]) / np.linalg.norm([0.45, 0.8, 0.4])),
         ambient=0.5,
