@@ -203,8 +203,12 @@ def style_losses(
         check_not_exploding(_style_history(trainer))
         patch = random_patch(targets, params.patch_size, generator)
         outputs = trainer.model(patch.rays)
-        height, width = patch.rgb.shape[2:]
-        render_maps = features(outputs["rgb"].T.reshape(1, 3, height, width))
+        rgb = outputs["rgb"]
+        if trainer.params.background == "random":
+            # As in the source's training, so that nothing is painted by letting the void through.
+            void = torch.rand(3, generator=generator).to(rgb)
+            rgb = rgb + (1 - outputs["accumulation"]) * void
+        render_maps = features(rgb.T.reshape(patch.rgb.shape))
         with torch.no_grad():
             stylized_maps = features(patch.rgb)
         directions = [

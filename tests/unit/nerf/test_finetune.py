@@ -4,6 +4,7 @@ import csv
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,9 +142,9 @@ def test_a_finetune_that_changed_nothing_fails_and_keeps_its_checkpoint(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("scenestyle.nerf.trainer._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    still = {"learning_rate": 1e-9, "final_learning_rate": 1e-9, "min_movement": 0.02}
+    still: dict[str, Any] = dict.fromkeys(("learning_rate", "final_learning_rate"), 1e-9)
     with pytest.raises(GateError, match=r"changed nothing.*min_movement = 0\.02"):
-        run(tiny, tmp_path / "run", work=tmp_path / "work", **still)
+        run(tiny, tmp_path / "run", work=tmp_path / "work", min_movement=0.02, **still)
     assert (tmp_path / "work" / "training.ckpt").exists()
     assert not (tmp_path / "run" / "nerfstudio_models").exists()
 
