@@ -352,13 +352,16 @@ def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
     }
     described = {
         "model": manifest["model"],
-        **{f"model, {part}": source for part, source in manifest["sources"].items()},
+        **{f"{part} weights": source for part, source in manifest["sources"].items()},
         **{name: value for name, value in manifest["settings"].items() if name != "prompt"},
         "seed of evaluate": params.seed,
         "scenestyle": version("scenestyle"),
         **dict(sorted(versions.items())),
     }
-    return {name.replace("_", " "): str(value) for name, value in described.items()}
+    return {
+        name.replace("_", " "): "none" if value == "" else str(value)
+        for name, value in described.items()
+    }
 
 
 def commands(finetuned: Path) -> dict[str, str]:
