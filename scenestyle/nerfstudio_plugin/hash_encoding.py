@@ -27,9 +27,8 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 _PRIME_Y = np.uint32(2654435761)
 _PRIME_Z = np.uint32(805459861)
 
-# Points that one thread encodes level by level: few enough for their features to stay in cache
-# while one level's table is walked.
-_POINTS_PER_CHUNK = 2048
+# Points handled at a time: their corners fit into the innermost cache.
+_CHUNK = 256
 
 
 class CpuHashEncoding(HashEncoding):
@@ -111,125 +110,133 @@ def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
 
 @njit(inline="always")
 @no_type_check
-def _cell(x, y, z, scale):
-    """Offsets in the cell, then the two x hashes, then the four (y, z) hashes 00 10 01 11."""
-    x, y, z = x * scale, y * scale, z * scale
-    x_floor, y_floor, z_floor = np.floor(x), np.floor(y), np.floor(z)
-    x_offset, y_offset, z_offset = x - x_floor, y - y_floor, z - z_floor
-    # The upper corner is the ceiling: on a cell's face it is the lower corner itself, as in
-    # nerfstudio, so that no slot is touched with weight zero.
-    x0 = np.uint32(x_floor)
-    x1 = np.uint32(x0 + np.uint32(x_offset > 0))
-    y0 = np.uint32(y_floor)
-    y1 = np.uint32(y0 + np.uint32(y_offset > 0)) * _PRIME_Y
-    y0 = y0 * _PRIME_Y
-    z0 = np.uint32(z_floor)
-    z1 = np.uint32(z0 + np.uint32(z_offset > 0)) * _PRIME_Z
-    z0 = z0 * _PRIME_Z
-    return x_offset, y_offset, z_offset, x0, x1, y0 ^ z0, y1 ^ z0, y0 ^ z1, y1 ^ z1
+def _find_corners(positions, begin, count, scale, first_slot, mask, offsets, slots):
+    """Place `count` points in the grid of one level: offsets in their cells, slots of 8 corners.
 
-
-@njit(inline="always")
-@no_type_check
-def _slot(first, x_hash, yz_hash, mask):
-    return first + np.int64((x_hash ^ yz_hash) & mask)
+    Corner k is upper along x, y and z where k has bit 0, 1 and 2. Nothing but arithmetic on
+    consecutive numbers happens here, so the compiler turns it into vector instructions; the tables
+    are touched afterwards.
+    """
+    number = positions.dtype.type
+    for i in range(count):
+        x = positions[begin + i, 0] * scale
+        y = positions[begin + i, 1] * scale
+        z = positions[begin + i, 2] * scale
+        # Positions are not negative: truncation is the floor.
+        x_cell, y_cell, z_cell = np.int32(x), np.int32(y), np.int32(z)
+        u, v, w = x - number(x_cell), y - number(y_cell), z - number(z_cell)
+        offsets[0, i], offsets[1, i], offsets[2, i] = u, v, w
+        # The upper corner is the ceiling: on a cell's face it is the lower corner itself, as in
+        # nerfstudio, so that no slot is touched with weight zero.
+        x0 = np.uint32(x_cell)
+        y0 = np.uint32(y_cell)
+        z0 = np.uint32(z_cell)
+        x1 = np.uint32(x0 + np.uint32(u > 0))
+        y1 = np.uint32(np.uint32(y0 + np.uint32(v > 0)) * _PRIME_Y)
+        z1 = np.uint32(np.uint32(z0 + np.uint32(w > 0)) * _PRIME_Z)
+        y0 = np.uint32(y0 * _PRIME_Y)
+        z0 = np.uint32(z0 * _PRIME_Z)
+        slots[0, i] = first_slot + ((x0 ^ y0 ^ z0) & mask)
+        slots[1, i] = first_slot + ((x1 ^ y0 ^ z0) & mask)
+        slots[2, i] = first_slot + ((x0 ^ y1 ^ z0) & mask)
+        slots[3, i] = first_slot + ((x1 ^ y1 ^ z0) & mask)
+        slots[4, i] = first_slot + ((x0 ^ y0 ^ z1) & mask)
+        slots[5, i] = first_slot + ((x1 ^ y0 ^ z1) & mask)
+        slots[6, i] = first_slot + ((x0 ^ y1 ^ z1) & mask)
+        slots[7, i] = first_slot + ((x1 ^ y1 ^ z1) & mask)
 
 
 @njit(parallel=True, cache=True, nogil=True)
 @no_type_check
 def _interpolate(positions, table, scalings, encoded):
+    one = positions.dtype.type(1)  # an integer 1 would turn all arithmetic to double precision
     num_points, num_levels, num_features = len(positions), len(scalings), table.shape[1]
     table_size = len(table) // num_levels
     mask = np.uint32(table_size - 1)
-    for chunk in prange((num_points + _POINTS_PER_CHUNK - 1) // _POINTS_PER_CHUNK):
-        begin = chunk * _POINTS_PER_CHUNK
+    for chunk in prange((num_points + _CHUNK - 1) // _CHUNK):
+        begin = chunk * _CHUNK
+        count = min(_CHUNK, num_points - begin)
+        offsets = np.empty((3, _CHUNK), positions.dtype)
+        slots = np.empty((8, _CHUNK), np.uint32)
         for level in range(num_levels):
-            first = level * table_size
-            for i in range(begin, min(begin + _POINTS_PER_CHUNK, num_points)):
-                u, v, w, x0, x1, yz00, yz10, yz01, yz11 = _cell(
-                    positions[i, 0], positions[i, 1], positions[i, 2], scalings[level]
-                )
-                s000, s100 = _slot(first, x0, yz00, mask), _slot(first, x1, yz00, mask)
-                s010, s110 = _slot(first, x0, yz10, mask), _slot(first, x1, yz10, mask)
-                s001, s101 = _slot(first, x0, yz01, mask), _slot(first, x1, yz01, mask)
-                s011, s111 = _slot(first, x0, yz11, mask), _slot(first, x1, yz11, mask)
-                for f in range(num_features):
-                    v00 = table[s000, f] * (1 - u) + table[s100, f] * u
-                    v10 = table[s010, f] * (1 - u) + table[s110, f] * u
-                    v01 = table[s001, f] * (1 - u) + table[s101, f] * u
-                    v11 = table[s011, f] * (1 - u) + table[s111, f] * u
-                    v0 = v00 * (1 - v) + v10 * v
-                    v1 = v01 * (1 - v) + v11 * v
-                    encoded[i, level * num_features + f] = v0 * (1 - w) + v1 * w
+            first_slot = np.uint32(level * table_size)
+            _find_corners(
+                positions, begin, count, scalings[level], first_slot, mask, offsets, slots
+            )
+            for f in range(num_features):
+                for i in range(count):
+                    u, v, w = offsets[0, i], offsets[1, i], offsets[2, i]
+                    v00 = table[slots[0, i], f] * (one - u) + table[slots[1, i], f] * u
+                    v10 = table[slots[2, i], f] * (one - u) + table[slots[3, i], f] * u
+                    v01 = table[slots[4, i], f] * (one - u) + table[slots[5, i], f] * u
+                    v11 = table[slots[6, i], f] * (one - u) + table[slots[7, i], f] * u
+                    v0 = v00 * (one - v) + v10 * v
+                    v1 = v01 * (one - v) + v11 * v
+                    encoded[begin + i, level * num_features + f] = v0 * (one - w) + v1 * w
 
 
 @njit(parallel=True, cache=True, nogil=True)
 @no_type_check
 def _table_gradient(positions, scalings, gradient, by_table):
     """Adds in the order of the points and one thread per level: no races, the same bits always."""
-    num_levels, num_features = len(scalings), by_table.shape[1]
+    one = positions.dtype.type(1)  # an integer 1 would turn all arithmetic to double precision
+    num_points, num_levels, num_features = len(positions), len(scalings), by_table.shape[1]
     table_size = len(by_table) // num_levels
     mask = np.uint32(table_size - 1)
     for level in prange(num_levels):
-        first = level * table_size
-        for i in range(len(positions)):
-            u, v, w, x0, x1, yz00, yz10, yz01, yz11 = _cell(
-                positions[i, 0], positions[i, 1], positions[i, 2], scalings[level]
+        offsets = np.empty((3, _CHUNK), positions.dtype)
+        slots = np.empty((8, _CHUNK), np.uint32)
+        first_slot = np.uint32(level * table_size)
+        for begin in range(0, num_points, _CHUNK):
+            count = min(_CHUNK, num_points - begin)
+            _find_corners(
+                positions, begin, count, scalings[level], first_slot, mask, offsets, slots
             )
-            s000, s100 = _slot(first, x0, yz00, mask), _slot(first, x1, yz00, mask)
-            s010, s110 = _slot(first, x0, yz10, mask), _slot(first, x1, yz10, mask)
-            s001, s101 = _slot(first, x0, yz01, mask), _slot(first, x1, yz01, mask)
-            s011, s111 = _slot(first, x0, yz11, mask), _slot(first, x1, yz11, mask)
-            for f in range(num_features):
-                g = gradient[i, level * num_features + f]
-                g0, g1 = g * (1 - w), g * w
-                g00, g10, g01, g11 = g0 * (1 - v), g0 * v, g1 * (1 - v), g1 * v
-                by_table[s000, f] += g00 * (1 - u)
-                by_table[s100, f] += g00 * u
-                by_table[s010, f] += g10 * (1 - u)
-                by_table[s110, f] += g10 * u
-                by_table[s001, f] += g01 * (1 - u)
-                by_table[s101, f] += g01 * u
-                by_table[s011, f] += g11 * (1 - u)
-                by_table[s111, f] += g11 * u
+            for i in range(count):
+                u, v, w = offsets[0, i], offsets[1, i], offsets[2, i]
+                for f in range(num_features):
+                    g = gradient[begin + i, level * num_features + f]
+                    g0, g1 = g * (one - w), g * w
+                    g00, g10, g01, g11 = g0 * (one - v), g0 * v, g1 * (one - v), g1 * v
+                    by_table[slots[0, i], f] += g00 * (one - u)
+                    by_table[slots[1, i], f] += g00 * u
+                    by_table[slots[2, i], f] += g10 * (one - u)
+                    by_table[slots[3, i], f] += g10 * u
+                    by_table[slots[4, i], f] += g01 * (one - u)
+                    by_table[slots[5, i], f] += g01 * u
+                    by_table[slots[6, i], f] += g11 * (one - u)
+                    by_table[slots[7, i], f] += g11 * u
 
 
 @njit(parallel=True, cache=True, nogil=True)
 @no_type_check
 def _position_gradient(positions, table, scalings, gradient, by_position):
-    num_levels, num_features = len(scalings), table.shape[1]
+    one = positions.dtype.type(1)  # an integer 1 would turn all arithmetic to double precision
+    num_points, num_levels, num_features = len(positions), len(scalings), table.shape[1]
     table_size = len(table) // num_levels
     mask = np.uint32(table_size - 1)
-    for i in prange(len(positions)):
-        by_position[i] = 0
+    for chunk in prange((num_points + _CHUNK - 1) // _CHUNK):
+        begin = chunk * _CHUNK
+        count = min(_CHUNK, num_points - begin)
+        offsets = np.empty((3, _CHUNK), positions.dtype)
+        slots = np.empty((8, _CHUNK), np.uint32)
+        by_position[begin : begin + count] = 0
         for level in range(num_levels):
-            first, scale = level * table_size, scalings[level]
-            u, v, w, x0, x1, yz00, yz10, yz01, yz11 = _cell(
-                positions[i, 0], positions[i, 1], positions[i, 2], scale
-            )
-            s000, s100 = _slot(first, x0, yz00, mask), _slot(first, x1, yz00, mask)
-            s010, s110 = _slot(first, x0, yz10, mask), _slot(first, x1, yz10, mask)
-            s001, s101 = _slot(first, x0, yz01, mask), _slot(first, x1, yz01, mask)
-            s011, s111 = _slot(first, x0, yz11, mask), _slot(first, x1, yz11, mask)
-            for f in range(num_features):
-                g = gradient[i, level * num_features + f] * scale
-                t000, t100, t010, t110 = (
-                    table[s000, f],
-                    table[s100, f],
-                    table[s010, f],
-                    table[s110, f],
-                )
-                t001, t101, t011, t111 = (
-                    table[s001, f],
-                    table[s101, f],
-                    table[s011, f],
-                    table[s111, f],
-                )
-                dx0 = (t100 - t000) * (1 - v) + (t110 - t010) * v
-                dx1 = (t101 - t001) * (1 - v) + (t111 - t011) * v
-                by_position[i, 0] += g * (dx0 * (1 - w) + dx1 * w)
-                y00, y10 = t000 * (1 - u) + t100 * u, t010 * (1 - u) + t110 * u
-                y01, y11 = t001 * (1 - u) + t101 * u, t011 * (1 - u) + t111 * u
-                by_position[i, 1] += g * ((y10 - y00) * (1 - w) + (y11 - y01) * w)
-                z0, z1 = y00 * (1 - v) + y10 * v, y01 * (1 - v) + y11 * v
-                by_position[i, 2] += g * (z1 - z0)
+            scale, first_slot = scalings[level], np.uint32(level * table_size)
+            _find_corners(positions, begin, count, scale, first_slot, mask, offsets, slots)
+            for i in range(count):
+                u, v, w = offsets[0, i], offsets[1, i], offsets[2, i]
+                for f in range(num_features):
+                    g = gradient[begin + i, level * num_features + f] * scale
+                    t000, t100 = table[slots[0, i], f], table[slots[1, i], f]
+                    t010, t110 = table[slots[2, i], f], table[slots[3, i], f]
+                    t001, t101 = table[slots[4, i], f], table[slots[5, i], f]
+                    t011, t111 = table[slots[6, i], f], table[slots[7, i], f]
+                    dx0 = (t100 - t000) * (one - v) + (t110 - t010) * v
+                    dx1 = (t101 - t001) * (one - v) + (t111 - t011) * v
+                    by_position[begin + i, 0] += g * (dx0 * (one - w) + dx1 * w)
+                    y00, y10 = t000 * (one - u) + t100 * u, t010 * (one - u) + t110 * u
+                    y01, y11 = t001 * (one - u) + t101 * u, t011 * (one - u) + t111 * u
+                    by_position[begin + i, 1] += g * ((y10 - y00) * (one - w) + (y11 - y01) * w)
+                    z0, z1 = y00 * (one - v) + y10 * v, y01 * (one - v) + y11 * v
+                    by_position[begin + i, 2] += g * (z1 - z0)
