@@ -112,12 +112,17 @@ def last_words(output: str) -> str:
         return sentences[-1].strip()
     if "Traceback (most recent call last)" in before_dvc:
         return before_dvc.strip().splitlines()[-1]
-    if killed := re.search(r"exited with -(\d+)", from_dvc):
-        name = signal.Signals(int(killed[1])).name
+    if (code := re.search(r"exited with (-?\d+)", from_dvc)) and (name := _signal(int(code[1]))):
         return f"its process was ended by {name}" + (
             "; most often the memory was not enough." if name == "SIGKILL" else "."
         )
     return (from_dvc or output).strip(" :\n") or "dvc gave no reason."
+
+
+def _signal(exit_code: int) -> str | None:
+    """What ended a command: its code is -9 where the shell became the command, 137 where it waited for it."""
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    return signal.Signals(number).name if number in set(signal.Signals) else None
 
 
 @contextmanager

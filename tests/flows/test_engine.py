@@ -153,6 +153,18 @@ def test_an_ended_dvc_finishes_what_it_records(toy: Toy) -> None:
             "ERROR: failed to reproduce 'x': missing data 'source': z\n",
             "'x': missing data 'source': z",
         ),
+        (
+            "ERROR: failed to reproduce 'x': failed to run: y, exited with -9\n",
+            "its process was ended by SIGKILL; most often the memory was not enough.",
+        ),
+        (
+            "ERROR: failed to reproduce 'x': failed to run: y, exited with 143\n",
+            "its process was ended by SIGTERM.",
+        ),
+        (
+            "ERROR: failed to reproduce 'x': failed to run: y, exited with 128\n",
+            "'x': failed to run: y, exited with 128",
+        ),
         ("", "dvc gave no reason."),
     ],
 )
