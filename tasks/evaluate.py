@@ -25,14 +25,10 @@ from scenestyle.artifacts import (
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.errors import ArtifactError
 from scenestyle.geometry import focus_from_depths, smooth_orbit
-from scenestyle.metrics import (
-    depth_change,
-    link_views,
-    rmse,
-    style_distances,
-    visible_share,
-    warp_errors,
-)
+from scenestyle.metrics.depth import depth_change
+from scenestyle.metrics.image import rmse
+from scenestyle.metrics.style import style_distances
+from scenestyle.metrics.warp import link_views, visible_share, warp_errors
 from scenestyle.params import Evaluate, Style
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
@@ -333,6 +329,7 @@ def records(inputs: Inputs) -> Mapping[str, Mapping[str, Any]]:
     return {
         "estimate_poses": read_json(inputs.poses / "report.json"),
         "train_nerf": read_json(inputs.nerf / "metrics.json"),
+        "render_views": read_json(inputs.views / "report.json"),
         "stylize_views": read_json(inputs.stylized / "manifest.json"),
         "finetune_nerf": read_json(inputs.finetuned / "metrics.json"),
     }

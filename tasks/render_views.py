@@ -1,10 +1,12 @@
 """Render the source field from every posed camera. Reads a run, writes colour, z-depth, opacity, cameras."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
-from scenestyle.artifacts import View, read_json, write_map, write_rgb, write_views
+from scenestyle.artifacts import View, read_json, write_json, write_map, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.errors import ArtifactError
 from scenestyle.params import RenderViews
@@ -18,6 +20,7 @@ def run(nerf: Path, poses: Path, out: Path, params: RenderViews) -> dict[str, ob
     """Render every training and held-out camera."""
     from scenestyle.nerf.field import load_field
 
+    start = time.perf_counter()
     field = load_field(nerf)
     _check_same_photos(field.views, poses)
     views = [
@@ -29,7 +32,15 @@ def run(nerf: Path, poses: Path, out: Path, params: RenderViews) -> dict[str, ob
         write_map(out / "depth_z" / f"{view.name}.npy", rendering.depth_z)
         write_map(out / "opacity" / f"{view.name}.npy", rendering.opacity)
     write_views(out, views)
-    return {"views": len(views), "width": views[0].camera.width, "height": views[0].camera.height}
+    figures = {
+        "views": len(views),
+        "width": views[0].camera.width,
+        "height": views[0].camera.height,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    versions = {name: version(name) for name in ("nerfstudio", "numba", "torch")}
+    write_json(out / "report.json", {**figures, "versions": versions})
+    return figures
 
 
 def _check_same_photos(views: Sequence[View], poses: Path) -> None:

@@ -49,7 +49,7 @@ _SIGNATURES = {
 _FILES = {
     "estimate_poses": ["images", "transforms.json", "report.json"],
     "train_nerf": ["config.yml", "images", "nerfstudio_models", "transforms.json", "metrics.json"],
-    "render_views": ["rgb", "cameras.json"],
+    "render_views": ["rgb", "depth_z", "opacity", "cameras.json", "report.json"],
     "stylize_views": ["rgb", "manifest.json"],
     "finetune_nerf": [
         "config.yml",

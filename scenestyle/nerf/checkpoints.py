@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from scenestyle.errors import ArtifactError
+from scenestyle.nerfstudio_plugin.model import FIELD_FORMAT
 from scenestyle.params import TrainNerf
 
 
@@ -64,6 +65,12 @@ def recorded_params(checkpoint: Mapping[str, Any], run: Path) -> TrainNerf:
     Raises:
         ArtifactError: If the checkpoint was not written by this version of the project.
     """
+    found = checkpoint.get("field_format")
+    if found != FIELD_FORMAT:
+        raise ArtifactError(
+            f"{run} holds a field of format {found}, this version of scenestyle renders format "
+            f"{FIELD_FORMAT}. Rerun train_nerf."
+        )
     try:
         return TypeAdapter(TrainNerf).validate_python(checkpoint["train_nerf"])
     except (KeyError, ValidationError) as error:

@@ -23,7 +23,8 @@ from scenestyle.errors import ArtifactError, GateError, ParamsError
 from scenestyle.features import FeatureExtractor, load_features
 from scenestyle.features.extractor import MIN_SIDE
 from scenestyle.losses import content_loss, directions_for, style_loss
-from scenestyle.metrics import depth_change, rmse
+from scenestyle.metrics.depth import depth_change
+from scenestyle.metrics.image import rmse
 from scenestyle.nerf.checkpoints import load_checkpoint, recorded_params, run_checkpoint
 from scenestyle.nerf.field import render
 from scenestyle.nerf.patches import Patch, Target, random_patch

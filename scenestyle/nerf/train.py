@@ -12,7 +12,7 @@ from torch.nn.functional import mse_loss
 
 from scenestyle.artifacts import View
 from scenestyle.device import select_device
-from scenestyle.metrics import psnr
+from scenestyle.metrics.image import psnr
 from scenestyle.nerf.dataset import TrainingViews, read_photo, read_run_views, write_dataset
 from scenestyle.nerf.field import render
 from scenestyle.nerf.run_folder import write_run

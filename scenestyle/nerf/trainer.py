@@ -21,7 +21,7 @@ from scenestyle.errors import GateError
 from scenestyle.nerf.checkpoints import load_checkpoint, save_checkpoint
 from scenestyle.nerf.dataset import parse_dataset
 from scenestyle.nerfstudio_plugin.config import model_config, optimizer_configs
-from scenestyle.nerfstudio_plugin.model import SourceModel
+from scenestyle.nerfstudio_plugin.model import FIELD_FORMAT, SourceModel
 from scenestyle.params import TrainNerf
 
 Losses = Callable[[torch.Generator], Mapping[str, Tensor]]
@@ -86,6 +86,7 @@ class Trainer:
             },
             "scalers": {},
             "train_nerf": asdict(self.params),
+            "field_format": FIELD_FORMAT,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:

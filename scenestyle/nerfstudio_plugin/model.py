@@ -30,6 +30,9 @@ from torch.nn.functional import linear
 from scenestyle.nerfstudio_plugin import ray_kernels
 from scenestyle.nerfstudio_plugin.hash_encoding import use_cpu_hash_encodings
 
+FIELD_FORMAT = 1
+"""Raise it with every change that makes the same parameters render otherwise; old checkpoints are then refused."""
+
 Outputs = dict[str, Any]
 """Tensors by name; in training also the lists that nerfstudio's losses take."""
 

@@ -11,7 +11,7 @@ from tiny_field import write_tiny_source
 
 from scenestyle.artifacts import read_views, write_json, write_views
 from scenestyle.errors import ArtifactError
-from scenestyle.metrics import rmse
+from scenestyle.metrics.image import rmse
 from scenestyle.params import Evaluate, FinetuneNerf, Style
 from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
 from scenestyle.procedural.raycast import render
@@ -36,6 +36,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_tiny_source(root)
     folders = {name: root / name for name in ("poses", "nerf", "views", "stylized")}
     write_json(root / "poses" / "report.json", {"seconds": 1.5, "versions": {"pycolmap": "4"}})
+    write_json(root / "views" / "report.json", {"seconds": 0.5, "versions": {"torch": "2"}})
     write_json(
         root / "stylized" / "manifest.json",
         {

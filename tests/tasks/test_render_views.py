@@ -69,7 +69,7 @@ def test_maps_are_what_the_field_shows(scene):
 def test_the_same_field_gives_the_same_files(scene, tmp_path):
     render_views(scene, tmp_path)
     for path in (scene / "views").rglob("*"):
-        if path.is_file():
+        if path.is_file() and path.name != "report.json":  # which holds seconds
             assert path.read_bytes() == (tmp_path / path.relative_to(scene / "views")).read_bytes()
 
 

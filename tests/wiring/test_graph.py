@@ -231,11 +231,16 @@ def test_a_parameter_dirties_only_the_stages_that_use_it(
 
 
 def test_seconds_in_a_report_do_not_reach_the_next_stages(toy: Toy) -> None:
-    for path in ("poses/garden/report.json", "nerf/garden/metrics.json"):
+    for path in (
+        "poses/garden/report.json",
+        "nerf/garden/metrics.json",
+        "views/garden/report.json",
+    ):
         (toy.root / "data" / path).write_text('{"seconds": 1}')
     assert changed(toy) == {
         "estimate_poses",
         "train_nerf",
+        "render_views",
         "evaluate@garden-oil",
         "evaluate@garden-ink",
     }

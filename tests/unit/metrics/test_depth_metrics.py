@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from scenestyle.errors import ArtifactError
-from scenestyle.metrics import depth_change
+from scenestyle.metrics.depth import depth_change
 
 DEPTHS = [np.random.default_rng(seed).uniform(1, 5, (6, 8)).astype(np.float32) for seed in (0, 1)]
 EVERYWHERE = [np.ones((6, 8), bool)] * 2

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from scenestyle.metrics import psnr, rmse
+from scenestyle.metrics.image import psnr, rmse
 
 PICTURE = np.random.default_rng(0).random((6, 8, 3), dtype=np.float32)
 

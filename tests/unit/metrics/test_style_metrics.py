@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scenestyle.metrics import style_distances
+from scenestyle.metrics.style import style_distances
 
 
 def test_each_render_is_held_against_its_own_stylized_view() -> None:

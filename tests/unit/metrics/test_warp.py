@@ -3,7 +3,7 @@ import pytest
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
-from scenestyle.metrics import link_views, visible_share, warp_errors
+from scenestyle.metrics.warp import link_views, visible_share, warp_errors
 from scenestyle.procedural.raycast import (
     Primitive,
     Room,

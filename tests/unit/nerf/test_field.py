@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -107,12 +106,20 @@ def test_a_folder_without_checkpoint_is_named(tmp_path):
         load_field(tmp_path)
 
 
-def test_a_run_of_another_version_is_refused(run, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state["train_nerf"].update(colour_space="none we know"), "another version"),
+        (lambda state: state.update(field_format=0), "holds a field of format 0"),
+        (lambda state: state.pop("field_format"), "holds a field of format None"),
+    ],
+)
+def test_a_run_of_another_version_is_refused(run, tmp_path, change, words):
     from scenestyle.nerf.checkpoints import load_checkpoint, run_checkpoint, save_checkpoint
 
     copy = shutil.copytree(run, tmp_path / "old")
     state = load_checkpoint(run_checkpoint(copy))
-    state["train_nerf"]["colour_space"] = json.dumps("none we know")
+    change(state)
     save_checkpoint(run_checkpoint(copy), state)
-    with pytest.raises(ArtifactError, match=r"another version of scenestyle.*Rerun train_nerf"):
+    with pytest.raises(ArtifactError, match=rf"{words}.*Rerun train_nerf"):
         load_field(copy)

@@ -14,7 +14,7 @@ from tiny_field import SOURCE_STEPS, write_tiny_source
 from scenestyle.artifacts import read_rgb, read_views, write_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, GateError, ParamsError, WeightsError
-from scenestyle.metrics import rmse
+from scenestyle.metrics.image import rmse
 from scenestyle.nerf import finetune as module
 from scenestyle.nerf.field import load_field
 from scenestyle.nerf.finetune import check_not_exploding, depth_loss, finetune

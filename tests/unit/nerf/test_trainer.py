@@ -124,7 +124,7 @@ def test_checkpoints_hold_no_code(make, tmp_path):
     state = torch.load(tmp_path / "safe.ckpt", weights_only=True)
     assert state["step"] == 0
     assert set(state) == {
-        "step", "pipeline", "optimizers", "schedulers", "scalers", "train_nerf"
+        "step", "pipeline", "optimizers", "schedulers", "scalers", "train_nerf", "field_format"
     }  # fmt: skip
 
 
