@@ -6,6 +6,7 @@ Inside the project the values are trusted; nothing after `load_params` looks for
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -28,6 +29,12 @@ Sharing = Literal["full", "none"]
 ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 """Names of scenes and styles: they become paths and stage names, joined by one hyphen."""
 
+Overrides = dict[str, Any]
+"""Parameters of a stage that differ for one scene or edit from the stage's block; mostly empty.
+
+It must be written even where it is empty, since DVC can only track a key that is there.
+"""
+
 
 @dataclass(config=_STRICT)
 class Scene:
@@ -35,6 +42,12 @@ class Scene:
 
     caption: Annotated[str, Field(min_length=1)]
     """what the photos show, a noun phrase; fills `{caption}` in a style's prompt"""
+    estimate_poses: Overrides
+    """what this scene has of its own in `estimate_poses`"""
+    train_nerf: Overrides
+    """what this scene has of its own in `train_nerf`"""
+    render_views: Overrides
+    """what this scene has of its own in `render_views`"""
 
 
 @dataclass(config=_STRICT)
@@ -61,6 +74,18 @@ class Edit:
     """id in `scenes`"""
     style: str
     """id in `styles`"""
+    stylize_views: Overrides
+    """what this edit has of its own in `stylize_views`"""
+    finetune_nerf: Overrides
+    """what this edit has of its own in `finetune_nerf`"""
+    evaluate: Overrides
+    """what this edit has of its own in `evaluate`"""
+
+
+SCENE_STAGES = tuple(field.name for field in fields(Scene) if field.type is Overrides)
+"""stages that run once per scene"""
+EDIT_STAGES = tuple(field.name for field in fields(Edit) if field.type is Overrides)
+"""stages that run once per scene and style"""
 
 
 @dataclass(config=_STRICT)
@@ -262,6 +287,36 @@ def edit_key(params: Params, scene: str, style: str) -> str:
     return key
 
 
+def stage_params(params: Params, stage: str, scene: str, style: str | None = None) -> Any:
+    """The parameters of one stage instance: the stage's block, and over it what the scene or edit has of its own.
+
+    Args:
+        params: All parameters.
+        stage: Name of the stage.
+        scene: Id of the scene.
+        style: Id of the style, for a stage of an edit.
+
+    Raises:
+        ParamsError: If there is no such scene, style or edit.
+    """
+    entry = (
+        lookup("scene", scene, params.scenes)
+        if style is None
+        else params.edits[edit_key(params, scene, style)]
+    )
+    return replace(getattr(params, stage), **getattr(entry, stage))
+
+
+def override_faults(stage: str, overrides: object) -> list[str]:
+    """What is wrong with parameters that a scene or edit has of its own, one sentence each; empty if nothing."""
+    block = next(field.type for field in fields(Params) if field.name == stage)
+    try:
+        TypeAdapter(block).validate_python(overrides)
+    except ValidationError as error:
+        return list(_field_faults(error, within=(stage,)))
+    return []
+
+
 def load_params(path: Path) -> Params:
     """Read and check `params.yaml`.
 
@@ -285,7 +340,7 @@ def parse_params(raw: object, *, source: str = "params.yaml") -> Params:
     """
     if not isinstance(raw, Mapping):
         raise ParamsError(f"{source}: expected a mapping of blocks, got {type(raw).__name__}.")
-    params, faults = None, list(_reference_faults(raw))
+    params, faults = None, [*_reference_faults(raw), *_override_faults(raw)]
     try:
         params = TypeAdapter(Params).validate_python(raw)
     except ValidationError as error:
@@ -309,13 +364,15 @@ def _bad_id(kind: str, name: object) -> str:
     )
 
 
-def _field_faults(error: ValidationError) -> Iterator[str]:
+def _field_faults(error: ValidationError, within: tuple[str, ...] = ()) -> Iterator[str]:
     for detail in error.errors():
-        where = ".".join(str(part) for part in detail["loc"])
+        location = (*within, *detail["loc"])
+        where = ".".join(str(part) for part in location)
         if detail["type"] == "unexpected_keyword_argument":
-            yield f"{where}: unknown key{_did_you_mean(detail['loc'])}"
+            yield f"{where}: unknown key{_did_you_mean(location)}"
         elif detail["type"] == "missing":
-            yield f"{where}: missing"
+            own = len(location) > 1 and location[-1] in (*SCENE_STAGES, *EDIT_STAGES)
+            yield f"{where}: missing{'; write {} where it has nothing of its own' if own else ''}"
         else:
             yield f"{where}: {detail['msg']} (got {detail['input']!r})"
 
@@ -345,6 +402,15 @@ def _reference_faults(raw: Mapping[str, Any]) -> Iterator[str]:
         yield from _prompt_faults(name, style)
     for key, edit in edits.items():
         yield from _edit_faults(key, edit, scenes, styles)
+
+
+def _override_faults(raw: Mapping[str, Any]) -> Iterator[str]:
+    for block, stages in (("scenes", SCENE_STAGES), ("edits", EDIT_STAGES)):
+        entries = raw.get(block)
+        for key, entry in entries.items() if isinstance(entries, Mapping) else ():
+            for stage in stages if isinstance(entry, Mapping) else ():
+                if isinstance(own := entry.get(stage), Mapping):
+                    yield from (f"{block}.{key}.{fault}" for fault in override_faults(stage, own))
 
 
 def _prompt_faults(name: object, style: object) -> Iterator[str]:

@@ -15,11 +15,11 @@ The signature of `run` is the command line; its parameters go by name:
 
 | parameter | command line | what `run` gets |
 |---|---|---|
-| `params` | | its block of params.yaml; the annotation says which stage this is |
+| `params` | `--scene ID`, `--style ID` for a stage of an edit | its block of params.yaml, with what that scene or edit has of its own; the annotation says which stage this is |
 | `out` | `--out PATH` | an empty folder, renamed to PATH when `run` returns |
 | `work` | | if wanted: folder for checkpoints, the same again after a kill, removed on success |
-| `caption` | `--scene NAME` | the scene's caption |
-| `style` | `--style NAME` | the `Style` |
+| `caption` | | the scene's caption |
+| `style` | | the `Style` |
 | any other | `--PARAMETER PATH` | an existing input folder |
 
 `run` returns its headline figures, which go to the log. params.yaml is read from the current folder.
@@ -36,7 +36,7 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -44,7 +44,7 @@ from pathlib import Path
 import scenestyle
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import InputError, ScenestyleError
-from scenestyle.params import Params, load_params, lookup
+from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
 from tasks._process import die_with_parent
 
 Run = Callable[..., dict[str, object]]
@@ -80,8 +80,10 @@ class Job:
     """existing input folders by parameter name"""
     out: Path
     """where the result will lie"""
-    subject: Mapping[str, str]
-    """ids of the scene and the style, where `run` wants to know about them"""
+    scene: str
+    """id of the scene"""
+    style: str | None
+    """id of the style; none for a stage of a scene"""
 
 
 def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
@@ -111,11 +113,8 @@ def parse(run: Run, argv: Sequence[str] | None = None) -> Job:
     parameters = inspect.signature(run).parameters
     stage = stage_name(parameters["params"].annotation)
     inputs = [name for name in parameters if name not in _NOT_INPUTS]
-    subject = [
-        name for name, sign in (("scene", "caption"), ("style", "style")) if sign in parameters
-    ]
     parser = argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=run.__doc__)
-    for name in subject:
+    for name in ["scene", "style"] if stage in EDIT_STAGES else ["scene"]:
         parser.add_argument(f"--{name}", required=True, help="id in params.yaml")
     for name in [*inputs, "out"]:
         parser.add_argument(f"--{name}", required=True, type=Path, help="folder")
@@ -126,7 +125,8 @@ def parse(run: Run, argv: Sequence[str] | None = None) -> Job:
         stage=stage,
         inputs={name: options[name] for name in inputs},
         out=options["out"],
-        subject={name: options[name] for name in subject},
+        scene=options["scene"],
+        style=options.get("style"),
     )
 
 
@@ -142,18 +142,19 @@ def perform(run: Run, job: Job) -> dict[str, object]:
         The headline figures of `run`.
 
     Raises:
-        ParamsError: If params.yaml has faults or does not know the scene or style.
+        ParamsError: If params.yaml has faults or does not know the scene, style or edit.
         InputsChangedError: If inputs, parameters or code changed meanwhile; the result is dropped.
         BusyError: If another process is at the same work.
     """
-    settings, contents, code = _settings(job), _contents(job), _sources()
+    wanted = inspect.signature(run).parameters
+    settings, contents, code = _settings(job, wanted), _contents(job), _sources()
     work = _WORK_ROOT / job.stage / _digest([settings, contents, code])
     partial = job.out.with_name(f".{job.out.name}.partial")
     with _claimed(work):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
-            scratch = {"work": work} if "work" in inspect.signature(run).parameters else {}
+            scratch = {"work": work} if "work" in wanted else {}
             figures = run(**job.inputs, **settings, **scratch, out=partial)
             _check_unchanged(job, settings, contents, code)
             if job.out.exists():
@@ -176,14 +177,15 @@ def _check_input(name: str, folder: Path) -> None:
     raise InputError(f"--{name}: there is no folder {folder}. Make it: {way_out}")
 
 
-def _settings(job: Job) -> dict[str, object]:
+def _settings(job: Job, wanted: Container[str]) -> dict[str, object]:
+    """Of what params.yaml says about the scene and style, that which `run` wants to know."""
     params = load_params(_PARAMS_FILE)
-    settings: dict[str, object] = {"params": getattr(params, job.stage)}
-    if "scene" in job.subject:
-        settings["caption"] = lookup("scene", job.subject["scene"], params.scenes).caption
-    if "style" in job.subject:
-        settings["style"] = lookup("style", job.subject["style"], params.styles)
-    return settings
+    settings: dict[str, object] = {
+        "params": stage_params(params, job.stage, job.scene, job.style),
+        "caption": params.scenes[job.scene].caption,
+        "style": params.styles[job.style] if job.style else None,
+    }
+    return {name: value for name, value in settings.items() if name in wanted}
 
 
 def _contents(job: Job) -> dict[Path, str]:
@@ -202,7 +204,7 @@ def _check_unchanged(
 ) -> None:
     """DVC records inputs as they are after a run, so an edit during it would be stored as this result's cause."""
     changed = [
-        *([_PARAMS_FILE] if _settings(job) != settings else []),
+        *([_PARAMS_FILE] if _settings(job, settings) != settings else []),
         *_differences(contents, _contents(job)),
         *(path for path in _differences(code, _sources()) if _is_loaded(path)),
     ]

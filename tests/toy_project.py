@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PARAMS = """\
 # Remarks stay.
 scenes:
-  garden: {caption: a garden}   # mine
+  garden: {caption: a garden, estimate_poses: {}, train_nerf: {}, render_views: {}}   # mine
 
 styles:
   ink: {prompt: "ink drawing of {caption}"}
@@ -26,8 +26,8 @@ styles:
   pen: {prompt: "pen drawing of {caption}"}
 
 edits:
-  garden-ink: {scene: garden, style: ink}
-  garden-oil: {scene: garden, style: oil}
+  garden-ink: {scene: garden, style: ink, stylize_views: {}, finetune_nerf: {}, evaluate: {}}
+  garden-oil: {scene: garden, style: oil, stylize_views: {}, finetune_nerf: {}, evaluate: {}}
 
 estimate_poses: {seed: 0}
 train_nerf: {seed: 0}

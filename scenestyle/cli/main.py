@@ -9,11 +9,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from scenestyle.cli.add_scene import add_scene_folder
-from scenestyle.cli.params_file import add_entry
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import ArtifactError, ParamsError, ScenestyleError
 from scenestyle.params import check_id, load_params, lookup
+from scenestyle.project.params_file import add_entry, edit_entry
+from scenestyle.project.scenes import add_scene_folder
 
 NewName = Positional[Annotated[str, arg(metavar="NAME")]]
 SceneId = Positional[Annotated[str, arg(metavar="SCENE")]]
@@ -107,7 +107,7 @@ def restyle(scene: SceneId, style: StyleId) -> None:
     if edit in params.edits:
         _say(f"Scene {scene} in style {style} is asked for already. Make it by either of")
     else:
-        add_entry(_PARAMS, "edits", edit, {"scene": scene, "style": style})
+        add_entry(_PARAMS, "edits", edit, edit_entry(scene, style))
         _say(f"Asked for scene {scene} in style {style}. Make it by either of")
     _say(f"  dvc repro evaluate@{edit}")
     _say(f"  python -m flows.stylize_scene --scene {scene} --style {style}")

@@ -11,7 +11,7 @@ from toy_project import PARAMS, Toy
 
 import tasks
 from scenestyle.errors import GateError, InputError, ParamsError
-from scenestyle.params import FinetuneNerf, RenderViews, Style, StylizeViews
+from scenestyle.params import EstimatePoses, FinetuneNerf, RenderViews, Style, StylizeViews
 from tasks._stage import BusyError, InputsChangedError, parse, perform, stage_name
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def test_checkpoints_are_found_again_only_with_equal_inputs(project: Path) -> No
         (work / "checkpoint").touch()
         raise KeyboardInterrupt
 
-    arguments = ["--views", "data/views/garden", "--out", "data/x/garden"]
+    arguments = ["--scene", "garden", "--views", "data/views/garden", "--out", "data/x/garden"]
     photo, params = project / "data/views/garden/a.txt", project / "params.yaml"
     for change in (
         lambda: None,
@@ -171,7 +171,7 @@ def test_a_stage_without_checkpoints_needs_no_folder_for_them(project: Path) -> 
     def run(views: Path, out: Path, params: RenderViews) -> dict[str, object]:
         return {"max_image_side": params.max_image_side}
 
-    arguments = ["--views", "data/views/garden", "--out", "data/x/garden"]
+    arguments = ["--scene", "garden", "--views", "data/views/garden", "--out", "data/x/garden"]
     assert perform(run, parse(run, arguments)) == {"max_image_side": 64}
 
 
@@ -185,15 +185,36 @@ def test_a_missing_result_of_an_edit_names_its_instance() -> None:
         raise AssertionError
 
     with pytest.raises(InputError, match="dvc repro stylize_views@garden-ink"):
-        parse(run, ["--stylized", "data/stylized/garden/ink", "--out", "x"])
+        parse(run, [*ARGUMENTS[:4], "--stylized", "data/stylized/garden/ink", "--out", "x"])
 
 
 def test_a_missing_scene_says_how_to_add_it() -> None:
-    def run(source: Path, out: Path, params: FinetuneNerf, *, work: Path) -> dict[str, object]:
+    def run(source: Path, out: Path, params: EstimatePoses, *, work: Path) -> dict[str, object]:
         raise AssertionError
 
     with pytest.raises(InputError, match="scenestyle add-scene tower PHOTOS"):
-        parse(run, ["--source", "data/scenes/tower", "--out", "x"])
+        parse(run, ["--scene", "tower", "--source", "data/scenes/tower", "--out", "x"])
+
+
+def test_a_scene_and_an_edit_may_have_parameters_of_their_own(project: Path) -> None:
+    text = PARAMS.replace("render_views: {}}   # mine", "render_views: {max_image_side: 32}}")
+    text = text.replace("style: oil, stylize_views: {}", "style: oil, stylize_views: {seed: 7}")
+    (project / "params.yaml").write_text(text)
+    perform(paint, parse(paint, ARGUMENTS))
+    written = (project / "data/stylized/garden/oil/given.txt").read_text()
+    assert written == "a garden, oil painting of {caption}, 7"
+
+    def run(views: Path, out: Path, params: RenderViews) -> dict[str, object]:
+        return {"max_image_side": params.max_image_side}
+
+    arguments = ["--scene", "garden", "--views", "data/views/garden", "--out", "data/x/garden"]
+    assert perform(run, parse(run, arguments)) == {"max_image_side": 32}
+
+
+def test_a_style_that_is_not_asked_for_is_refused() -> None:
+    job = parse(paint, ["--scene", "garden", "--style", "pen", *ARGUMENTS[4:]])
+    with pytest.raises(ParamsError, match="scenestyle restyle garden pen"):
+        perform(paint, job)
 
 
 def test_an_unknown_style_is_corrected() -> None:

@@ -7,7 +7,18 @@ import pytest
 import yaml
 
 from scenestyle.errors import ParamsError
-from scenestyle.params import Params, check_id, edit_key, load_params, lookup, parse_params
+from scenestyle.params import (
+    FinetuneNerf,
+    Params,
+    TrainNerf,
+    check_id,
+    edit_key,
+    load_params,
+    lookup,
+    parse_params,
+    stage_params,
+)
+from scenestyle.project.params_file import edit_entry, scene_entry
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,9 +29,9 @@ def raw() -> dict[str, Any]:
     return copy.deepcopy(
         {
             **blocks,
-            "scenes": {"fern": {"caption": "a fern"}},
+            "scenes": {"fern": scene_entry("a fern")},
             "styles": {"oil": {"prompt": "an oil painting of {caption}"}},
-            "edits": {"fern-oil": {"scene": "fern", "style": "oil"}},
+            "edits": {"fern-oil": edit_entry("fern", "oil")},
         }
     )
 
@@ -45,7 +56,7 @@ def test_parameters_cannot_be_changed_by_mistake(raw: dict[str, Any]) -> None:
 def test_a_typo_and_three_other_errors_are_reported_together(raw: dict[str, Any]) -> None:
     raw["train_nerf"]["itertions"] = 5
     raw["styles"]["oil"]["strength"] = 1.5
-    raw["edits"]["fern-ink"] = {"scene": "fern", "style": "ink"}
+    raw["edits"]["fern-ink"] = edit_entry("fern", "ink")
     raw["estimate_poses"]["seed"] = "one"
     with pytest.raises(ParamsError) as error:
         parse_params(raw)
@@ -126,3 +137,35 @@ def test_the_key_of_an_edit(raw: dict[str, Any]) -> None:
     assert edit_key(params, "fern", "oil") == "fern-oil"
     with pytest.raises(ParamsError, match="scenestyle restyle fern ink"):
         edit_key(params, "fern", "ink")
+
+
+def test_what_a_scene_or_an_edit_has_of_its_own_lies_over_the_stages_block(
+    raw: dict[str, Any],
+) -> None:
+    raw["train_nerf"] = {"iterations": 50, "num_levels": 4}
+    raw["scenes"]["fern"]["train_nerf"] = {"iterations": 70}
+    raw["edits"]["fern-oil"]["finetune_nerf"] = {"patch_scales": [0.5]}
+    params = parse_params(raw)
+    assert stage_params(params, "train_nerf", "fern") == TrainNerf(iterations=70, num_levels=4)
+    own = stage_params(params, "finetune_nerf", "fern", "oil")
+    assert own == FinetuneNerf(patch_scales=(0.5,))
+    assert stage_params(params, "evaluate", "fern", "oil") == params.evaluate
+
+
+def test_faults_of_own_parameters_are_found_and_an_entry_must_spell_them_out(
+    raw: dict[str, Any],
+) -> None:
+    raw["scenes"]["fern"]["train_nerf"] = {"itertions": 5, "seed": -1}
+    raw["edits"]["fern-oil"]["evaluate"] = None
+    del raw["edits"]["fern-oil"]["stylize_views"]
+    with pytest.raises(ParamsError) as error:
+        parse_params(raw)
+    lines = str(error.value).splitlines()
+    assert lines[0].endswith("4 faults")
+    for words in (
+        "scenes.fern.train_nerf.itertions: unknown key; did you mean 'iterations'?",
+        "scenes.fern.train_nerf.seed: ",
+        "edits.fern-oil.evaluate: ",
+        "edits.fern-oil.stylize_views: missing; write {}",
+    ):
+        assert any(words in line for line in lines), words

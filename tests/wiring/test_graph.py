@@ -15,7 +15,7 @@ import pytest
 import yaml
 from toy_project import Toy, written_by
 
-from scenestyle.params import Params, load_params
+from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params, load_params
 from tasks._engine import Pipeline
 from tasks._stage import parse
 
@@ -75,6 +75,8 @@ def test_all_speak_of_the_same_stages_in_the_same_order() -> None:
 def test_scenes_come_first_then_edits() -> None:
     kinds = [kind for kind, _ in itertools.groupby(stage["foreach"] for stage in GRAPH.values())]
     assert kinds == ["${scenes}", "${edits}"]
+    assert [*SCENE_STAGES, *EDIT_STAGES] == STAGES
+    assert [s for s in STAGES if GRAPH[s]["foreach"] == "${scenes}"] == [*SCENE_STAGES]
 
 
 def test_the_graph_is_the_one_of_the_design() -> None:
@@ -100,8 +102,7 @@ def test_the_flow_runs_the_stages_in_the_order_of_the_method() -> None:
 def test_a_command_is_the_signature_of_run(stage: str, tmp_path: Path) -> None:
     given = signature(stage)
     inputs = given.keys() - {"params", "out", "work", "caption", "style"}
-    names = {"--scene"} if "caption" in given else set()
-    names |= {"--style"} if "style" in given else set()
+    names = {"--scene"} if stage in SCENE_STAGES else {"--scene", "--style"}
     assert options(stage).keys() == {f"--{name}" for name in [*inputs, "out"]} | names
     assert shlex.split(GRAPH[stage]["cmd"])[:3] == ["python", "-m", f"tasks.{stage}"]
     for name in inputs:
@@ -115,7 +116,8 @@ def test_a_command_is_the_signature_of_run(stage: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_tracks_the_parameters_it_is_given(stage: str) -> None:
     given = signature(stage)
-    wanted = {stage}
+    own = "scenes" if stage in SCENE_STAGES else "edits"
+    wanted = {stage, f"{own}.${{key}}.{stage}"}
     wanted |= {"scenes.${item.scene}.caption"} if "caption" in given else set()
     wanted |= {"styles.${item.style}"} if "style" in given else set()
     assert set(GRAPH[stage]["params"]) == wanted
@@ -220,6 +222,12 @@ def changed(toy: Toy) -> set[str]:
         ),
         ("max_image_side: 64", "max_image_side: 65", {"render_views"}),
         ("train_nerf: {seed: 0}", "train_nerf: {seed: 1}", {"train_nerf"}),
+        ("train_nerf: {}, ", "train_nerf: {seed: 1}, ", {"train_nerf"}),
+        (
+            "style: oil, stylize_views: {}, finetune_nerf: {}",
+            "style: oil, stylize_views: {}, finetune_nerf: {seed: 1}",
+            {"finetune_nerf@garden-oil"},
+        ),
         ("# mine", "# yours", set()),
     ],
 )

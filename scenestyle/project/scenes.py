@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from scenestyle.cli.inspect_source import Source, inspect_source
-from scenestyle.cli.params_file import add_entry
 from scenestyle.errors import InputError
+from scenestyle.project.params_file import add_entry, scene_entry
+from scenestyle.project.sources import Source, inspect_source
 
 
 def add_scene_folder(
@@ -39,7 +39,7 @@ def add_scene_folder(
     if not in_place:
         _copy(source, found, target)
     try:
-        add_entry(params, "scenes", name, {"caption": caption})
+        add_entry(params, "scenes", name, scene_entry(caption))
     except BaseException:
         if not in_place:
             shutil.rmtree(target)

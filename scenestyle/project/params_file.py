@@ -1,0 +1,175 @@
+"""Change values in params.yaml and leave every other byte as it is."""
+
+import copy
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml import CollectionNode, MappingNode, Node, ScalarNode
+
+from scenestyle.errors import ParamsError
+from scenestyle.params import EDIT_STAGES, SCENE_STAGES, parse_params
+
+Values = Mapping[str, Any]
+Changes = Mapping[str, Mapping[str, Values]]
+"""block -> id -> values of the entry"""
+
+
+def add_entry(path: Path, block: str, key: str, values: Values) -> None:
+    """Add an entry at the end of a block; the file changes as a whole or not at all.
+
+    Raises:
+        ParamsError: If the key is there already, or the new file would have faults.
+    """
+    with _one_writer(path):
+        if key in yaml.safe_load(path.read_text(encoding="utf-8"))[block]:
+            raise ParamsError(
+                f"{block}.{key} is in {path} already; change it there, or choose another name."
+            )
+        _update(path, {block: {key: values}})
+
+
+def update(path: Path, changes: Changes) -> bool:
+    """Add or change entries; the file changes as a whole or not at all.
+
+    Returns:
+        Whether there was anything to change.
+
+    Raises:
+        ParamsError: If the new file would have faults.
+    """
+    with _one_writer(path):
+        return _update(path, changes)
+
+
+def scene_entry(caption: str) -> dict[str, Any]:
+    """A new scene, with no parameters of its own."""
+    return {"caption": caption, **{stage: {} for stage in SCENE_STAGES}}
+
+
+def edit_entry(scene: str, style: str) -> dict[str, Any]:
+    """A new edit, with no parameters of its own."""
+    return {"scene": scene, "style": style, **{stage: {} for stage in EDIT_STAGES}}
+
+
+def merged(raw: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
+    """Parsed YAML with entries added and values of entries replaced; `raw` stays as it is."""
+    result = copy.deepcopy(dict(raw))
+    for block, entries in changes.items():
+        for key, values in entries.items():
+            result[block].setdefault(key, {}).update(values)
+    return result
+
+
+def with_value(text: str, path: Sequence[str], value: object) -> str:
+    """`text` of a valid params.yaml in which the value at `path` is `value`; all but the last key must be there.
+
+    A new key goes to the end of its mapping. An old value is replaced where it stands, remarks behind it stay.
+    """
+    *parents, key = path
+    mapping: Node = yaml.compose(text, Loader=yaml.SafeLoader)
+    for parent in parents:
+        mapping = _members(mapping)[parent][1]
+    if key in _members(mapping):
+        name, old = _members(mapping)[key]
+        return _replaced(text, name, old, value)
+    return _inserted(text, mapping, key, value)
+
+
+@contextmanager
+def _one_writer(path: Path) -> Iterator[None]:
+    """Two commands at once must not undo each other; the lock is the file's folder, since the file is replaced."""
+    handle = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _update(path: Path, changes: Changes) -> bool:
+    old = path.read_text(encoding="utf-8")
+    raw = yaml.safe_load(old)
+    new = old
+    for block, entries in changes.items():
+        for key, values in entries.items():
+            if key not in raw[block]:
+                new = with_value(new, (block, key), values)
+            else:
+                for name, value in values.items():
+                    if name not in raw[block][key] or raw[block][key][name] != value:
+                        new = with_value(new, (block, key, name), value)
+    parse_params(yaml.safe_load(new), source=f"{path} would have")
+    if new == old:
+        return False
+    temporary = path.with_name(f"{path.name}.partial")
+    temporary.write_text(new, encoding="utf-8")
+    temporary.replace(path)
+    return True
+
+
+def _members(mapping: Node) -> dict[str, tuple[ScalarNode, Node]]:
+    return {name.value: (name, value) for name, value in mapping.value}
+
+
+def _replaced(text: str, name: Node, old: Node, value: object) -> str:
+    start = text.index(":", name.end_mark.index) + 1
+    end = old.end_mark.index
+    if _ends_with_a_line(old):
+        lines = text.splitlines(keepends=True)
+        last = _line_after(old, lines, name.start_mark.column) - 1
+        end = sum(map(len, lines[:last])) + len(lines[last].rstrip("\n"))
+    return f"{text[:start]} {_flow(value)}{text[end:]}"
+
+
+def _inserted(text: str, mapping: Node, key: str, value: object) -> str:
+    entry = f"{_scalar(key)}: {_flow(value)}"
+    if isinstance(mapping, CollectionNode) and mapping.flow_style:
+        end = mapping.end_mark.index - 1
+        return f"{text[:end]}{', ' if mapping.value else ''}{entry}{text[end:]}"
+    column = mapping.value[0][0].start_mark.column
+    lines = text.splitlines(keepends=True)
+    position = _line_after(mapping, lines, column)
+    lines[position - 1] = lines[position - 1].rstrip("\n") + "\n"
+    return "".join([*lines[:position], f"{' ' * column}{entry}\n", *lines[position:]])
+
+
+def _ends_with_a_line(node: Node) -> bool:
+    """Whether the parser ends this node only at what follows it: block collections and block scalars."""
+    if isinstance(node, CollectionNode):
+        return not node.flow_style
+    return isinstance(node, ScalarNode) and node.style in ("|", ">")
+
+
+def _line_after(node: Node, lines: list[str], column: int) -> int:
+    """Index of the line after a block's last entry; blank lines and remarks behind it belong to what follows."""
+    while isinstance(node, CollectionNode) and not node.flow_style:
+        node = node.value[-1][1] if isinstance(node, MappingNode) else node.value[-1]
+    end = node.end_mark  # of a block scalar: the start of the next line
+    position = min(end.line + (end.column > 0), len(lines))
+    while re.match(rf"\s*$| {{0,{column}}}#", lines[position - 1]):
+        position -= 1
+    return position
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, Mapping):
+        members = (f"{_scalar(name)}: {_flow(member)}" for name, member in value.items())
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_flow(member) for member in value)}]"
+    return _scalar(value)
+
+
+def _scalar(value: object) -> str:
+    """Written so that YAML 1.1 (PyYAML) and 1.2 (DVC) read the same: plain only where both see a word."""
+    is_word = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value, re.ASCII)
+    if is_word and yaml.safe_load(str(value)) == value:
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
