@@ -1,18 +1,13 @@
 """The report of one edit: a single HTML page that opens from disk and asks the network for nothing."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.viz.contact_sheet import to_pil
 from scenestyle.viz.figures import Figure
-
-_JPEG_QUALITY = 88
+from scenestyle.viz.page import render_page
 
 Picture = Float[np.ndarray, "_ _ 3"]
 
@@ -69,21 +64,4 @@ def render_report(report: Report) -> str:
 
     The same report gives the same page.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(jpeg=_jpeg_uri, data_uri=_data_uri)
-    template = files("scenestyle.viz").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(template).render(report=report)
-
-
-def _jpeg_uri(picture: Picture) -> str:
-    file = io.BytesIO()
-    to_pil(picture).save(file, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return _data_uri(file.getvalue(), "image/jpeg")
-
-
-def _data_uri(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+    return render_page("report.html.jinja", report=report)
