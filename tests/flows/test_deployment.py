@@ -1,34 +1,72 @@
-"""The commands of the README, with a server and a worker of the test's own."""
+"""The commands of the README as they are written there, with a server and a worker of the test's own."""
 
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from toy_project import ROOT, Toy
 
-PREFECT = str(Path(sys.executable).with_name("prefect"))
+
+class Terminal:
+    """A shell in a toy project, with a Prefect of its own that ends with it."""
+
+    def __init__(self, toy: Toy, home: Path) -> None:
+        self.toy = toy
+        self.port = str(free_port())
+        self._log = home / "terminal.log"
+        mine = {
+            name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
+        }
+        self._env = {
+            **mine,
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_SERVER_API_PORT": self.port,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        self._shells: list[int] = []
+
+    def type(self, script: str) -> tuple[int, str]:
+        """Run commands up to the first that fails.
+
+        Returns:
+            The exit code, and all that was printed; what runs on in the background goes on printing.
+        """
+        with self._log.open("w") as log:
+            shell = subprocess.Popen(
+                ["bash", "-exc", script],
+                cwd=self.toy.root,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._shells.append(shell.pid)
+            shell.wait()
+        return shell.returncode, self._log.read_text()
+
+    def close(self) -> None:
+        """End everything that was started here."""
+        self.type("prefect server stop")
+        started = [p for p in psutil.process_iter() if session(p.pid) in self._shells]
+        for process in started:
+            process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(started)
 
 
-@contextmanager
-def background(*command: str, env: dict[str, str], cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+def session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def free_port() -> int:
@@ -37,46 +75,31 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_deployed_flow_runs_in_a_worker(toy: Toy, tmp_path: Path) -> None:
+@pytest.fixture
+def terminal(toy: Toy, tmp_path: Path) -> Iterator[Terminal]:
     for name in ("prefect.yaml", "prefect.toml"):
         shutil.copy(ROOT / name, toy.root)
-    port = free_port()
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
+    terminal = Terminal(toy, tmp_path)
+    yield terminal
+    terminal.close()
 
-    def prefect(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PREFECT, *arguments],
-            cwd=toy.root,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
 
-    def run(style: str) -> subprocess.CompletedProcess[str]:
-        parameters = ["-p", "scene=garden", "-p", f"style={style}"]
-        return prefect("deployment", "run", "stylize-scene/local", *parameters, "--watch")
+def readme(headline: str) -> str:
+    """The commands below a line of the README."""
+    block = re.search(rf"{headline}\n\n((?:    .*\n)+)", (ROOT / "README.md").read_text())
+    assert block is not None
+    return block[1]
 
-    toy.replace("oil painting of", "big oil painting of")
-    with background(PREFECT, "server", "start", "--port", str(port), env=env, cwd=toy.root):
-        end = time.monotonic() + 120
-        while prefect("work-pool", "ls").returncode != 0:
-            assert time.monotonic() < end
-        assert prefect("work-pool", "create", "local", "--type", "process").returncode == 0
-        deployed = prefect("--no-prompt", "deploy", "--all")
-        assert "'stylize-scene/local' successfully created" in deployed.stdout, deployed.stdout
-        worker = (PREFECT, "worker", "start", "--pool", "local", "--type", "process")
-        with background(*worker, env=env, cwd=toy.root):
-            done = run("oil")
-            assert done.returncode == 0, done.stdout
-            assert done.stdout.count("task-run.Cached") == 3
-            assert done.stdout.count("task-run.Completed") == 3
-            assert toy.stale() == set()
-            assert run("oyl").returncode == 1
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_deployed_flow_runs_in_a_worker(terminal: Terminal) -> None:
+    script = readme("Or with a server and a worker:")
+    for theirs, ours in (("4200", terminal.port), ("fern", "garden"), ("watercolor2", "oil")):
+        script = script.replace(theirs, ours)
+    terminal.toy.replace("oil painting of", "big oil painting of")
+    code, said = terminal.type(script)
+    assert code == 0, said
+    assert said.count("task-run.Cached") == 3, said
+    assert said.count("task-run.Completed") == 3
+    assert terminal.toy.stale() == set()
