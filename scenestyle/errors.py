@@ -12,6 +12,10 @@ class ParamsError(ScenestyleError):
     """One or more faults in `params.yaml`, all listed in one message."""
 
 
+class CatalogError(ScenestyleError):
+    """One or more faults in a catalog file, all listed in one message."""
+
+
 class InputError(ScenestyleError):
     """A scene's photos or poses cannot be used (missing, empty, corrupt, not overlapping)."""
 

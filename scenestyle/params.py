@@ -5,10 +5,10 @@ Inside the project the values are trusted; nothing after `load_params` looks for
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
@@ -307,11 +307,15 @@ def stage_params(params: Params, stage: str, scene: str, style: str | None = Non
     return replace(getattr(params, stage), **getattr(entry, stage))
 
 
+def block_of(stage: str) -> Any:
+    """The dataclass of a stage's parameters."""
+    return get_type_hints(Params)[stage]
+
+
 def override_faults(stage: str, overrides: object) -> list[str]:
     """What is wrong with parameters that a scene or edit has of its own, one sentence each; empty if nothing."""
-    block = next(field.type for field in fields(Params) if field.name == stage)
     try:
-        TypeAdapter(block).validate_python(overrides)
+        TypeAdapter(block_of(stage)).validate_python(overrides)
     except ValidationError as error:
         return list(_field_faults(error, within=(stage,)))
     return []
@@ -340,15 +344,25 @@ def parse_params(raw: object, *, source: str = "params.yaml") -> Params:
     """
     if not isinstance(raw, Mapping):
         raise ParamsError(f"{source}: expected a mapping of blocks, got {type(raw).__name__}.")
-    params, faults = None, [*_reference_faults(raw), *_override_faults(raw)]
+    if faults := params_faults(raw):
+        raise ParamsError(list_faults(source, faults))
+    return TypeAdapter(Params).validate_python(raw)
+
+
+def params_faults(raw: Mapping[str, Any]) -> list[str]:
+    """What is wrong with parsed YAML, one sentence each; empty if nothing."""
+    faults = [*_reference_faults(raw), *_override_faults(raw)]
     try:
-        params = TypeAdapter(Params).validate_python(raw)
+        TypeAdapter(Params).validate_python(raw)
     except ValidationError as error:
-        faults = [*_field_faults(error), *faults]
-    if faults or params is None:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise ParamsError("\n".join([f"{source}: {count}", *(f"  - {fault}" for fault in faults)]))
-    return params
+        return [*_field_faults(error), *faults]
+    return faults
+
+
+def list_faults(source: str, faults: Sequence[str]) -> str:
+    """One message for all faults of a file."""
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return "\n".join([f"{source}: {count}", *(f"  - {fault}" for fault in faults)])
 
 
 def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> str:

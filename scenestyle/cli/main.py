@@ -13,7 +13,7 @@ from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import ArtifactError, ParamsError, ScenestyleError
 from scenestyle.params import check_id, load_params, lookup
 from scenestyle.project.params_file import add_entry, edit_entry
-from scenestyle.project.scenes import add_scene_folder
+from scenestyle.project.scenes import NUM_STILLS, add_scene_folder
 
 NewName = Positional[Annotated[str, arg(metavar="NAME")]]
 SceneId = Positional[Annotated[str, arg(metavar="SCENE")]]
@@ -28,23 +28,26 @@ _VIEWS = Path("data/views")
 _PREVIEWS = Path("outputs/previews")
 
 
-def add_scene(name: NewName, source: Source, *, caption: str) -> None:
-    """Add a scene: a folder of photos, or a dataset that comes with poses.
+def add_scene(name: NewName, source: Source, *, caption: str, num_stills: int = NUM_STILLS) -> None:
+    """Add a scene: a folder of photos, a video, or a dataset that comes with poses.
 
-    The folder is checked, then copied to data/scenes/NAME. A posed dataset has a transforms.json
-    (nerfstudio) or a COLMAP model.
+    It is checked, then copied to data/scenes/NAME. A posed dataset has a transforms.json
+    (nerfstudio) or a COLMAP model. Of a video, the sharpest frames are taken, evenly spaced.
 
     Example: scenestyle add-scene fern ~/photos/fern --caption "a fern in an office"
 
     Args:
         name: Letters, digits and underscores.
-        source: The folder; it is only read.
+        source: The folder or the video; it is only read.
         caption: What the photos show; fills {caption} in a style's prompt.
+        num_stills: How many pictures to take from a video.
     """
     check_id("scene", name)
     if name in load_params(_PARAMS).scenes:
         raise ParamsError(f"there is a scene {name!r} already. Choose another name.")
-    found = add_scene_folder(name, source, caption, scenes=_SCENES, params=_PARAMS)
+    found = add_scene_folder(
+        name, source, caption, scenes=_SCENES, params=_PARAMS, num_stills=num_stills
+    )
     sizes = ", ".join(f"{width}x{height}" for width, height in found.sizes[:3])
     poses = "poses will be estimated" if found.kind == "photos" else f"with poses ({found.kind})"
     _say(f"Added scene {name}: {len(found.images)} pictures of {sizes} pixels, {poses}.")

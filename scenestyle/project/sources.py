@@ -1,4 +1,4 @@
-"""What a folder holds, checked as `estimate_poses` will check it, before anything is computed."""
+"""What a folder or a video holds, checked as `estimate_poses` will check it, before anything is computed."""
 
 import tempfile
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from scenestyle.errors import InputError
+from scenestyle.project.video import inspect_video
 from scenestyle.sfm.photos import decode, find_photos, raise_faults
 from scenestyle.sfm.posed import colmap_folder, read_colmap, read_transforms
 
@@ -14,25 +15,54 @@ from scenestyle.sfm.posed import colmap_folder, read_colmap, read_transforms
 class Source:
     """A scene's photos or posed dataset, found usable."""
 
-    kind: Literal["photos", "transforms.json", "COLMAP model"]
-    """what poses will come from; `photos`: from structure from motion"""
+    kind: Literal["photos", "transforms.json", "COLMAP model", "video"]
+    """what poses will come from; `photos` and `video`: from structure from motion"""
     images: tuple[Path, ...]
-    """the pictures"""
+    """the pictures; none yet of a video"""
     sizes: tuple[tuple[int, int], ...]
     """their distinct widths and heights, pixels"""
     ignored: tuple[str, ...]
     """names of files beside the photos that are not used"""
 
 
-def inspect_source(folder: Path) -> Source:
-    """Check a folder of photos or a posed dataset; every picture is decoded.
+def inspect_source(source: Path) -> Source:
+    """Check a folder of photos, a posed dataset or a video; every picture of a folder is decoded.
 
     Raises:
-        InputError: If it is no folder, or its pictures or poses cannot be used; all faults in one message.
+        InputError: If it is none of these, or its pictures or poses cannot be used; all faults in one message.
     """
-    if not folder.is_dir():
-        found = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {found}; wanted is a folder of photos or a posed dataset.")
+    check_exists(source)
+    if source.is_file():
+        video = inspect_video(source)
+        return Source("video", (), ((video.width, video.height),), ())
+    return _inspect_folder(source)
+
+
+def check_exists(source: Path) -> None:
+    """Refuse a path at which nothing lies.
+
+    Raises:
+        InputError: With what is wanted.
+    """
+    if not source.exists():
+        raise InputError(
+            f"{source} does not exist; wanted is a folder of photos, a posed dataset or a video."
+        )
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """The files that make up a capture, by their names in the project: a posed dataset whole, or photos alone.
+
+    Raises:
+        InputError: If there are too few photos.
+    """
+    if (folder / "transforms.json").is_file() or colmap_folder(folder) is not None:
+        return {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
+    photos, _ = find_photos(folder)
+    return {photo.path.name: photo.path for photo in photos}
+
+
+def _inspect_folder(folder: Path) -> Source:
     if (folder / "transforms.json").is_file():
         return _posed(folder, "transforms.json")
     if colmap_folder(folder) is not None:

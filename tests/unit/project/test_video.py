@@ -1,0 +1,109 @@
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import yaml
+from PIL import Image, ImageFilter
+from toy_project import PARAMS
+
+from scenestyle.cli import main
+from scenestyle.errors import InputError
+from scenestyle.project.scenes import is_taken_in, take_in
+from scenestyle.project.video import inspect_video, sharpness, write_stills
+
+FPS, PER_PART, PARTS = 8, 8, 5
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five seconds, in each of which only one frame, the `part + 1`-th, is not blurred; it is brighter, too."""
+    path = tmp_path_factory.mktemp("video") / "walk.mp4"
+    noise = np.random.default_rng(0).integers(0, 120, (96, 128, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.time_base = Fraction(1, FPS)
+        for index in range(PER_PART * PARTS):
+            picture = Image.fromarray(noise)
+            if index % PER_PART == 1 + index // PER_PART:
+                picture = Image.fromarray(noise + 100)
+            else:
+                picture = picture.filter(ImageFilter.GaussianBlur(3))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    return path
+
+
+def test_of_each_part_the_sharpest_frame_is_taken(video: Path, tmp_path: Path) -> None:
+    write_stills(video, tmp_path, count=PARTS)
+    stills = sorted(tmp_path.iterdir())
+    assert [still.name for still in stills] == [f"frame_{n:04d}.jpg" for n in range(PARTS)]
+    for still in stills:
+        assert np.asarray(Image.open(still)).mean() > 130
+        assert Image.open(still).size == (128, 96)
+
+
+def test_blur_lowers_sharpness() -> None:
+    picture = Image.effect_noise((64, 48), 60)
+    values = [
+        sharpness(np.asarray(picture.filter(ImageFilter.GaussianBlur(radius))))
+        for radius in (0, 1, 2)
+    ]
+    assert values == sorted(values, reverse=True)
+    assert sharpness(np.full((8, 8), 7, dtype=np.uint8)) == 0
+
+
+def test_a_video_says_its_size_and_length(video: Path) -> None:
+    found = inspect_video(video)
+    assert (found.width, found.height) == (128, 96)
+    assert found.seconds == pytest.approx(PARTS, abs=0.2)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video", None])
+def test_what_is_no_video_is_said(content: bytes | None, video: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    path.write_bytes(video.read_bytes()[:400] if content is None else content)
+    with pytest.raises(InputError, match=r"x\.mp4"):
+        take_in(path, tmp_path / "scene")
+    assert not (tmp_path / "scene").exists()
+
+
+def test_a_scene_is_added_from_a_video(
+    video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    monkeypatch.chdir(tmp_path)
+    main(["add-scene", "fern", str(video), "--caption", "a fern", "--num-stills", "4"])
+    assert len(list((tmp_path / "data/scenes/fern").iterdir())) == 4
+    assert "4 pictures of 128x96 pixels" in capsys.readouterr().out
+    assert "fern" in yaml.safe_load((tmp_path / "params.yaml").read_text())["scenes"]
+
+
+def test_a_capture_is_taken_in_again_only_if_it_changed(video: Path, tmp_path: Path) -> None:
+    photos, target = tmp_path / "photos", tmp_path / "scene"
+    photos.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(photos / f"{number}.png")
+    (photos / "notes.txt").touch()
+    assert not is_taken_in(photos, target)
+    take_in(photos, target)
+    assert is_taken_in(photos, target)
+    Image.new("RGB", (9, 9)).save(photos / "2.png")
+    assert not is_taken_in(photos, target)
+    take_in(photos, target)
+    (photos / "1.png").unlink()
+    Image.new("RGB", (8, 8)).save(photos / "3.png")
+    assert not is_taken_in(photos, target)
+    take_in(photos, target)
+    assert sorted(path.name for path in target.iterdir()) == ["0.png", "2.png", "3.png"]
+    assert not is_taken_in(video, target)
+    take_in(video, target)
+    assert is_taken_in(video, target)
+    os.utime(video)
+    assert not is_taken_in(video, target)
