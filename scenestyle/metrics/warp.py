@@ -4,7 +4,7 @@ The geometry is always the *source* field's, so that an edit cannot help itself 
 Frame i is the later, frame j the earlier of a pair: j = i - gap; gap 1 is the short range, 7 the long.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,14 +47,34 @@ def link_views(
         gap: Frames between the two of a pair.
         tau: Tolerated share of the distance.
     """
+    pairs = [(i, i - gap) for i in range(gap, len(cameras))]
+    return link_pairs(depths_z, cameras, pairs, tau=tau)
+
+
+def link_pairs(
+    depths_z: Sequence[Float[np.ndarray, "height width"]],
+    cameras: Sequence[PinholeCamera],
+    pairs: Sequence[tuple[int, int]],
+    *,
+    tau: float,
+) -> list[ViewLink]:
+    """The same for any pairs (i, j) of views, which may differ in size."""
     return [
-        ViewLink(
-            i,
-            i - gap,
-            *correspondences(depths_z[i - gap], cameras[i - gap], depths_z[i], cameras[i], tau=tau),
-        )
-        for i in range(gap, len(cameras))
+        ViewLink(i, j, *correspondences(depths_z[j], cameras[j], depths_z[i], cameras[i], tau=tau))
+        for i, j in pairs
     ]
+
+
+def nearest_pairs(cameras: Sequence[PinholeCamera]) -> list[tuple[int, int]]:
+    """Every view with the one that was taken nearest to it, each pair once.
+
+    For the views of a capture, which need not be in the order of a path.
+    """
+    centres = np.stack([camera.c2w_opengl[:3, 3] for camera in cameras])
+    distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argmin(axis=1).tolist()
+    return sorted({(max(pair), min(pair)) for pair in enumerate(nearest)})
 
 
 def warp_errors(
@@ -68,7 +88,7 @@ def warp_errors(
 
     Args:
         frames: RGB in [0, 1], source or edited, of the cameras that were linked.
-        links: From `link_views`.
+        links: From `link_views` or `link_pairs`.
 
     Raises:
         ArtifactError: If no pair shares a visible point.
@@ -76,17 +96,50 @@ def warp_errors(
     Source: Lai et al. 2018, "Learning Blind Video Temporal Consistency", arXiv:1808.00449, section
         4.2; theirs warps by optical flow, and its figure is the mean square.
     """
-    errors = [
-        _masked_rmse(sample_bilinear(frames[link.i], link.pixels), frames[link.j], link.is_visible)
-        for link in links
-        if link.is_visible.any()
-    ]
-    if not errors:
-        raise ArtifactError(
-            f"None of {len(links)} pairs of frames sees a common surface: the source field is empty "
-            "or the path too coarse. Train for longer, or raise evaluate.num_frames."
-        )
-    return np.array(errors)
+    maps = (warp_residual(frames, link) for link in links if link.is_visible.any())
+    return _over_pairs([_root_mean_square(residual) for residual in maps], len(links))
+
+
+def warp_residual(
+    frames: Sequence[Float[np.ndarray, "_ _ 3"]], link: ViewLink
+) -> Float[np.ndarray, "height width"]:
+    """Where a pair disagrees: |I_i(q) - I_j(p)| / sqrt(3) at every pixel p of frame j, NaN if unseen.
+
+    The root of its mean square is the pair's warp error.
+    """
+    warped = sample_bilinear(frames[link.i], link.pixels).astype(np.float64)
+    residual = np.sqrt(np.mean(np.square(warped - frames[link.j]), axis=-1))
+    return np.where(link.is_visible, residual, np.nan)
+
+
+def perceptual_warp_errors(
+    frames: Sequence[Float[np.ndarray, "_ _ 3"]],
+    links: Sequence[ViewLink],
+    distance_map: Callable[
+        [Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width 3"]],
+        Float[np.ndarray, "height width"],
+    ],
+) -> Float[np.ndarray, " overlapping_pairs"]:
+    """Warp error of each pair in a perceptual distance, sum m d(p) / sum m.
+
+    Frame i is warped onto frame j; what does not show there is filled with frame j itself, so that no
+    seam is compared.
+
+    Args:
+        frames: RGB in [0, 1], source or edited, of the cameras that were linked.
+        links: From `link_views` or `link_pairs`.
+        distance_map: Distance of two pictures at every pixel, such as `metrics.perceptual`'s.
+
+    Raises:
+        ArtifactError: If no pair shares a visible point.
+    """
+    errors = []
+    for link in links:
+        if link.is_visible.any():
+            warped, frame = sample_bilinear(frames[link.i], link.pixels), frames[link.j]
+            filled = np.where(link.is_visible[..., None], warped, frame)
+            errors.append(float(distance_map(filled, frame)[link.is_visible].mean()))
+    return _over_pairs(errors, len(links))
 
 
 def visible_share(links: Sequence[ViewLink]) -> float:
@@ -94,9 +147,14 @@ def visible_share(links: Sequence[ViewLink]) -> float:
     return float(np.mean([link.is_visible.mean() for link in links]))
 
 
-def _masked_rmse(
-    warped: Float[np.ndarray, "height width 3"],
-    frame: Float[np.ndarray, "height width 3"],
-    mask: Bool[np.ndarray, "height width"],
-) -> float:
-    return float(np.sqrt(np.mean(np.square(warped[mask].astype(np.float64) - frame[mask]))))
+def _root_mean_square(residual: Float[np.ndarray, "height width"]) -> float:
+    return float(np.sqrt(np.nanmean(np.square(residual))))
+
+
+def _over_pairs(errors: list[float], num_pairs: int) -> Float[np.ndarray, " overlapping_pairs"]:
+    if not errors:
+        raise ArtifactError(
+            f"None of {num_pairs} pairs of frames sees a common surface: the source field is empty "
+            "or the path too coarse. Train for longer, or raise evaluate.num_frames."
+        )
+    return np.array(errors)

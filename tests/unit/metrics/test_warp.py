@@ -3,7 +3,14 @@ import pytest
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
-from scenestyle.metrics.warp import link_views, visible_share, warp_errors
+from scenestyle.metrics.warp import (
+    link_views,
+    nearest_pairs,
+    perceptual_warp_errors,
+    visible_share,
+    warp_errors,
+    warp_residual,
+)
 from scenestyle.procedural.raycast import (
     Primitive,
     Room,
@@ -171,3 +178,53 @@ def test_a_static_scene_is_consistent_up_to_sampling_and_more_so_when_sampled_fi
 
     assert coarse < 0.2 * unwarped
     assert fine < 0.8 * coarse
+
+
+def test_the_map_shows_where_a_pair_disagrees_and_sums_up_to_the_error() -> None:
+    frames, depths_z = poster_before_wall()
+    (link,) = link_views(depths_z, shifted_cameras(2), gap=1, tau=0.02)
+    where = slice(18, 22), slice(20, 30)
+    frames[0] = painted(frames[0], where, 0.5)
+
+    residual = warp_residual(frames, link)
+
+    assert residual[where] == pytest.approx(0.5, rel=1e-5)
+    assert np.nansum(residual) == pytest.approx(40 * 0.5, rel=1e-4)
+    assert np.isnan(residual[HIDDEN]).all()
+    assert np.sqrt(np.nanmean(residual**2)) == pytest.approx(warp_errors(frames, [link])[0])
+
+
+def absolute_difference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.abs(x - y).mean(axis=-1)
+
+
+def test_a_perceptual_distance_is_averaged_over_what_both_see() -> None:
+    frames, depths_z = poster_before_wall()
+    links = link_views(depths_z, shifted_cameras(2), gap=1, tau=0.02)
+
+    assert perceptual_warp_errors(frames, links, absolute_difference) == pytest.approx(
+        [0], abs=1e-6
+    )
+    frames[0] = painted(frames[0], (slice(18, 22), slice(20, 30)), 0.5)
+    frames[0] = painted(frames[0], HIDDEN, 0.5)
+    assert perceptual_warp_errors(frames, links, absolute_difference) == pytest.approx(
+        [40 * 0.5 / links[0].is_visible.sum()], rel=1e-5
+    )
+
+
+def test_what_does_not_show_is_filled_so_that_no_seam_is_compared() -> None:
+    frames, depths_z = poster_before_wall()
+    links = link_views(depths_z, shifted_cameras(2), gap=1, tau=0.02)
+    seen = []
+
+    perceptual_warp_errors(frames, links, lambda x, y: seen.append((x, y)) or x[..., 0])
+
+    ((filled, frame),) = seen
+    assert filled == pytest.approx(frame, abs=1e-6)
+
+
+def test_views_are_paired_with_their_nearest_each_pair_once() -> None:
+    cameras = shifted_cameras(5)
+    order = [4, 0, 3, 1]  # at x = 4, 0, 3, 1
+
+    assert nearest_pairs([cameras[step] for step in order]) == [(2, 0), (3, 1)]

@@ -1,0 +1,31 @@
+"""Whether pictures show the same structure, whatever their colours."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""ITU-R BT.601"""
+
+
+def luminance_ssim(
+    picture: Float[np.ndarray, "height width 3"], other: Float[np.ndarray, "height width 3"]
+) -> float:
+    """Structural similarity of the brightness of two pictures; 1 if equal, about 0 if unrelated.
+
+    Mean over 11 x 11 Gaussian windows (sigma 1.5) of
+    (2 m_x m_y + C1)(2 s_xy + C2) / ((m_x^2 + m_y^2 + C1)(s_x^2 + s_y^2 + C2)), with means m, (co)variances
+    s, C1 = 0.01^2 and C2 = 0.03^2, as torchmetrics computes it. Brightness is BT.601 luma.
+
+    Args:
+        picture: RGB in [0, 1], at least 11 pixels high and wide.
+        other: Of the same size.
+
+    Source: Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural
+        Similarity".
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    luma, other_luma = (torch.from_numpy(rgb @ _LUMA)[None, None] for rgb in (picture, other))
+    similarity = structural_similarity_index_measure(luma, other_luma, data_range=1.0)
+    return float(torch.as_tensor(similarity))
