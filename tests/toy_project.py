@@ -142,7 +142,7 @@ class Toy:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=100,
+            timeout=600,
         )
 
     def repro(self, *targets: str) -> str:

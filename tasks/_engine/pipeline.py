@@ -5,7 +5,7 @@ so it can ask while a stage runs.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from scenestyle.errors import ScenestyleError
 
 if TYPE_CHECKING:
+    from dvc.dependency import Dependency, ParamsDependency
     from dvc.repo import Repo
-    from dvc.stage import Stage
+    from dvc.stage import PipelineStage, Stage
+    from dvc_data.hashfile.hash_info import HashInfo
 
 
 class PipelineError(ScenestyleError):
@@ -35,18 +37,13 @@ class Pipeline:
         self._opened: Repo | None = None
 
     def needs(self) -> dict[str, set[str]]:
-        """Every stage instance, such as `train_nerf@demo`, and those whose results it reads."""
-        from dvc.stage import PipelineStage
-
+        """Every stage instance, such as `train_nerf@demo`, and those whose results it reads, these first."""
         with self._repo() as repo:
-            graph = repo.index.graph
-            stages = [
-                stage
-                for stage in graph
-                if isinstance(stage, PipelineStage) and stage.path == str(self._dvc_yaml)
-            ]
+            stages = self._stages()
             return {
-                str(stage.name): {str(up.name) for up in graph.successors(stage) if up in stages}
+                str(stage.name): {
+                    str(up.name) for up in repo.index.graph.successors(stage) if up in stages
+                }
                 for stage in stages
             }
 
@@ -58,12 +55,33 @@ class Pipeline:
     def reasons(self, name: str) -> list[str]:
         """Why `name` has to run, such as `modified: styles.ukiyoe`; empty when it is up to date."""
         with self._stage(name) as stage:
-            changes = [
-                f"{change}: {what}"
-                for part in (*stage.deps, *stage.outs)
-                for what, change in _flat(part.status())
+            return _Look().reasons(stage)
+
+    def stale(self, names: Collection[str] | None = None) -> dict[str, list[str]]:
+        """Those stage instances that have to run, with the reasons: all of them, or those among `names`.
+
+        Results that others will change first are looked at as they are now.
+        """
+        with self._repo():
+            look = _Look()
+            reasons = {
+                str(stage.name): look.reasons(stage)
+                for stage in self._stages()
+                if names is None or stage.name in names
+            }
+            return {name: why for name, why in reasons.items() if why}
+
+    def _stages(self) -> "list[PipelineStage]":
+        """Those of dvc.yaml, in an order in which each finds its inputs."""
+        from dvc.stage import PipelineStage
+        from networkx import dfs_postorder_nodes
+
+        with self._repo(fresh=False) as repo:
+            return [
+                stage
+                for stage in dfs_postorder_nodes(repo.index.graph)
+                if isinstance(stage, PipelineStage) and stage.path == str(self._dvc_yaml)
             ]
-            return [*changes, *(["modified: command"] if stage.changed_stage() else [])]
 
     @contextmanager
     def _stage(self, name: str) -> "Iterator[Stage]":
@@ -71,7 +89,8 @@ class Pipeline:
             yield repo.stage.load_one(str(self._dvc_yaml), name)
 
     @contextmanager
-    def _repo(self) -> "Iterator[Repo]":
+    def _repo(self, *, fresh: bool = True) -> "Iterator[Repo]":
+        """DVC's repository, alone; `fresh`: with nothing remembered of what lies on disk."""
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
@@ -79,15 +98,74 @@ class Pipeline:
             try:
                 if self._opened is None:
                     self._opened = Repo(str(self._root))
-                self._opened._reset()  # what lies on disk may have changed since
+                if fresh:
+                    self._opened._reset()
                 yield self._opened
             except DvcException as error:
                 raise PipelineError(f"{self._root}: {error}") from error
 
 
-def _flat(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for what, change in status.items():
-        if isinstance(change, dict):
-            yield from _flat(change)
-        else:
-            yield what, change
+class _Look:
+    """One look at the disk, in which each file is hashed once and each parameter file read once.
+
+    DVC does both anew for each stage, which takes a time that grows with the square of their number.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, HashInfo | None] = {}
+        self._parameters: dict[str, Any] = {}
+
+    def reasons(self, stage: "Stage") -> list[str]:
+        from dvc.dependency import ParamsDependency
+
+        changes = [
+            *(
+                change
+                for dep in stage.deps
+                for change in (
+                    self._of_parameters(dep)
+                    if isinstance(dep, ParamsDependency)
+                    else self._of_file(dep)
+                )
+            ),
+            *(f"{change}: {out}" for out in stage.outs for change in out.status().values()),
+        ]
+        return [*changes, *(["modified: command"] if stage.changed_stage() else [])]
+
+    def _of_file(self, dep: "Dependency") -> Iterator[str]:
+        path = dep.fs_path
+        if path not in self._hashes:
+            self._hashes[path] = dep.get_hash() if dep.exists else None
+        if self._hashes[path] is None:
+            yield f"deleted: {dep}"
+        elif not dep.hash_info:
+            yield f"new: {dep}"
+        elif self._hashes[path] != dep.hash_info:
+            yield f"modified: {dep}"
+
+    def _of_parameters(self, dep: "ParamsDependency") -> Iterator[str]:
+        from dvc.utils.serialize import load_path
+
+        if dep.fs_path not in self._parameters:
+            self._parameters[dep.fs_path] = load_path(dep.fs_path, dep.fs) if dep.exists else {}
+        recorded = dep.hash_info.value or {}
+        assert isinstance(recorded, dict)
+        for name in dep.params:
+            value = _at(self._parameters[dep.fs_path], name)
+            if value is _NOTHING:
+                yield f"deleted: {name}"
+            elif name not in recorded:
+                yield f"new: {name}"
+            elif recorded[name] != value:
+                yield f"modified: {name}"
+
+
+_NOTHING = object()
+
+
+def _at(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        if not isinstance(values, Mapping) or key not in values:
+            return _NOTHING
+        values = values[key]
+    return values
