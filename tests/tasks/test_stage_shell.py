@@ -285,7 +285,13 @@ def test_a_stage_dies_with_the_process_that_started_it(stage: Path, project: Pat
 
 def test_ctrl_c_says_that_the_work_is_kept(stage: Path, project: Path) -> None:
     command = program(stage, "import time; Path('pid').touch(); time.sleep(60)")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # tests that run in the background of a shell inherit that it is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         wait_for((project / "pid").exists)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
