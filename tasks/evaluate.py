@@ -3,7 +3,7 @@
 import csv
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,17 +27,31 @@ from scenestyle.errors import ArtifactError
 from scenestyle.geometry import focus_from_depths, smooth_orbit
 from scenestyle.metrics.depth import depth_change
 from scenestyle.metrics.image import rmse
+from scenestyle.metrics.intervals import bootstrap_mean
 from scenestyle.metrics.style import style_distances
-from scenestyle.metrics.warp import link_views, visible_share, warp_errors
+from scenestyle.metrics.warp import (
+    ViewLink,
+    link_pairs,
+    link_views,
+    nearest_pairs,
+    perceptual_warp_errors,
+    visible_share,
+    warp_errors,
+    warp_residual,
+)
 from scenestyle.params import Evaluate, Style
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
 from scenestyle.viz.figures import read_figures
-from scenestyle.viz.report import Chart, Comparison, Report, render_report
+from scenestyle.viz.maps import depth_change_map, error_map
+from scenestyle.viz.report import Chart, Comparison, Maps, Report, render_report
 from scenestyle.viz.video import side_by_side, write_video
 from tasks._stage import stage_main
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scenestyle.features import FeatureExtractor
     from scenestyle.nerf.field import Rendering
 
 _WARP_GAPS = {"short": 1, "long": 7}
@@ -45,9 +59,16 @@ _WARP_GAPS = {"short": 1, "long": 7}
 _MIN_OPACITY = 0.5
 """at and below it a pixel shows no surface"""
 _CHART_POINTS = 300
+_NUM_MAPPED_FRAMES = 4
+_DEPTH_LIMIT = 0.25
+"""relative change of depth of the deepest colours on a map"""
 
 Map = Float[np.ndarray, "height width"]
 Picture = Float[np.ndarray, "_ _ 3"]
+Distance = Callable[[Picture, Picture], float]
+DistanceMap = Callable[[Picture, Picture], Map]
+Measurements = dict[str, float | Float[np.ndarray, " _"]]
+"""figures by name; an array holds one value per view or pair of views, its mean is the figure"""
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -82,6 +103,8 @@ class Step:
     before: Picture
     stylized: Picture
     after: Picture
+    surface_z: Map
+    """z-depth of the source field, NaN where it has no surface"""
 
 
 def run(
@@ -107,13 +130,14 @@ def run(
     started = time.perf_counter()
     inputs = Inputs(poses, nerf, views, stylized, finetuned)
     orbit, steps = render(inputs, params, work)
-    held_out = [step for step in steps if step.view.split == "held_out"]
-    figures = {
-        **orbit_figures(orbit, tau=params.warp_tau),
-        **style_figures(held_out, params.seed),
-        "heldout_psnr_source": read_json(nerf / "metrics.json")["heldout_psnr"],
+    links = orbit_links(orbit, tau=params.warp_tau)
+    measured = {
+        **orbit_figures(orbit, links),
+        **view_figures(steps, params),
+        "heldout_psnr_source": float(read_json(nerf / "metrics.json")["heldout_psnr"]),
     }
-    shown = steps[: params.num_stills]
+    figures, intervals = summary(measured, params.seed)
+    shown = choose_views(steps, params.num_stills)
     write_stills(out / "stills", shown)
     write_orbit(out / "orbit.mp4", orbit, fps=params.fps)
     report = Report(
@@ -124,8 +148,14 @@ def run(
         video_mp4=(out / "orbit.mp4").read_bytes(),
         comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],
         contact_sheet=sheet(shown),
-        figures=read_figures(figures),
-        charts=[loss_chart("Source field", nerf), loss_chart("Restyled field", finetuned)],
+        fits=[Comparison(title(step.view), step.stylized, step.after) for step in steps],
+        figures=read_figures(figures, intervals),
+        not_computed={},
+        maps=error_maps(orbit, links["short"]),
+        charts=[
+            loss_chart("Source field", nerf),
+            loss_chart("Restyled field", finetuned),
+        ],
         seconds=seconds_per_stage(inputs),
         settings=settings(inputs, params),
         commands=commands(finetuned),
@@ -137,16 +167,23 @@ def run(
 
 
 def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[Step]]:
-    """Render the orbit from both fields, and the views to measure and show from the restyled one."""
+    """Render the orbit from both fields, and every view from the restyled one."""
     posed = read_views(inputs.views)
     names = [view.name for view in posed]
     check_same_views(inputs.views / "rgb", names, suffix=".png", stage="render_views")
     check_same_views(inputs.stylized / "rgb", names, suffix=".png", stage="stylize_views")
-    cameras = novel_path(inputs.views, posed, params)
-    chosen = choose_views(posed, params.num_stills)
+    check_held_out(posed)
+    surfaces_z = [
+        surface_z(
+            read_map(inputs.views / "depth_z" / f"{view.name}.npy"),
+            read_map(inputs.views / "opacity" / f"{view.name}.npy"),
+        )
+        for view in posed
+    ]
+    cameras = novel_path(posed, surfaces_z, params)
     before = render_cameras(inputs.nerf, cameras, work / "before")
     after = render_cameras(
-        inputs.finetuned, [*cameras, *(view.camera for view in chosen)], work / "after"
+        inputs.finetuned, [*cameras, *(view.camera for view in posed)], work / "after"
     )
     steps = [
         Step(
@@ -155,22 +192,18 @@ def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[St
             before=read_rgb(inputs.views / "rgb" / f"{view.name}.png"),
             stylized=read_rgb(inputs.stylized / "rgb" / f"{view.name}.png"),
             after=rendering.rgb,
+            surface_z=depth_z,
         )
-        for view, rendering in zip(chosen, after[len(cameras) :], strict=True)
+        for view, depth_z, rendering in zip(posed, surfaces_z, after[len(cameras) :], strict=True)
     ]
     return Orbit(cameras, before, after[: len(cameras)]), steps
 
 
-def novel_path(views: Path, posed: Sequence[View], params: Evaluate) -> list[PinholeCamera]:
+def novel_path(
+    posed: Sequence[View], surfaces_z: Sequence[Map], params: Evaluate
+) -> list[PinholeCamera]:
     """A smooth orbit about what the views look at."""
     cameras = [view.camera for view in posed]
-    surfaces_z = [
-        surface_z(
-            read_map(views / "depth_z" / f"{view.name}.npy"),
-            read_map(views / "opacity" / f"{view.name}.npy"),
-        )
-        for view in posed
-    ]
     focus = focus_from_depths(cameras, surfaces_z)
     return [
         camera.resized(*fit_within(camera.width, camera.height, params.max_image_side))
@@ -183,20 +216,24 @@ def surface_z(depth_z: Map, opacity: Map) -> Map:
     return np.where(opacity > _MIN_OPACITY, depth_z, np.float32(np.nan))
 
 
-def choose_views(posed: Sequence[View], num_stills: int) -> list[View]:
-    """All held-out views, to measure, then training views, evenly spread, up to `num_stills`.
+def check_held_out(posed: Sequence[View]) -> None:
+    """Refuse a scene none of whose views is held out.
 
     Raises:
         ArtifactError: If no view is held out.
     """
-    held_out = [view for view in posed if view.split == "held_out"]
-    train = [view for view in posed if view.split == "train"]
-    if not held_out:
+    if not any(view.split == "held_out" for view in posed):
         raise ArtifactError(
             f"None of the {len(posed)} views is held out, so that the style cannot be measured on a "
             "view the field has not seen. Lower train_nerf.holdout_every or add photos."
         )
-    return [*held_out, *spread(train, num_stills - len(held_out))]
+
+
+def choose_views(steps: Sequence[Step], count: int) -> list[Step]:
+    """`count` views to show: held-out ones first, then training views, evenly spread."""
+    held_out = [step for step in steps if step.view.split == "held_out"][:count]
+    train = [step for step in steps if step.view.split == "train"]
+    return [*held_out, *spread(train, count - len(held_out))]
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
@@ -222,57 +259,178 @@ def render_cameras(
     return [_load(file) for file in files]
 
 
-def orbit_figures(orbit: Orbit, *, tau: float) -> dict[str, float]:
+def orbit_links(orbit: Orbit, *, tau: float) -> dict[str, list[ViewLink]]:
+    """Which frames of the orbit see the same, by the source's geometry, at the short and the long range."""
+    surfaces_z = [surface_z(frame.depth_z, frame.opacity) for frame in orbit.before]
+    return {
+        name: link_views(surfaces_z, orbit.cameras, gap=gap, tau=tau)
+        for name, gap in _WARP_GAPS.items()
+    }
+
+
+def orbit_figures(orbit: Orbit, links: Mapping[str, Sequence[ViewLink]]) -> Measurements:
     """Movement, depth change and warp errors along the orbit.
 
     Raises:
         ArtifactError: If the source field shows no surface.
     """
     rgb_before, rgb_after = [f.rgb for f in orbit.before], [f.rgb for f in orbit.after]
-    surfaces_z = [surface_z(frame.depth_z, frame.opacity) for frame in orbit.before]
-    is_surface = [np.isfinite(depth_z) for depth_z in surfaces_z]
-    depth = depth_change(surfaces_z, [frame.depth_z for frame in orbit.after], is_surface)
-    figures = {
+    depth = depth_change(
+        [frame.depth_z for frame in orbit.before],
+        [frame.depth_z for frame in orbit.after],
+        [frame.opacity > _MIN_OPACITY for frame in orbit.before],
+    )
+    measured: Measurements = {
         "movement_rmse": rmse(rgb_before, rgb_after),
         "depth_abs_rel": depth.abs_rel,
         "depth_delta_125": depth.delta_125,
     }
-    for name, gap in _WARP_GAPS.items():
-        links = link_views(surfaces_z, orbit.cameras, gap=gap, tau=tau)
-        figures[f"warp_{name}"] = float(warp_errors(rgb_after, links).mean())
-        figures[f"warp_{name}_source"] = float(warp_errors(rgb_before, links).mean())
-        figures[f"warp_{name}_visible_share"] = visible_share(links)
-    return figures
+    distance = feature_distance()
+    for name, pairs in links.items():
+        for suffix, frames in (("", rgb_after), ("_source", rgb_before)):
+            measured[f"warp_{name}{suffix}"] = warp_errors(frames, pairs)
+            measured[f"warp_{name}_features{suffix}"] = perceptual_warp_errors(
+                frames, pairs, distance
+            )
+        measured[f"warp_{name}_visible_share"] = visible_share(pairs)
+    return measured
 
 
-def style_figures(held_out: Sequence[Step], seed: int) -> dict[str, float]:
+def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
+    """Style, agreement and content of the views, each beside the same of the stylized pictures or the source."""
+    from scenestyle.metrics.structure import luminance_ssim
+
+    pairs = nearest_pairs([step.view.camera for step in steps])
+    links = link_pairs(
+        [step.surface_z for step in steps],
+        [step.view.camera for step in steps],
+        pairs,
+        tau=params.warp_tau,
+    )
+    before, stylized, after = (
+        [getattr(step, name) for step in steps] for name in ("before", "stylized", "after")
+    )
+    held_out = [step for step in steps if step.view.split == "held_out"]
+    likeness = feature_likeness()
+    return {
+        **style_figures(held_out, params.seed),
+        "views_warp": warp_errors(after, links),
+        "views_warp_source": warp_errors(before, links),
+        "views_warp_stylized": warp_errors(stylized, links),
+        "content_ssim": each(luminance_ssim, before, after),
+        "content_ssim_stylized": each(luminance_ssim, before, stylized),
+        "content_features": each(likeness, before, after),
+        "content_features_stylized": each(likeness, before, stylized),
+        "heldout_ssim_source": each(
+            luminance_ssim,
+            [step.before for step in held_out],
+            [resized(step.photo, step.before.shape) for step in held_out],
+        ),
+    }
+
+
+def style_figures(held_out: Sequence[Step], seed: int) -> Measurements:
     """Held-out SWD of the restyled field, and the same of the source field as its yardstick."""
     stylized = [step.stylized for step in held_out]
     distance = feature_swd(stylized, seed)
-    after = style_distances([step.after for step in held_out], stylized, distance)
-    before = style_distances([step.before for step in held_out], stylized, distance)
-    return {"heldout_swd": float(after.mean()), "heldout_swd_source": float(before.mean())}
+    return {
+        "heldout_swd": style_distances([step.after for step in held_out], stylized, distance),
+        "heldout_swd_source": style_distances(
+            [step.before for step in held_out], stylized, distance
+        ),
+    }
 
 
-def feature_swd(targets: Sequence[Picture], seed: int) -> Callable[[Picture, Picture], float]:
+def summary(
+    measured: Measurements, seed: int
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """The figures, and of those that are means the interval in which they lie over other views."""
+    figures, intervals = {}, {}
+    for name, value in measured.items():
+        if isinstance(value, np.ndarray):
+            estimate = bootstrap_mean(value, seed=seed)
+            figures[name], intervals[name] = estimate.mean, (estimate.low, estimate.high)
+        else:
+            figures[name] = value
+    return figures, intervals
+
+
+def each(
+    figure: Distance, pictures: Iterable[Picture], others: Iterable[Picture]
+) -> Float[np.ndarray, " views"]:
+    """A figure of every two pictures that belong together."""
+    return np.array([figure(x, y) for x, y in zip(pictures, others, strict=True)])
+
+
+def resized(picture: Picture, shape: tuple[int, ...]) -> Picture:
+    """A picture at another size, averaged over areas where it shrinks."""
+    import cv2
+
+    height, width = shape[:2]
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def as_batch(pictures: Sequence[Picture]) -> "Tensor":
+    """Pictures of one size as the features want them: channels first."""
+    import torch
+
+    return torch.from_numpy(np.stack(pictures).astype(np.float32)).movedim(-1, 1)
+
+
+def packaged_features() -> "FeatureExtractor":
+    """The features that come with the installation, whatever the finetuning used: figures compare."""
+    from scenestyle.features import load_features
+
+    return load_features("efficientnet_lite0")
+
+
+def feature_distance() -> DistanceMap:
+    """LPIPS-class distance of two pictures at every pixel."""
+    import torch
+
+    from scenestyle.metrics.perceptual import perceptual_map
+
+    features = packaged_features()
+
+    @torch.no_grad()
+    def distance(picture: Picture, other: Picture) -> Map:
+        maps = [features(as_batch([rgb])) for rgb in (picture, other)]
+        return perceptual_map(*maps, size=picture.shape[:2])[0].numpy()
+
+    return distance
+
+
+def feature_likeness() -> Distance:
+    """Mean cosine of the deep features of two pictures."""
+    import torch
+
+    from scenestyle.metrics.perceptual import feature_similarity
+
+    features = packaged_features()
+
+    @torch.no_grad()
+    def likeness(picture: Picture, other: Picture) -> float:
+        deep = slice(-features.num_content_taps, None)
+        maps = [features(as_batch([rgb]))[deep] for rgb in (picture, other)]
+        return float(feature_similarity(*maps))
+
+    return likeness
+
+
+def feature_swd(targets: Sequence[Picture], seed: int) -> Distance:
     """SWD between the features of two pictures, along the same directions at every call.
 
-    The features are those that come with the installation, each tap divided by its deviation over
-    `targets`, whatever the finetuning used: figures of several edits of a scene compare.
+    Each tap is divided by its deviation over `targets`.
     """
     import torch
 
-    from scenestyle.features import load_features
     from scenestyle.losses import directions_for, style_loss
 
-    def batch(pictures: Sequence[Picture]) -> torch.Tensor:
-        return torch.from_numpy(np.stack(pictures)).movedim(-1, 1)
-
-    features = load_features("efficientnet_lite0").balanced(batch(targets))
+    features = packaged_features().balanced(as_batch(targets))
 
     @torch.no_grad()
     def distance(render: Picture, target: Picture) -> float:
-        render_maps, target_maps = features(batch([render])), features(batch([target]))
+        render_maps, target_maps = features(as_batch([render])), features(as_batch([target]))
         directions = directions_for(target_maps, torch.Generator().manual_seed(seed))
         return float(style_loss(render_maps, target_maps, directions))
 
@@ -301,6 +459,51 @@ def sheet(steps: Sequence[Step]) -> Picture:
         column_labels=["photo", "source field", "stylized view", "restyled field"],
         max_picture_side=min(256, max(steps[0].before.shape)),
     )
+
+
+def error_maps(orbit: Orbit, links: Sequence[ViewLink]) -> Maps:
+    """Warp errors and changes of depth of some frames, the one that flickers most first."""
+    before, after = ([f.rgb for f in frames] for frames in (orbit.before, orbit.after))
+    residuals = [warp_residual(after, link) for link in links]
+    worst = int(np.argmax([np.mean(np.nan_to_num(r) ** 2) for r in residuals]))
+    chosen = [worst, *(i for i in spread(range(len(links)), _NUM_MAPPED_FRAMES) if i != worst)]
+    chosen = chosen[:_NUM_MAPPED_FRAMES]
+    top = max(0.05, *(float(np.nanpercentile(residuals[i], 99)) for i in chosen))
+    rows = []
+    for index in chosen:
+        link = links[index]
+        source, restyled = orbit.before[link.j], orbit.after[link.j]
+        is_surface = source.opacity > _MIN_OPACITY
+        rows.append(
+            [
+                restyled.rgb,
+                error_map(warp_residual(before, link), top=top),
+                error_map(residuals[index], top=top),
+                depth_change_map(source.depth_z, restyled.depth_z, is_surface, limit=_DEPTH_LIMIT),
+            ]
+        )
+    sheet = contact_sheet(
+        rows,
+        row_labels=[f"frame {links[index].j}" for index in chosen],
+        column_labels=["restyled", "warp error before", "warp error after", "depth change"],
+        max_picture_side=256,
+    )
+    return Maps(sheet, flicker=flicker_chart(orbit, links), top_error=top, depth_limit=_DEPTH_LIMIT)
+
+
+def flicker_chart(orbit: Orbit, links: Sequence[ViewLink]) -> Chart:
+    """Warp error of neighbouring frames along the orbit, before and after."""
+    name = "Flicker along the orbit"
+    seen = [link for link in links if link.is_visible.any()]
+    curves = {
+        when: [
+            (link.i, float(error))
+            for link, error in zip(seen, warp_errors([f.rgb for f in frames], seen), strict=True)
+        ]
+        for when, frames in (("before", orbit.before), ("after", orbit.after))
+    }
+    svg = line_chart(curves, title=name, x_label="frame", y_label="warp error", format="svg")
+    return Chart(name, svg)
 
 
 def title(view: View) -> str:

@@ -1,7 +1,14 @@
-"""The figures of a result in plain words: what each means and how to read it."""
+"""The figures of a result in plain words: what each means, what to hold it against, and whether it is good.
 
-from collections.abc import Mapping
+The bounds of the verdicts are this project's own, set by hand on its demo scenes; they are shown beside
+every verdict. No paper gives any.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["good", "look here", "broken"]
 
 
 @dataclass(frozen=True)
@@ -11,10 +18,25 @@ class Figure:
     title: str
     value: str
     """formatted, with its unit"""
-    yardstick: str
-    """the figure to hold it against; empty if there is none"""
     meaning: str
-    """one sentence"""
+    """one sentence or two"""
+    interval: str = ""
+    """where its mean lies over other views, if it is a mean"""
+    controls: Sequence[tuple[str, str]] = ()
+    """what the same measure says of something else: name and value"""
+    verdict: Verdict | None = None
+    """None: there is nothing to hold it against"""
+    rule: str = ""
+    """how the verdict came about"""
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    good: float
+    broken: float
+    higher_is_better: bool = False
+    relative_to: str = ""
+    """key of the control that both are multiples of; empty: they are figures themselves"""
 
 
 @dataclass(frozen=True)
@@ -22,65 +44,196 @@ class _Reading:
     title: str
     format: str
     meaning: str
-    yardstick: str = ""
-    """a template over all figures"""
+    bounds: _Bounds | None = None
+    controls: tuple[str, ...] = ()
+    """keys of the same measure of something else"""
 
+
+_CONTROL_NAMES = {"source": "source renders", "stylized": "stylized views before fitting"}
+"""last word of a control's key -> whose figure it is"""
 
 _READINGS = {
     "movement_rmse": _Reading(
         "Movement",
         "{:.3f}",
-        "How far the colours moved from before to after along the path (RMSE, 0 to 1): near 0 means that "
+        "How far the colours moved from before to after along the orbit (RMSE, 0 to 1): near 0 means that "
         "nothing was edited.",
+        _Bounds(0.05, 0.02, higher_is_better=True),
+    ),
+    "heldout_swd": _Reading(
+        "Distance to the style",
+        "{:.3f}",
+        "How far renders lie from the stylized pictures of views that were never trained on (sliced "
+        "Wasserstein distance of features): well below the source's, the style has arrived.",
+        _Bounds(0.5, 0.9, relative_to="heldout_swd_source"),
+        ("heldout_swd_source",),
     ),
     "warp_short": _Reading(
         "Flicker, neighbouring frames",
         "{:.4f}",
         "How much a point of the scene changes colour from one frame to the next (RMSE, lower is "
-        "steadier); read it beside the source's, which is the part that the edit did not cause.",
-        "source: {warp_short_source:.4f}, measured on {warp_short_visible_share:.0%} of the picture",
+        "steadier). The source's part is not the edit's doing.",
+        _Bounds(1.5, 2.5, relative_to="warp_short_source"),
+        ("warp_short_source",),
     ),
     "warp_long": _Reading(
         "Flicker, seven frames apart",
         "{:.4f}",
         "The same for frames that lie seven apart, where a style that hangs on the viewpoint shows.",
-        "source: {warp_long_source:.4f}, measured on {warp_long_visible_share:.0%} of the picture",
+        _Bounds(1.5, 2.5, relative_to="warp_long_source"),
+        ("warp_long_source",),
+    ),
+    "warp_short_features": _Reading(
+        "Flicker as seen by a network, neighbouring frames",
+        "{:.4f}",
+        "The same in a perceptual distance on the features of EfficientNet-Lite0. It is of LPIPS's kind "
+        "but not LPIPS: compare it with results of this project only.",
+        _Bounds(1.5, 2.5, relative_to="warp_short_features_source"),
+        ("warp_short_features_source",),
+    ),
+    "warp_long_features": _Reading(
+        "Flicker as seen by a network, seven frames apart",
+        "{:.4f}",
+        "The same for frames that lie seven apart.",
+        _Bounds(1.5, 2.5, relative_to="warp_long_features_source"),
+        ("warp_long_features_source",),
+    ),
+    "views_warp": _Reading(
+        "Disagreement of neighbouring views",
+        "{:.4f}",
+        "The same measure between neighbouring cameras of the capture, where the stylized pictures can be "
+        "measured too: the field must agree with itself better than the pictures that it was fitted to.",
+        _Bounds(1.0, 1.25, relative_to="views_warp_stylized"),
+        ("views_warp_source", "views_warp_stylized"),
     ),
     "depth_abs_rel": _Reading(
         "Depth moved",
         "{:.1%}",
         "How far surfaces moved towards or away from the camera, on average, as a share of their "
         "distance: 0% keeps the shape of the scene.",
+        _Bounds(0.05, 0.15),
     ),
     "depth_delta_125": _Reading(
         "Depth kept",
         "{:.1%}",
         "Share of pixels whose distance changed by less than a quarter: near 100% keeps the shape.",
+        _Bounds(0.95, 0.85, higher_is_better=True),
     ),
-    "heldout_swd": _Reading(
-        "Distance to the style",
+    "content_ssim": _Reading(
+        "Light and shade kept",
         "{:.3f}",
-        "How far renders lie from the stylized pictures of views that were never trained on (sliced "
-        "Wasserstein distance of features): below the source's, the style has arrived.",
-        "source: {heldout_swd_source:.3f}",
+        "Structural similarity (SSIM) of the brightness before and after, 1 for unchanged. A strong style "
+        "lowers it; the field should not lose much more than the stylized pictures did.",
+        _Bounds(0.9, 0.7, higher_is_better=True, relative_to="content_ssim_stylized"),
+        ("content_ssim_stylized",),
+    ),
+    "content_features": _Reading(
+        "Things kept",
+        "{:.3f}",
+        "Likeness of deep features of EfficientNet-Lite0 at the same place before and after (cosine, 1 for "
+        "unchanged): whether the same things still stand where they stood.",
+        _Bounds(0.9, 0.7, higher_is_better=True, relative_to="content_features_stylized"),
+        ("content_features_stylized",),
+    ),
+    "clip_directional_similarity": _Reading(
+        "CLIP text-image directional similarity",
+        "{:.3f}",
+        "Whether CLIP sees the pictures change where the sentence points, 1 at most. It compares only with "
+        "figures of the same CLIP model, and a style that flickers can score well.",
+        None,
+        ("clip_directional_similarity_stylized",),
+    ),
+    "clip_direction_consistency_edit": _Reading(
+        "CLIP direction consistency, edit",
+        "{:.3f}",
+        "Whether CLIP sees the edit take neighbouring frames in one direction, 1 at most.",
+    ),
+    "clip_direction_consistency_motion": _Reading(
+        "CLIP direction consistency, motion",
+        "{:.3f}",
+        "Whether CLIP sees edited frames follow a camera step as the original ones do, 1 at most. Another "
+        "formula than the one above; the two do not compare.",
     ),
     "heldout_psnr_source": _Reading(
-        "Quality of the source field",
+        "Quality of the source field, PSNR",
         "{:.1f} dB",
-        "How well the field before the edit reproduces photos that it was not trained on (PSNR, higher "
-        "is better): detail that is missing here, the edit cannot bring back.",
+        "How well the field before the edit reproduces photos that it was not trained on (higher is "
+        "better): detail that is missing here, the edit cannot bring back.",
+        _Bounds(25.0, 20.0, higher_is_better=True),
+    ),
+    "heldout_ssim_source": _Reading(
+        "Quality of the source field, SSIM",
+        "{:.3f}",
+        "The same as structural similarity of the brightness, 1 for the photo itself.",
+        _Bounds(0.8, 0.6, higher_is_better=True),
+    ),
+    "heldout_lpips_source": _Reading(
+        "Quality of the source field, LPIPS",
+        "{:.3f}",
+        "The same as LPIPS (AlexNet), 0 for the photo itself.",
+        _Bounds(0.2, 0.4),
     ),
 }
 
 
-def read_figures(metrics: Mapping[str, float]) -> list[Figure]:
-    """Put the figures of `metrics.json` into words, in the order of the report."""
+def read_figures(
+    metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]] | None = None
+) -> list[Figure]:
+    """Put the figures of `metrics.json` into words, in the order of the report.
+
+    Args:
+        metrics: Key -> figure; a figure that was not computed is not in it.
+        intervals: Lower and upper end, of those figures that are means over views.
+    """
     return [
-        Figure(
-            title=reading.title,
-            value=reading.format.format(metrics[name]),
-            yardstick=reading.yardstick.format(**metrics),
-            meaning=reading.meaning,
-        )
+        _read(name, reading, metrics, (intervals or {}).get(name))
         for name, reading in _READINGS.items()
+        if name in metrics
     ]
+
+
+def overall(figures: Sequence[Figure]) -> dict[Verdict, int]:
+    """How many figures are good, ask for a look, and are broken."""
+    order: tuple[Verdict, ...] = ("good", "look here", "broken")
+    return {verdict: sum(f.verdict == verdict for f in figures) for verdict in order}
+
+
+def _read(
+    name: str, reading: _Reading, metrics: Mapping[str, float], interval: tuple[float, float] | None
+) -> Figure:
+    say, bounds = reading.format.format, reading.bounds
+    return Figure(
+        title=reading.title,
+        value=say(metrics[name]),
+        meaning=reading.meaning,
+        interval=f"{say(interval[0])} to {say(interval[1])}" if interval else "",
+        controls=[
+            (_CONTROL_NAMES[key.rsplit("_", 1)[1]], say(metrics[key]))
+            for key in reading.controls
+            if key in metrics
+        ],
+        verdict=_verdict(metrics[name], bounds, metrics) if bounds else None,
+        rule=_rule(bounds, say) if bounds else "",
+    )
+
+
+def _verdict(value: float, bounds: _Bounds, metrics: Mapping[str, float]) -> Verdict:
+    unit = metrics[bounds.relative_to] if bounds.relative_to else 1.0
+    # Turned round, a higher-is-better figure is judged like the others.
+    sign = -1 if bounds.higher_is_better else 1
+    if sign * value <= sign * bounds.good * unit:
+        return "good"
+    return "look here" if sign * value <= sign * bounds.broken * unit else "broken"
+
+
+def _rule(bounds: _Bounds, say: Callable[[float], str]) -> str:
+    if bounds.relative_to:
+        control = _CONTROL_NAMES[bounds.relative_to.rsplit("_", 1)[1]]
+        good, broken = f"{bounds.good:g} times", f"{bounds.broken:g} times the {control}"
+    else:
+        good, broken = say(bounds.good), say(bounds.broken)
+    return (
+        f"good from {good}, broken below {broken}"
+        if bounds.higher_is_better
+        else f"good up to {good}, broken above {broken}"
+    )

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 
 from scenestyle.viz.contact_sheet import to_pil
 
@@ -14,7 +15,8 @@ _JPEG_QUALITY = 88
 def render_page(template: str, **values: object) -> str:
     """Fill a template of this folder; every value is plain text and gets escaped.
 
-    In templates, `jpeg` makes the data URI of a picture, `data_uri` that of a file's bytes.
+    In templates, `jpeg` makes the data URI of a picture, reduced to a longest side if one is given, and
+    `data_uri` that of a file's bytes.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -29,17 +31,15 @@ def render_page(template: str, **values: object) -> str:
     return environment.get_template(template).render(**values)
 
 
-def jpeg(picture: Float[np.ndarray, "height width 3"], *, quality: int = _JPEG_QUALITY) -> bytes:
-    """A picture, RGB in [0, 1], as the bytes of a JPEG file."""
-    file = io.BytesIO()
-    to_pil(picture).save(file, "JPEG", quality=quality, optimize=True)
-    return file.getvalue()
-
-
 def data_uri(content: bytes, media_type: str) -> str:
     """The file itself as an address, so that a page needs nothing beside it."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _jpeg_uri(picture: Float[np.ndarray, "height width 3"]) -> str:
-    return data_uri(jpeg(picture), "image/jpeg")
+def _jpeg_uri(picture: Float[np.ndarray, "height width 3"], max_side: int | None = None) -> str:
+    image = to_pil(picture)
+    if max_side is not None:
+        image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return data_uri(file.getvalue(), "image/jpeg")

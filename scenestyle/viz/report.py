@@ -6,15 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.viz.figures import Figure
+from scenestyle.viz.figures import Figure, overall
+from scenestyle.viz.maps import scale_bar
 from scenestyle.viz.page import render_page
 
 Picture = Float[np.ndarray, "_ _ 3"]
 
+_SHOWN_SIDE, _FIT_SIDE = 768, 320
+"""longest side of a picture on the page, pixels: of the views shown large, and of all views"""
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """One camera before and after the edit."""
+    """Two pictures of one camera, for a slider between them."""
 
     name: str
     """of the view"""
@@ -33,6 +37,20 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Maps:
+    """Frames beside the maps of what is wrong with them."""
+
+    sheet: Picture
+    """one row per frame"""
+    flicker: Chart
+    """the warp error of every frame"""
+    top_error: float
+    """warp error of the brightest colour"""
+    depth_limit: float
+    """relative change of depth of the deepest colours"""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that the page shows; all texts are plain text and get escaped."""
 
@@ -47,9 +65,15 @@ class Report:
     video_mp4: bytes
     """orbit, before beside after"""
     comparisons: Sequence[Comparison]
+    """some views before and after the edit"""
     contact_sheet: Picture
-    """views from photo to restyled field"""
+    """the same views from photo to restyled field"""
+    fits: Sequence[Comparison]
+    """every view as the stylized picture and as the finetuned field's render"""
     figures: Sequence[Figure]
+    not_computed: Mapping[str, str]
+    """figures that could not be computed -> why"""
+    maps: Maps
     charts: Sequence[Chart]
     seconds: Mapping[str, float]
     """stage -> wall-clock time"""
@@ -62,6 +86,14 @@ class Report:
 def render_report(report: Report) -> str:
     """The page as HTML: pictures as JPEG, the video and the charts embedded as data URIs.
 
-    The same report gives the same page.
+    Pictures are reduced to what a screen shows, so that 32 views stay below 15 MB. The same report
+    gives the same page.
     """
-    return render_page("report.html.jinja", report=report)
+    return render_page(
+        "report.html.jinja",
+        report=report,
+        overall=overall(report.figures),
+        scale_bars={kind: scale_bar(kind) for kind in ("errors", "changes")},
+        shown_side=_SHOWN_SIDE,
+        fit_side=_FIT_SIDE,
+    )

@@ -21,7 +21,7 @@ STYLE = Style(prompt="a negative of {caption}")
 CAPTION = "toys & tiles"
 PARAMS = Evaluate(
     num_frames=9,
-    max_image_side=40,
+    max_image_side=48,
     num_stills=3,
     warp_tau=0.5,  # a field of sixty steps does not agree with itself any better
 )
@@ -82,8 +82,12 @@ def test_figures_of_an_exactly_known_edit() -> None:
     before = [Rendering(b.rgb, b.depth_z, b.hit.astype(np.float32)) for b in buffers]
     after = [Rendering(1 - f.rgb, f.depth_z * np.float32(1.1), f.opacity) for f in before]
 
-    figures = evaluate.orbit_figures(evaluate.Orbit(cameras, before, after), tau=0.02)
+    orbit = evaluate.Orbit(cameras, before, after)
+    measured = evaluate.orbit_figures(orbit, evaluate.orbit_links(orbit, tau=0.02))
+    figures, intervals = evaluate.summary(measured, seed=0)
 
+    low, high = intervals["warp_short"]
+    assert low < figures["warp_short"] < high
     assert figures["depth_abs_rel"] == pytest.approx(0.1, rel=1e-5)
     assert figures["depth_delta_125"] == 1
     assert figures["movement_rmse"] == rmse([f.rgb for f in before], [f.rgb for f in after])
@@ -115,11 +119,11 @@ def test_the_video_shows_every_frame_before_beside_after(judged: Path) -> None:
     with av.open(str(judged / "orbit.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
-    assert [frame.shape for frame in frames] == [(30, 80, 3)] * PARAMS.num_frames
+    assert [frame.shape for frame in frames] == [(36, 96, 3)] * PARAMS.num_frames
     below_label = slice(18, None)
     for side, name in enumerate(("before", "after")):
         with np.load(judged.parent / "work" / name / "00004.npz") as frame:
-            shown = frames[4][below_label, 40 * side : 40 * side + 40] / 255
+            shown = frames[4][below_label, 48 * side : 48 * side + 48] / 255
             assert np.abs(shown - frame["rgb"][below_label]).mean() < 0.05
 
 

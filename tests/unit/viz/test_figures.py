@@ -1,48 +1,83 @@
 import pytest
 
-from scenestyle.viz.figures import read_figures
+from scenestyle.viz.figures import overall, read_figures
 
 METRICS = {
     "movement_rmse": 0.1234,
     "warp_short": 0.0311,
     "warp_short_source": 0.0212,
     "warp_short_visible_share": 0.876,
-    "warp_long": 0.0456,
-    "warp_long_source": 0.0333,
-    "warp_long_visible_share": 0.5,
-    "depth_abs_rel": 0.0312,
+    "views_warp": 0.05,
+    "views_warp_source": 0.02,
+    "views_warp_stylized": 0.08,
+    "depth_abs_rel": 0.0812,
     "depth_delta_125": 0.9876,
-    "heldout_swd": 0.77,
+    "heldout_swd": 2.4,
     "heldout_swd_source": 2.5,
+    "content_ssim": 0.6,
+    "content_ssim_stylized": 0.5,
     "heldout_psnr_source": 26.54,
 }
 
 
-def test_every_figure_is_shown_with_its_yardstick_beside_it() -> None:
-    shown = {figure.title: (figure.value, figure.yardstick) for figure in read_figures(METRICS)}
-
-    assert shown == {
-        "Movement": ("0.123", ""),
-        "Flicker, neighbouring frames": (
-            "0.0311",
-            "source: 0.0212, measured on 88% of the picture",
-        ),
-        "Flicker, seven frames apart": ("0.0456", "source: 0.0333, measured on 50% of the picture"),
-        "Depth moved": ("3.1%", ""),
-        "Depth kept": ("98.8%", ""),
-        "Distance to the style": ("0.770", "source: 2.500"),
-        "Quality of the source field": ("26.5 dB", ""),
+def read(**changes: float) -> dict[str, tuple[str, str | None]]:
+    return {
+        figure.title: (figure.value, figure.verdict) for figure in read_figures(METRICS | changes)
     }
 
 
-def test_every_figure_says_in_one_sentence_what_it_means() -> None:
+def test_every_figure_that_was_computed_is_read_and_no_other() -> None:
+    assert read() == {
+        "Movement": ("0.123", "good"),
+        "Distance to the style": ("2.400", "broken"),
+        "Flicker, neighbouring frames": ("0.0311", "good"),
+        "Disagreement of neighbouring views": ("0.0500", "good"),
+        "Depth moved": ("8.1%", "look here"),
+        "Depth kept": ("98.8%", "good"),
+        "Light and shade kept": ("0.600", "good"),
+        "Quality of the source field, PSNR": ("26.5 dB", "good"),
+    }
+
+
+def test_controls_bounds_and_intervals_stand_beside_a_figure() -> None:
+    figures = {f.title: f for f in read_figures(METRICS, {"warp_short": (0.0299, 0.0333)})}
+    flicker, views = (
+        figures["Flicker, neighbouring frames"],
+        figures["Disagreement of neighbouring views"],
+    )
+
+    assert flicker.controls == [("source renders", "0.0212")]
+    assert flicker.rule == "good up to 1.5 times, broken above 2.5 times the source renders"
+    assert flicker.interval == "0.0299 to 0.0333"
+    assert views.controls == [
+        ("source renders", "0.0200"),
+        ("stylized views before fitting", "0.0800"),
+    ]
+    assert figures["Depth moved"].rule == "good up to 5.0%, broken above 15.0%"
+    assert figures["Depth kept"].rule == "good from 95.0%, broken below 85.0%"
+    assert figures["Depth moved"].interval == ""
+
+
+@pytest.mark.parametrize(
+    ("title", "key", "worsening"),
+    [
+        ("Movement", "movement_rmse", [0.2, 0.05, 0.04, 0.02, 0.0199, 0]),
+        ("Depth moved", "depth_abs_rel", [0, 0.05, 0.051, 0.15, 0.16, 9]),
+        ("Depth kept", "depth_delta_125", [1, 0.95, 0.949, 0.85, 0.849, 0]),
+        ("Flicker, neighbouring frames", "warp_short", [0, 0.0318, 0.0319, 0.053, 0.0531, 1]),
+        ("Light and shade kept", "content_ssim", [1, 0.45, 0.44, 0.35, 0.34, -1]),
+    ],
+)
+def test_verdicts_turn_at_their_bounds(title: str, key: str, worsening: list[float]) -> None:
+    verdicts = [read(**{key: float(value)})[title][1] for value in worsening]
+
+    assert verdicts == ["good", "good", "look here", "look here", "broken", "broken"]
+
+
+def test_the_overall_count() -> None:
+    assert overall(read_figures(METRICS)) == {"good": 6, "look here": 1, "broken": 1}
+
+
+def test_every_figure_says_what_it_means() -> None:
     for figure in read_figures(METRICS):
         assert figure.meaning.endswith(".")
-        assert figure.meaning.count(". ") == 0
-
-
-def test_a_missing_figure_is_not_passed_over() -> None:
-    with pytest.raises(KeyError):
-        read_figures(
-            {name: value for name, value in METRICS.items() if name != "warp_short_source"}
-        )

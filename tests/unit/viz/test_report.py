@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scenestyle.viz.figures import Figure
-from scenestyle.viz.report import Chart, Comparison, Report, render_report
+from scenestyle.viz.report import Chart, Comparison, Maps, Report, render_report
 
 HOSTILE = """<script>alert("x")</script> & 'quotes' {{ 7 * 7 }}"""
 
@@ -45,7 +45,20 @@ def report() -> Report:
         video_mp4=b"not really a video",
         comparisons=[Comparison(f"view_{i}", noise(16, i), noise(16, i + 9)) for i in range(3)],
         contact_sheet=noise(40, 1),
-        figures=[Figure("Movement", "0.123", "source: 0", "Near 0 means that nothing was edited.")],
+        fits=[Comparison(f"fit_{i}", noise(16, i), noise(16, i + 9)) for i in range(4)],
+        figures=[
+            Figure(
+                "Movement",
+                "0.123",
+                "Near 0 means that nothing was edited.",
+                interval="0.12 to 0.13",
+                controls=[("source renders", "0.0111")],
+                verdict="look here",
+                rule="good from 0.5",
+            )
+        ],
+        not_computed={"LPIPS": "no weights on disk"},
+        maps=Maps(noise(30, 2), Chart("Flicker", b"<svg xmlns='x'/>"), 0.08, 0.25),
         charts=[Chart("Source field", b"<svg xmlns='http://www.w3.org/2000/svg'/>")],
         seconds={"train_nerf": 12.4, "finetune_nerf": 30.0},
         settings={"model": "embedded", "torch": "2.14.1"},
@@ -60,7 +73,14 @@ def test_the_page_shows_everything(report: Report) -> None:
         "woodblock",
         "view_2",
         "0.123",
-        "source: 0",
+        "look here",
+        "0.12 to 0.13",
+        "source renders: 0.0111",
+        "good from 0.5",
+        "LPIPS",
+        "no weights on disk",
+        "0.08 and more",
+        "25% farther",
         "train_nerf",
         "12 s",
         "42 s",
@@ -68,8 +88,11 @@ def test_the_page_shows_everything(report: Report) -> None:
     ):
         assert text in page.text
     assert "dvc repro evaluate@demo-ukiyoe" in page.text
-    assert len(page.all("img")) == 2 * 3 + 1 + 1
-    assert len(page.all("input")) == 3
+    assert "0 good · 1 look here · 0 broken" in page.text
+    sliders = 3 + 4
+    assert len(page.all("input")) == sliders
+    sheet, maps, scales, charts = 1, 1, 2, 2
+    assert len(page.all("img")) == 2 * sliders + sheet + maps + scales + charts
 
 
 def test_the_video_is_in_the_page(report: Report) -> None:
@@ -88,7 +111,7 @@ def test_nothing_is_loaded_from_elsewhere(report: Report) -> None:
     ]
 
     assert sources
-    assert all(source.startswith("data:") for source in sources)
+    assert all(source.startswith(("data:", "#")) for source in sources)
     assert not re.search(r"https?:|url\(|@import|fetch\(", html)
 
 
@@ -120,12 +143,12 @@ def test_same_report_same_page(report: Report) -> None:
     assert render_report(report) == render_report(report)
 
 
-def test_large_pictures_stay_within_15_mb(report: Report) -> None:
-    ramp = np.linspace(0, 1, 768, dtype=np.float32)
-    smooth = np.stack([*np.meshgrid(ramp, ramp), np.full((768, 768), 0.5, np.float32)], axis=-1)
-    textured = np.clip(smooth + 0.05 * noise(768, 3), 0, 1)
-    large = replace(
-        report, comparisons=[Comparison(f"view_{i}", textured, textured) for i in range(8)]
-    )
+def test_32_large_views_stay_within_15_mb(report: Report) -> None:
+    ramp = np.linspace(0, 1, 1024, dtype=np.float32)
+    smooth = np.stack([*np.meshgrid(ramp, ramp), np.full((1024, 1024), 0.5, np.float32)], axis=-1)
+    textured = np.clip(smooth + 0.05 * noise(1024, 3), 0, 1)
+    views = [Comparison(f"view_{i}", textured, textured) for i in range(32)]
 
-    assert len(render_report(large)) < 15e6
+    html = render_report(replace(report, comparisons=views[:6], fits=views))
+
+    assert len(html) < 15e6
