@@ -1,0 +1,46 @@
+"""A real browser: Debian's Chromium, driven by Playwright."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser_sizes import DESK, OpenPage
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium on PATH; on Debian and Ubuntu: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # The sandbox of Chromium refuses to run as root, as which containers run.
+        running = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--use-gl=swiftshader"]
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens a file from disk; at the end of the test, the page must have had no complaint and no request."""
+    troubles: list[str] = []
+
+    def open_file(path: Path, viewport: ViewportSize = DESK, **context: object) -> Page:
+        page = browser.new_page(viewport=viewport, **context)  # pyright: ignore[reportArgumentType]
+        page.on("console", lambda message: troubles.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith(("file:", "data:", "blob:"))
+                or troubles.append(f"request: {request.url}")
+            ),
+        )
+        page.goto(path.as_uri())
+        return page
+
+    yield open_file
+    assert troubles == []
