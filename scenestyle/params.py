@@ -24,7 +24,7 @@ Positive = Annotated[int, Field(gt=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
-Sharing = Literal["full", "none"]
+Sharing = Literal["auto", "full", "references", "none"]
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 """Names of scenes and styles: they become paths and stage names, joined by one hyphen."""
@@ -158,8 +158,13 @@ class StylizeViews:
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
     """`embedded`, `sdxl`, a hub repository `organisation/name@COMMIT`, or a local diffusers folder"""
-    sharing: Sharing = "full"
-    """which views a view's self-attention sees: all of them (`full`) or itself (`none`)"""
+    sharing: Sharing = "auto"
+    """what a view's self-attention sees: all views (`full`, cost grows with their square), itself and a few
+    `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views that memory holds"""
+    num_references: Positive = 4
+    """views that all others see where sharing is by references"""
+    memory_gb: Annotated[float, Field(gt=0, strict=True)] | None = None
+    """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what is free"""
     num_inference_steps: Positive | None = None
     """length of the whole noise schedule, steps; null: the model preset's value"""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None

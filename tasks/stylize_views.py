@@ -1,5 +1,6 @@
 """Restyle all views of a scene as one picture. Reads rendered views, writes one PNG per view."""
 
+import logging
 import time
 from dataclasses import asdict
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from scenestyle.artifacts import write_json, write_rgb
 from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.diffusion.models import load_pipeline
+from scenestyle.diffusion.plan import describe, plan_views
 from scenestyle.diffusion.stylize import resolve_settings, stylize
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
@@ -16,25 +18,31 @@ from tasks._stage import stage_main
 
 _VIEWS_ON_SHEET = 8
 
+logger = logging.getLogger(__name__)
+
 
 def run(
     views: Path, out: Path, params: StylizeViews, *, caption: str, style: Style, work: Path
 ) -> dict[str, object]:
     """Write `rgb/NAME.png` per view, `contact_sheet.png` (before over after) and `manifest.json`.
 
-    All views pass through the diffusion model as one batch, so there is nothing to resume: `work`
-    stays empty.
+    What the model predicted is kept in `work`, so that a killed run goes on after the last group of
+    views that was finished.
 
     Raises:
         ArtifactError: If the views are incomplete or not of one size.
         WeightsError: If the model's weights are missing or damaged.
-        ParamsError: If strength leaves no step to run, or the GPU's memory does not hold the batch.
+        ParamsError: If strength leaves no step to run, or memory does not hold the smallest group.
     """
     started = time.perf_counter()
     before = read_rendered_views(views)
     model = load_pipeline(params.model, select_device())
     settings = resolve_settings(caption, style, params, model.preset)
-    after = stylize(model, before.rgb, before.disparity, settings)
+    height, width = before.rgb.shape[1:3]
+    size = settings.working_size(width, height, model)
+    plan = plan_views(model.pipeline, before.cameras, size, params)
+    logger.info(describe(plan, before.names, size))
+    after = stylize(model, before.rgb, before.disparity, settings, plan, work=work)
     for name, picture in zip(before.names, after, strict=True):
         write_rgb(out / "rgb" / f"{name}.png", picture)
 
@@ -54,7 +62,13 @@ def run(
             "model": params.model,
             "sources": dict(model.sources),
             "device": str(model.pipeline.device),
-            "settings": asdict(settings),
+            "settings": {
+                **asdict(settings),
+                "sharing": plan.sharing,
+                "references": [before.names[index] for index in plan.groups[0]]
+                if plan.sharing == "references"
+                else [],
+            },
             "versions": {name: version(name) for name in ("torch", "diffusers", "transformers")},
         },
     )

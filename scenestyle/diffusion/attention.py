@@ -1,84 +1,128 @@
-"""Fully shared self-attention: n views of one scene, restyled as one picture.
+"""Shared self-attention: n views of one scene, restyled as one picture.
 
-For view i of n, with one head's queries, keys and values Q, K, V:
+For view i, with one head's queries, keys and values Q, K, V, and the reference views R:
 
-    Attn(Q_i, K_1..n, V_1..n) = softmax(Q_i [K_1; ...; K_n]^T / sqrt(d)) [V_1; ...; V_n]
+    Attn(Q_i, K_(i + R), V_(i + R)) = softmax(Q_i [K_i; K_R]^T / sqrt(d)) [V_i; V_R]
 
-This is plain attention over the views' tokens laid end to end, so the processor here lays them end
-to end, calls whatever processor the layer had, and cuts the result apart. Cross-attention (text) is
-left alone. The cost of these layers grows with n squared.
-
-Source: Fujiwara, Mukuta, Harada 2024, "Style-NeRF2NeRF", arXiv:2406.13393, section 3.1.
+where a view that is itself a reference is not counted twice. With all n views as references this is
+the fully shared attention of Fujiwara, Mukuta, Harada 2024, "Style-NeRF2NeRF", arXiv:2406.13393,
+section 3.1, whose cost grows with n squared; with m of them it grows with n (m + 1), as in the
+authors' sequel, Fujiwara et al. 2025, arXiv:2509.05285. Cross-attention (text) is left alone.
 
 Shape suffixes: B = (G N), batch; G guidance halves (2 with classifier-free guidance, unconditional
-first, else 1); N views; L tokens of one view; D channels.
+first, else 1); N views of the batch; L tokens of one view; D channels; H heads; E = D / H.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from scenestyle.errors import ShapeError
 
-Processor = Callable[..., Tensor]
-"""What diffusers calls in place of a layer's attention: `processor(layer, hidden_states, ...)`."""
-
 
 class SharedSelfAttention:
-    """Attention processor that lets all views of a batch attend to all of them.
+    """Attention processor of one layer: references attend to each other, every other view to itself and to them.
 
-    The two halves of classifier-free guidance never mix. A batch of one view is exactly what the
-    wrapped processor makes of it.
+    The first batch after construction or `forget` is the references; their keys and values are kept. The
+    batches that follow hold any number of further views. The two halves of classifier-free guidance never mix.
     """
 
-    def __init__(self, processor: Processor, num_views: int) -> None:
-        """Wrap the layer's own `processor`; batches hold `num_views` views per guidance half."""
-        self.processor = processor
-        self.num_views = num_views
+    def __init__(self, num_references: int) -> None:
+        """The first batch will hold `num_references` views per guidance half."""
+        self.num_references = num_references
+        self._kept: tuple[Tensor, Tensor] | None = None
+
+    def forget(self) -> None:
+        """Take the next batch for the references."""
+        self._kept = None
 
     def __call__(
         self,
-        layer: torch.nn.Module,
+        layer: Any,
         hidden_states: Float[Tensor, "batch tokens channels"],
         encoder_hidden_states: None = None,
         attention_mask: None = None,
     ) -> Float[Tensor, "batch tokens channels"]:
-        """Attend jointly. Self-attention over whole images has neither encoder states nor a mask.
+        """Attend. Self-attention over whole images has neither encoder states nor a mask.
+
+        `layer` is a diffusers `Attention` of a transformer block: projections and nothing round them.
 
         Raises:
-            ShapeError: If the batch is not a whole number of sets of views.
+            ShapeError: If the references' batch is not a whole number of sets of them.
         """
         x_BLD = hidden_states
-        if len(x_BLD) % self.num_views:
+        query, key, value = (
+            project(x_BLD).unflatten(-1, (layer.heads, -1)).transpose(1, 2)  # B H L E
+            for project in (layer.to_q, layer.to_k, layer.to_v)
+        )
+        attended = (
+            self._among_references(query, key, value)
+            if self._kept is None
+            else _with_references(query, key, value, self._kept)
+        )
+        dropout = layer.to_out[1]
+        return dropout(layer.to_out[0](attended.transpose(1, 2).flatten(2)))
+
+    def _among_references(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        if len(query) % self.num_references:
             raise ShapeError(
-                f"Shared attention over {self.num_views} views got a batch of {len(x_BLD)}; "
+                f"Shared attention over {self.num_references} views got a batch of {len(query)}; "
                 "wanted the same number of views in every guidance half."
             )
-        x_GMD = x_BLD.unflatten(0, (-1, self.num_views)).flatten(1, 2)  # M = N L, view after view
-        return self.processor(layer, x_GMD).reshape(x_BLD.shape)
+        query_GHME, key_GHME, value_GHME = (
+            part.unflatten(0, (-1, self.num_references)).transpose(1, 2).flatten(2, 3)
+            for part in (query, key, value)
+        )  # M = N L tokens, view after view
+        self._kept = key_GHME, value_GHME
+        attended = scaled_dot_product_attention(query_GHME, key_GHME, value_GHME)
+        return attended.unflatten(2, (self.num_references, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def _with_references(
+    query: Tensor, key: Tensor, value: Tensor, kept: tuple[Tensor, Tensor]
+) -> Tensor:
+    """One view at a time, so that the references' keys and values are not copied for the whole batch."""
+    num_views = len(query) // len(kept[0])
+    attended = [
+        scaled_dot_product_attention(
+            query[row],
+            torch.cat([key[row], kept[0][row // num_views]], dim=1),
+            torch.cat([value[row], kept[1][row // num_views]], dim=1),
+        )
+        for row in range(len(query))
+    ]
+    return torch.stack(attended)
 
 
 @contextmanager
-def shared_self_attention(model: Any, num_views: int) -> Iterator[None]:
+def shared_self_attention(
+    model: Any, num_references: int
+) -> Iterator[Sequence[SharedSelfAttention]]:
     """Share every self-attention layer of `model`; afterwards all is as before.
 
-    `model` is a UNet or ControlNet of diffusers, anything with `set_attn_processor`. Batches must hold `num_views` views per guidance half, in the order that diffusers' pipelines
-    give them: all views unconditional, then all views conditional.
+    Args:
+        model: A UNet or ControlNet of diffusers, anything with `set_attn_processor`. Batches must hold
+            the same number of views per guidance half, in the order that diffusers' pipelines give them:
+            all views unconditional, then all views conditional.
+        num_references: Views of the first batch per guidance half; all views for the exact form.
+
+    Yields:
+        The layers' processors, to `forget` the references before the next timestep.
     """
     before = model.attn_processors
     shared = {
-        name: SharedSelfAttention(processor, num_views)
+        name: SharedSelfAttention(num_references)
+        for name in before
         if _is_self_attention(model, name)
-        else processor
-        for name, processor in before.items()
     }
-    model.set_attn_processor(shared)
+    model.set_attn_processor({**before, **shared})
     try:
-        yield
+        yield list(shared.values())
     finally:
         model.set_attn_processor(before)
 

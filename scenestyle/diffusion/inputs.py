@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from scenestyle.artifacts import check_same_views, read_map, read_rgb, read_views
+from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.geometry.depth import disparity_from_z
 
@@ -21,12 +22,17 @@ class RenderedViews:
     """0..1"""
     disparity: Float[np.ndarray, "views height width"]
     """1 / z-depth, 0..1 on one scale for the whole scene; near is bright, empty space 0"""
+    cameras: Sequence[PinholeCamera]
+    """where they were rendered from, in the field's frame"""
 
     def pick(self, indices: Sequence[int]) -> "RenderedViews":
         """Some of the views; their disparities stay on the whole scene's scale."""
         chosen = list(indices)
         return RenderedViews(
-            [self.names[index] for index in chosen], self.rgb[chosen], self.disparity[chosen]
+            [self.names[index] for index in chosen],
+            self.rgb[chosen],
+            self.disparity[chosen],
+            [self.cameras[index] for index in chosen],
         )
 
 
@@ -42,7 +48,8 @@ def read_rendered_views(folder: Path) -> RenderedViews:
         ArtifactError: If files are missing or unreadable, the field was empty, or the views are
             not all of one size: they are restyled as one batch.
     """
-    names = [view.name for view in read_views(folder)]
+    views = read_views(folder)
+    names = [view.name for view in views]
     for part, suffix in (("rgb", ".png"), ("depth_z", ".npy"), ("opacity", ".npy")):
         check_same_views(folder / part, names, suffix=suffix, stage="render_views")
     rgb = [read_rgb(folder / "rgb" / f"{name}.png") for name in names]
@@ -58,4 +65,4 @@ def read_rendered_views(folder: Path) -> RenderedViews:
             f"{len(sizes)} ({listed}). Use photos of one size and orientation per scene."
         )
     disparity = disparity_from_z(np.stack(depth_z), np.stack(opacity))
-    return RenderedViews(names, np.stack(rgb), disparity)
+    return RenderedViews(names, np.stack(rgb), disparity, [view.camera for view in views])

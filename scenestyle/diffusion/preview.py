@@ -7,6 +7,7 @@ from scenestyle.artifacts import write_rgb
 from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.diffusion.models import load_pipeline
+from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.stylize import resolve_settings, stylize
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
@@ -46,7 +47,8 @@ def preview(
     few = views.pick(evenly_spaced(len(views.names), num_views))
     model = load_pipeline(params.model, select_device())
     settings = [resolve_settings(caption, style, params, model.preset) for style in styles.values()]
-    rows = [few.rgb, *(stylize(model, few.rgb, few.disparity, chosen) for chosen in settings)]
+    plan = Plan.joint(len(few.names), share=params.sharing != "none")
+    rows = [few.rgb, *(stylize(model, few.rgb, few.disparity, each, plan) for each in settings)]
     sheet = contact_sheet(
         [list(row) for row in rows],
         row_labels=["rendered", *styles],

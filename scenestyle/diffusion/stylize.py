@@ -1,26 +1,25 @@
-"""All views of a scene through image-to-image diffusion as one batch with shared self-attention.
+"""All views of a scene through image-to-image diffusion, together, with shared self-attention.
 
 SDEdit (Meng et al. 2022, arXiv:2108.01073) from the rendered views, with a depth ControlNet, as in
 Fujiwara et al. 2024, arXiv:2406.13393, section 3.1.
 """
 
-import logging
-from contextlib import AbstractContextManager, nullcontext
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from scenestyle.diffusion.models import DiffusionModel
+from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.presets import Preset
 from scenestyle.errors import ParamsError
-from scenestyle.params import Sharing, Style, StylizeViews
+from scenestyle.params import Style, StylizeViews
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-logger = logging.getLogger(__name__)
 
 Number = TypeVar("Number", int, float)
 
@@ -42,10 +41,13 @@ class Settings:
     """factor on the depth ControlNet's residuals"""
     image_side: int
     """long side of the working size, pixels"""
-    sharing: Sharing
-    """which views a view's self-attention sees: all of them (`full`) or itself (`none`)"""
     seed: int
     """of the noise"""
+
+    def working_size(self, width: int, height: int, model: DiffusionModel) -> tuple[int, int]:
+        """Width and height at which `model` sees views of the given size."""
+        factor = model.pipeline.vae_scale_factor
+        return working_size(width, height, self.image_side, multiple_of=factor)
 
 
 def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: Preset) -> Settings:
@@ -64,7 +66,6 @@ def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: P
             params.controlnet_conditioning_scale, preset.controlnet_conditioning_scale
         ),
         image_side=_given(params.image_side, preset.image_side),
-        sharing=params.sharing,
         seed=style.seed + params.seed,
     )
     if settings.num_inference_steps * settings.strength < 1:
@@ -80,10 +81,13 @@ def stylize(
     rgb: Float[np.ndarray, "views height width 3"],
     disparity: Float[np.ndarray, "views height width"],
     settings: Settings,
+    plan: Plan | None = None,
+    *,
+    work: Path | None = None,
 ) -> Float[np.ndarray, "views height width 3"]:
     """Restyle all views of a scene together.
 
-    The views are brought to the model's working size and back. Same inputs, model, device and
+    The views are brought to the model's working size and back. Same inputs, model, plan, device and
     number of threads: same result.
 
     Args:
@@ -91,35 +95,34 @@ def stylize(
         rgb: The views, 0..1.
         disparity: Of the same pixels, 0..1 on one scale for all views, near is bright.
         settings: What to make of them.
+        plan: Which views pass through the model together; None: all, each sees all.
+        work: Folder from which an interrupted call with the same views, settings and plan goes on.
 
     Returns:
         The restyled views, 0..1, in the order and size given.
 
     Raises:
-        ParamsError: If the GPU's memory does not hold the batch.
+        ParamsError: If the GPU's memory does not hold the largest group of the plan.
     """
     import torch
 
+    from scenestyle.diffusion.in_step import denoising_in_step
+
     num_views, height, width = disparity.shape
-    factor = model.pipeline.vae_scale_factor
-    size = working_size(width, height, settings.image_side, multiple_of=factor)
-    logger.info(
-        "%d views at %dx%d, %d latent tokens in one batch, sharing: %s",
-        num_views,
-        *size,
-        num_views * size[0] * size[1] // factor**2,
-        settings.sharing,
-    )
+    plan = plan or Plan.joint(num_views)
+    size = settings.working_size(width, height, model)
     pictures = _resize(torch.from_numpy(rgb).movedim(-1, 1), size)
     depth_pictures = _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
     try:
-        with _sharing(model.pipeline, settings.sharing, num_views):
+        share = plan.sharing != "none"
+        kept = work and work / _key(settings, plan)
+        with denoising_in_step(model.pipeline, plan.groups, share=share, work=kept):
             styled = _run(model, pictures, depth_pictures, settings)
     except torch.OutOfMemoryError as error:
         raise ParamsError(
-            f"{num_views} views at {size[0]}x{size[1]} do not fit into the GPU's memory with "
-            f"stylize_views.sharing: {settings.sharing} ({error}). Lower stylize_views.image_side, "
-            "use fewer photos, or set sharing: none."
+            f"{num_views} views at {size[0]}x{size[1]}, {max(map(len, plan.groups))} per call, do not fit "
+            f"into the GPU's memory ({error}). Lower stylize_views.memory_gb or image_side, or set "
+            "sharing: references."
         ) from error
     return _resize(styled, (width, height)).movedim(1, -1).numpy()
 
@@ -134,6 +137,11 @@ def working_size(width: int, height: int, image_side: int, *, multiple_of: int) 
         max(1, round(side * scale / multiple_of)) * multiple_of for side in (width, height)
     )
     return new_width, new_height
+
+
+def _key(settings: Settings, plan: Plan) -> str:
+    """Equal for calls that may go on from each other's predictions."""
+    return hashlib.sha256(repr((settings, plan.sharing, plan.groups)).encode()).hexdigest()[:16]
 
 
 def _run(
@@ -166,14 +174,6 @@ def _run(
         output_type="pt",
     )
     return output.images.float().cpu()
-
-
-def _sharing(pipeline: Any, sharing: Sharing, num_views: int) -> AbstractContextManager[None]:
-    from scenestyle.diffusion.attention import shared_self_attention
-
-    if sharing == "none":
-        return nullcontext()
-    return shared_self_attention(pipeline.unet, num_views=num_views)
 
 
 def _resize(

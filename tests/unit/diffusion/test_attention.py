@@ -36,13 +36,19 @@ def guided_batch(num_views, seed=0):
     return latents, text.flatten(0, 1)
 
 
-def literal_attention(layer, x_BLD, num_views):
-    """The paper's formula, one guidance half, view and head at a time."""
+def forget(layers):
+    for layer in layers:
+        layer.forget()
+
+
+def literal_attention(layer, x_BLD, num_views, references=None):
+    """The paper's formula, one guidance half, view and head at a time; by default all are references."""
     heads, width = layer.heads, layer.to_q.out_features // layer.heads
     outputs = []
     for half in x_BLD.split(num_views):
-        everyone = torch.cat(list(half))
-        for view in half:
+        for index, view in enumerate(half):
+            seen = range(num_views) if references is None else sorted({index, *references})
+            everyone = torch.cat([half[other] for other in seen])
             per_head = []
             for head in range(heads):
                 rows = slice(head * width, (head + 1) * width)
@@ -58,15 +64,27 @@ def literal_attention(layer, x_BLD, num_views):
 @torch.no_grad()
 def test_equals_the_papers_formula(self_attention):
     tokens = torch.randn(2 * 3, 5, 32, generator=torch.Generator().manual_seed(0))
-    shared = SharedSelfAttention(self_attention.processor, num_views=3)(self_attention, tokens)
+    shared = SharedSelfAttention(3)(self_attention, tokens)
     torch.testing.assert_close(shared, literal_attention(self_attention, tokens, 3))
+
+
+@torch.no_grad()
+def test_with_references_it_equals_the_formula_too(self_attention):
+    tokens = torch.randn(2, 5, 7, 32, generator=torch.Generator().manual_seed(0))
+    shared = SharedSelfAttention(2)
+    parts = [
+        shared(self_attention, tokens[:, group].flatten(0, 1)).unflatten(0, (2, -1))
+        for group in ([0, 1], [2], [3, 4])
+    ]
+    expected = literal_attention(self_attention, tokens.flatten(0, 1), 5, references=[0, 1])
+    torch.testing.assert_close(torch.cat(parts, dim=1).flatten(0, 1), expected)
 
 
 @torch.no_grad()
 def test_one_view_is_the_stock_unet_bit_for_bit(unet):
     latents, text = guided_batch(num_views=1)
     stock = predict(unet, latents, text)
-    with shared_self_attention(unet, num_views=1):
+    with shared_self_attention(unet, 1):
         assert torch.equal(predict(unet, latents, text), stock)
 
 
@@ -74,8 +92,9 @@ def test_one_view_is_the_stock_unet_bit_for_bit(unet):
 def test_permuting_views_permutes_results(unet):
     latents, text = guided_batch(num_views=4)
     order = torch.tensor([2, 0, 3, 1])
-    with shared_self_attention(unet, num_views=4):
+    with shared_self_attention(unet, 4) as layers:
         plain = predict(unet, latents, text)
+        forget(layers)
         permuted = predict(unet, latents[torch.cat([order, 4 + order])], text)
     expected = plain[torch.cat([order, 4 + order])]
     torch.testing.assert_close(permuted, expected, rtol=1e-3, atol=1e-4)
@@ -86,8 +105,10 @@ def test_guidance_halves_do_not_mix_and_views_of_one_half_do(unet):
     latents, text = guided_batch(num_views=3)
     changed = latents.clone()
     changed[3] += 1  # the first view's conditional half
-    with shared_self_attention(unet, num_views=3):
-        change = (predict(unet, changed, text) - predict(unet, latents, text)).abs()
+    with shared_self_attention(unet, 3) as layers:
+        plain = predict(unet, latents, text)
+        forget(layers)
+        change = (predict(unet, changed, text) - plain).abs()
     assert torch.equal(change[:3], torch.zeros_like(change[:3]))
     assert change[4:].amax(dim=(1, 2, 3)).min() > 1e-4
 
@@ -105,7 +126,7 @@ def test_only_self_attention_is_shared_and_all_is_restored_after_an_error(unet):
     before = unet.attn_processors
 
     def fail_inside():
-        with shared_self_attention(unet, num_views=2):
+        with shared_self_attention(unet, 2):
             inside = unet.attn_processors
             for name, processor in before.items():
                 is_text = ".attn2." in name
@@ -120,12 +141,12 @@ def test_only_self_attention_is_shared_and_all_is_restored_after_an_error(unet):
 
 def test_a_controlnet_shares_too():
     controlnet = tiny_pipeline().controlnet
-    with shared_self_attention(controlnet, num_views=2):
+    with shared_self_attention(controlnet, 2):
         shared = [type(each) for each in controlnet.attn_processors.values()]
     assert shared.count(SharedSelfAttention) == len(shared) // 2 > 0
 
 
 def test_an_odd_batch_is_refused(self_attention):
-    processor = SharedSelfAttention(self_attention.processor, num_views=3)
+    processor = SharedSelfAttention(3)
     with pytest.raises(ShapeError, match="3 views got a batch of 4"):
         processor(self_attention, torch.zeros(4, 5, 32))

@@ -6,6 +6,7 @@ import torch
 
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.models import load_pipeline
+from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.stylize import Settings, resolve_settings, stylize, working_size
 from scenestyle.errors import ParamsError
 from scenestyle.params import Style, StylizeViews
@@ -18,7 +19,6 @@ SETTINGS = Settings(
     num_inference_steps=4,
     controlnet_conditioning_scale=1.0,
     image_side=16,
-    sharing="full",
     seed=0,
 )
 
@@ -52,9 +52,9 @@ def stock(model, rgb, disparity, settings):
 
 def test_without_sharing_it_is_the_stock_pipeline_bit_for_bit(model):
     rgb, disparity = some_views(3)
-    settings = replace(SETTINGS, sharing="none")
+    apart = Plan.joint(3, share=False)
     np.testing.assert_array_equal(
-        stylize(model, rgb, disparity, settings), stock(model, rgb, disparity, settings)
+        stylize(model, rgb, disparity, SETTINGS, apart), stock(model, rgb, disparity, SETTINGS)
     )
 
 
@@ -81,6 +81,67 @@ def test_permuting_views_permutes_results(model):
         stylize(model, rgb, disparity, SETTINGS)[order],
         atol=1e-4,
     )
+
+
+def test_with_all_views_as_references_it_is_the_exact_form(model):
+    rgb, disparity = some_views(3)
+    np.testing.assert_array_equal(
+        stylize(model, rgb, disparity, SETTINGS, Plan("references", ((0, 1, 2),))),
+        stylize(model, rgb, disparity, SETTINGS, Plan.joint(3)),
+    )
+
+
+def test_the_size_of_the_groups_does_not_change_results(model):
+    rgb, disparity = some_views(6)
+    together, apart, other_order = (
+        stylize(model, rgb, disparity, SETTINGS, Plan("references", ((1, 4), *groups)))
+        for groups in ([(0, 2, 3, 5)], [(0,), (2,), (3,), (5,)], [(5, 3), (2, 0)])
+    )
+    np.testing.assert_allclose(apart, together, atol=1e-4)
+    np.testing.assert_allclose(other_order, together, atol=1e-4)
+
+
+def test_references_are_seen_and_others_are_not(model):
+    rgb, disparity = some_views(4)
+    plan = Plan("references", ((1,), (0, 2, 3)))
+    before = stylize(model, rgb, disparity, SETTINGS, plan)
+    for changed, sees_it in ((1, True), (2, False)):
+        other = rgb.copy()
+        other[changed] = 1 - other[changed]
+        after = stylize(model, other, disparity, SETTINGS, plan)
+        assert (np.abs(after - before)[[0, 3]].max() > 1e-3) == sees_it
+
+
+@pytest.mark.parametrize("calls_before_the_end", [1, 3, 4])
+def test_an_interrupted_run_goes_on_to_the_same_pictures(model, tmp_path, calls_before_the_end):
+    rgb, disparity = some_views(5)
+    plan = Plan("references", ((0, 2), (1, 3), (4,)))
+    undisturbed = stylize(model, rgb, disparity, SETTINGS, plan)
+    calls = []
+
+    def count(*_):
+        calls.append(1)
+
+    def stop(*_):
+        if len(calls) == calls_before_the_end:
+            raise KeyboardInterrupt
+        count()
+
+    convolution = model.pipeline.unet.conv_in
+    planted = convolution.register_forward_pre_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        stylize(model, rgb, disparity, SETTINGS, plan, work=tmp_path / "work")
+    planted.remove()
+    calls.clear()
+    planted = convolution.register_forward_pre_hook(count)
+    resumed = stylize(model, rgb, disparity, SETTINGS, plan, work=tmp_path / "work")
+    planted.remove()
+    np.testing.assert_array_equal(resumed, undisturbed)
+    other = stylize(model, rgb, disparity, replace(SETTINGS, seed=1), plan, work=tmp_path / "work")
+    assert not np.array_equal(other, undisturbed)
+    left = 2 * 3 - calls_before_the_end
+    within_a_step = calls_before_the_end % 3 != 0
+    assert len(calls) == left + within_a_step  # the references' attention is needed again
 
 
 def test_equal_views_stay_equal(model):
@@ -134,7 +195,7 @@ def test_a_full_gpu_is_explained_and_the_pipeline_stays_usable(model):
         raise torch.OutOfMemoryError("planted")
 
     planted = model.pipeline.unet.register_forward_pre_hook(run_out_of_memory)
-    with pytest.raises(ParamsError, match=r"2 views at 16x12 do not fit.*image_side"):
+    with pytest.raises(ParamsError, match=r"2 views at 16x12, 2 per call, do not fit.*image_side"):
         stylize(model, rgb, disparity, SETTINGS)
     planted.remove()
     np.testing.assert_array_equal(stylize(model, rgb, disparity, SETTINGS), before)
@@ -166,7 +227,6 @@ def test_null_means_the_presets_value_and_given_values_win():
         num_inference_steps=20,
         controlnet_conditioning_scale=0.0,
         image_side=1024,
-        sharing="full",
         seed=7,
     )
 

@@ -1,0 +1,184 @@
+"""Denoising in step: any number of views, a few at a time, all at the same timestep.
+
+diffusers' pipeline keeps the latents of all views, which are small, and calls its networks once per
+timestep. Here such a call becomes several: the reference views first, whose attention the others
+need, then the rest in groups. Memory is that of one group, nothing is computed twice, and the
+pipeline's own code runs unchanged. Fujiwara et al. 2025, arXiv:2509.05285, share with references; the order of the loops is ours.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_MESSAGES = 10.0
+
+
+@contextmanager
+def denoising_in_step(
+    pipeline: Any, groups: Sequence[Sequence[int]], *, share: bool, work: Path | None = None
+) -> Iterator[None]:
+    """Within the block, `pipeline` runs its ControlNet and UNet group by group; afterwards all is as before.
+
+    Args:
+        pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`; batches hold every view of `groups`.
+        groups: Indices of all views, in the order in which they pass through the networks.
+        share: Whether every view attends to the views of the first group, the references.
+        work: Folder for what the UNet predicted; a call that was interrupted goes on after the last
+            group that was finished. None: nothing is kept.
+    """
+    unet, controlnet = pipeline.unet, pipeline.controlnet
+    sharing = (
+        shared_self_attention(unet, num_references=len(groups[0])) if share else nullcontext([])
+    )
+    with sharing as processors:
+        loop = _GroupLoop(pipeline, groups, processors, unet.forward, controlnet.forward, work)
+        with _forward(controlnet, _Postponed), _forward(unet, loop):
+            yield
+
+
+class _Postponed:
+    """A call of the ControlNet that waits for its group's turn; stands for both of its results."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args, self.kwargs = args, kwargs
+
+    def __iter__(self) -> Iterator["_Postponed"]:
+        return iter((self, self))
+
+
+@dataclass
+class _GroupLoop:
+    """Stands in for the UNet's `forward`."""
+
+    pipeline: Any
+    groups: Sequence[Sequence[int]]
+    processors: Sequence[SharedSelfAttention]
+    predict: Any
+    control: Any
+    work: Path | None
+    step: int = 0
+    computed: int = 0
+    """views times timesteps, in this session"""
+    started: float = field(default_factory=time.monotonic)
+    told: float = field(default_factory=time.monotonic)
+
+    def __call__(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        *,
+        down_block_additional_residuals: _Postponed,
+        mid_block_additional_residual: _Postponed,
+        return_dict: bool,
+        **kwargs: Any,
+    ) -> tuple[Tensor]:
+        """Predict for all views; the arguments are what the pipeline gives."""
+        num_views = sum(len(group) for group in self.groups)
+        halves = range(len(sample) // num_views)
+        prediction = torch.empty_like(sample)
+        earlier = [self._recorded(index) for index in range(len(self.groups))]
+        for processor in self.processors:
+            processor.forget()
+        for index, group in enumerate(self.groups):
+            rows = torch.tensor([half * num_views + view for half in halves for view in group])
+            predicted = earlier[index]
+            are_needed_references = index == 0 and self.processors and None in earlier
+            if predicted is None or are_needed_references:
+                predicted = self._predict(
+                    rows, sample, timestep, down_block_additional_residuals, kwargs
+                )
+                self._record(index, predicted)
+                self.computed += len(group)
+                self._tell(num_views, sum(map(len, self.groups[: index + 1])))
+            prediction[rows] = predicted.to(prediction)
+        self.step += 1
+        return (prediction,)
+
+    def _predict(
+        self,
+        rows: Tensor,
+        sample: Tensor,
+        timestep: Tensor,
+        postponed: _Postponed,
+        kwargs: Mapping[str, Any],
+    ) -> Tensor:
+        batch = len(sample)
+        args, control_kwargs = pick_rows((postponed.args, postponed.kwargs), rows, batch)
+        down, middle = self.control(*args, **control_kwargs)
+        return self.predict(
+            pick_rows(sample, rows, batch),
+            timestep,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            return_dict=False,
+            **pick_rows(kwargs, rows, batch),
+        )[0]
+
+    def _file(self, index: int) -> Path | None:
+        return self.work and self.work / f"step_{self.step:04d}_group_{index:04d}.safetensors"
+
+    def _recorded(self, index: int) -> Tensor | None:
+        from safetensors.torch import load_file
+
+        file = self._file(index)
+        return load_file(file)["prediction"] if file and file.is_file() else None
+
+    def _record(self, index: int, predicted: Tensor) -> None:
+        from safetensors.torch import save_file
+
+        if file := self._file(index):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial")
+            save_file({"prediction": predicted.contiguous()}, partial)
+            partial.replace(file)
+
+    def _tell(self, num_views: int, done_views: int) -> None:
+        now = time.monotonic()
+        if now - self.told < _SECONDS_BETWEEN_MESSAGES:
+            return
+        self.told = now
+        num_steps = self.pipeline.num_timesteps
+        left = (num_steps - self.step) * num_views - done_views
+        logger.info(
+            "step %d of %d, %d of %d views, about %.0f s left",
+            self.step + 1, num_steps, done_views, num_views,
+            left * (now - self.started) / self.computed,
+        )  # fmt: skip
+
+
+def pick_rows(value: T, rows: Tensor, batch: int) -> T:
+    """The given rows of every tensor in `value` that has one row per picture of the batch."""
+    if isinstance(value, Tensor):
+        return value[rows.to(value.device)] if value.ndim and len(value) == batch else value
+    if isinstance(value, Mapping):
+        return {key: pick_rows(item, rows, batch) for key, item in value.items()}  # pyright: ignore[reportReturnType]
+    if isinstance(value, tuple | list):
+        return type(value)(pick_rows(item, rows, batch) for item in value)
+    return value
+
+
+@contextmanager
+def _forward(module: torch.nn.Module, stand_in: Any) -> Iterator[None]:
+    """Have `module` call `stand_in`; hooks on the module stay in force."""
+    own = module.__dict__.get("forward")
+    module.forward = stand_in
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own

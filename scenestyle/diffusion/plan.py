@@ -1,0 +1,139 @@
+"""How many views pass through the diffusion model at once, so that memory holds them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from scenestyle.cameras import PinholeCamera
+from scenestyle.diffusion.references import farthest_views
+from scenestyle.errors import ParamsError
+from scenestyle.params import StylizeViews
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+MAX_JOINT_VIEWS = 18
+"""Views up to which `sharing: auto` has all attend to all, as the paper does at most (section 4)."""
+_USABLE_SHARE = 0.8
+"""of the free memory; the rest is for other processes and for what the allocator cannot use"""
+_VIEWS_PER_CALL_ON_CPU = 8
+"""more make nothing faster where the cores are busy with one view"""
+_WORKING_MAPS = 8.0
+"""memory of a call per picture beyond the maps kept for the skip connections, in units of the widest map"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which views pass through the networks together."""
+
+    sharing: Literal["full", "references", "none"]
+    """what a view's self-attention sees: all views, the first group and itself, or itself alone"""
+    groups: tuple[tuple[int, ...], ...]
+    """indices of all views, in the order of the calls at every timestep"""
+    peak_gb: float | None = None
+    """expected memory of the largest call, 1e9 bytes, without the weights; computed, not measured"""
+
+    @classmethod
+    def joint(cls, num_views: int, *, share: bool = True) -> "Plan":
+        """All views in one call."""
+        return cls("full" if share else "none", (tuple(range(num_views)),))
+
+
+def plan_views(
+    pipeline: Any, cameras: Sequence[PinholeCamera], size: tuple[int, int], params: StylizeViews
+) -> Plan:
+    """Choose the form of sharing and the groups.
+
+    Args:
+        pipeline: Where the networks' sizes and the device come from.
+        cameras: Of the views, in one frame; the references are spread over them.
+        size: Working width and height, pixels.
+        params: `sharing`, `num_references`, `memory_gb`.
+
+    Raises:
+        ParamsError: If not even the smallest group fits; says what to lower.
+    """
+    budget = params.memory_gb or _USABLE_SHARE * free_gb(pipeline.device)
+    view_gb, kept_gb = call_gb(pipeline.unet, size, pipeline.vae_scale_factor)
+    num_views = len(cameras)
+    num_references = min(params.num_references, num_views)
+    sharing = params.sharing
+    if sharing == "auto":
+        fits = num_views <= MAX_JOINT_VIEWS and num_views * view_gb <= budget
+        sharing = "full" if fits or num_views <= num_references else "references"
+    first = {"full": num_views, "references": num_references, "none": 1}[sharing]
+    kept = num_references * kept_gb if sharing == "references" else 0.0
+    peak = max(first * view_gb, kept + view_gb)
+    if peak > budget:
+        raise ParamsError(
+            f"stylize_views: {first} view(s) at {size[0]}x{size[1]} with sharing: {sharing} need about "
+            f"{peak:.1f} GB beside the weights, and {budget:.1f} GB may be used. Lower "
+            "stylize_views.image_side or num_references, set sharing: references, or raise memory_gb."
+        )
+    if sharing == "full":
+        return Plan("full", (tuple(range(num_views)),), peak)
+    references = farthest_views(cameras, num_references) if sharing == "references" else []
+    others = [index for index in range(num_views) if index not in set(references)]
+    per_call = int((budget - kept) / view_gb)
+    if pipeline.device.type == "cpu":
+        per_call = min(per_call, _VIEWS_PER_CALL_ON_CPU)
+    groups = [tuple(references)] if references else []
+    groups += [tuple(others[first : first + per_call]) for first in range(0, len(others), per_call)]
+    largest = max(first * view_gb, kept + max(map(len, groups)) * view_gb)
+    return Plan(sharing, tuple(groups), largest)
+
+
+def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
+    """The plan as a sentence for the log."""
+    sentence = f"{len(names)} views at {size[0]}x{size[1]}"
+    if plan.sharing == "references":
+        references = ", ".join(names[index] for index in plan.groups[0])
+        sentence += f", each sees itself and {len(plan.groups[0])} references ({references})"
+    else:
+        sees = {"full": "all views", "none": "itself alone"}[plan.sharing]
+        sentence += f", each sees {sees}"
+    sentence += f"; at most {max(map(len, plan.groups))} views per call"
+    return sentence + ("" if plan.peak_gb is None else f", about {plan.peak_gb:.2f} GB")
+
+
+def free_gb(device: "torch.device") -> float:
+    """Memory that is free on the device now, 1e9 bytes."""
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / 1e9
+    return psutil.virtual_memory().available / 1e9
+
+
+def call_gb(unet: Any, size: tuple[int, int], vae_scale_factor: int) -> tuple[float, float]:
+    """Memory of a call per view, and of the keys and values kept per reference, 1e9 bytes.
+
+    Both count the two halves of classifier-free guidance. The first is an estimate from the sizes of the
+    UNet's maps (`benchmarks/sharing.py` compares it with what is measured), the second exact.
+    """
+    tokens = (size[0] // vae_scale_factor) * (size[1] // vae_scale_factor)
+    widths, layers = unet.config.block_out_channels, unet.config.layers_per_block
+    bytes_per_number = 2 * next(unet.parameters()).element_size()
+    skips = sum(width * (tokens / 4**level) * (layers + 1) for level, width in enumerate(widths))
+    widest = 2 * widths[0] * tokens
+    kept = sum(
+        2 * module.to_k.out_features * tokens / 4 ** _level(name, len(widths))
+        for name, module in unet.named_modules()
+        if name.endswith(".attn1")
+    )
+    view = (
+        2 * skips + _WORKING_MAPS * widest
+    )  # the ControlNet's residuals are as large as the skips
+    return view * bytes_per_number / 1e9, kept * bytes_per_number / 1e9
+
+
+def _level(module_name: str, num_levels: int) -> int:
+    """How often the maps have been halved where a module of the UNet stands."""
+    block, index = module_name.split(".")[:2]
+    if block == "down_blocks":
+        return int(index)
+    return num_levels - 1 - (int(index) if block == "up_blocks" else 0)

@@ -1,0 +1,91 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tiny_diffusion import tiny_pipeline
+
+from scenestyle.diffusion.plan import MAX_JOINT_VIEWS, call_gb, describe, plan_views
+from scenestyle.errors import ParamsError
+from scenestyle.params import StylizeViews
+from scenestyle.procedural.demo_scene import demo_cameras
+
+SIZE = (64, 48)
+CAMERAS = list(demo_cameras().values())
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return tiny_pipeline()
+
+
+@pytest.fixture(scope="module")
+def on_gpu(pipeline):
+    """The same networks on a device where more views per call are faster."""
+    return SimpleNamespace(
+        unet=pipeline.unet, vae_scale_factor=2, device=SimpleNamespace(type="cuda")
+    )
+
+
+def groups(plan):
+    return [list(group) for group in plan.groups]
+
+
+def test_few_views_see_all_of_each_other_and_many_see_references(pipeline):
+    for num_views in (1, 3, MAX_JOINT_VIEWS):
+        plan = plan_views(pipeline, CAMERAS[:num_views], SIZE, StylizeViews())
+        assert (plan.sharing, groups(plan)) == ("full", [list(range(num_views))])
+    plan = plan_views(pipeline, CAMERAS, SIZE, StylizeViews())
+    assert plan.sharing == "references"
+    assert len(plan.groups[0]) == StylizeViews().num_references
+    assert sorted(index for group in plan.groups for index in group) == list(range(len(CAMERAS)))
+
+
+def test_the_user_may_insist(pipeline):
+    for sharing, first in (("full", 32), ("references", 4), ("none", 8)):
+        plan = plan_views(pipeline, CAMERAS, SIZE, StylizeViews(sharing=sharing))
+        assert (plan.sharing, len(plan.groups[0])) == (sharing, first)
+
+
+def test_groups_fill_the_memory_that_they_may_take_and_no_more(on_gpu):
+    view, kept = call_gb(on_gpu.unet, SIZE, 2)
+    memory = 4 * kept + 7.5 * view
+    plan = plan_views(on_gpu, CAMERAS, SIZE, StylizeViews(memory_gb=memory))
+    assert [len(group) for group in plan.groups] == [4, 7, 7, 7, 7]
+    assert plan.peak_gb == pytest.approx(4 * kept + 7 * view)
+    few = plan_views(on_gpu, CAMERAS[:10], SIZE, StylizeViews(memory_gb=memory))
+    assert few.sharing == "references"  # ten at once would not fit
+
+
+@pytest.mark.parametrize("sharing", ["auto", "full", "references", "none"])
+def test_what_fits_in_no_way_is_refused_with_the_figures(on_gpu, sharing):
+    view, _ = call_gb(on_gpu.unet, SIZE, 2)
+    params = StylizeViews(sharing=sharing, memory_gb=0.9 * view)
+    with pytest.raises(ParamsError, match=r"64x48.* GB may be used\. Lower .*image_side"):
+        plan_views(on_gpu, CAMERAS, SIZE, params)
+
+
+def test_keys_and_values_are_as_large_as_said(pipeline):
+    from scenestyle.diffusion.attention import shared_self_attention
+
+    unet, (height, width) = pipeline.unet, (24, 32)
+    with shared_self_attention(unet, 1) as layers, torch.no_grad():
+        unet(
+            torch.zeros(2, 4, height, width),
+            500,
+            encoder_hidden_states=torch.zeros(2, 24, 32),
+            added_cond_kwargs={"text_embeds": torch.zeros(2, 16), "time_ids": torch.ones(2, 6)},
+        )
+        stored = sum(part.numel() * 4 for layer in layers for part in layer._kept)
+    _, kept_gb = call_gb(unet, (2 * width, 2 * height), 2)
+    assert stored / 1e9 == pytest.approx(kept_gb)
+
+
+def test_the_plan_reads_as_a_sentence(pipeline):
+    plan = plan_views(pipeline, CAMERAS, SIZE, StylizeViews(num_references=2))
+    names = [f"v{index}" for index in range(32)]
+    first, second = plan.groups[0]
+    assert f"each sees itself and 2 references (v{first}, v{second}); at most 8" in describe(
+        plan, names, SIZE
+    )
+    assert np.isfinite(plan.peak_gb)
