@@ -6,15 +6,21 @@ Maps come from `scenestyle.features`, one per tap, as `batch channels height wid
 from scenestyle.losses.content import content_loss
 from scenestyle.losses.sliced_wasserstein import (
     directions_for,
+    orthonormal_directions,
     random_directions,
+    region_reach,
     sliced_wasserstein,
     style_loss,
+    tag_region,
 )
 
 __all__ = [
     "content_loss",
     "directions_for",
+    "orthonormal_directions",
     "random_directions",
+    "region_reach",
     "sliced_wasserstein",
     "style_loss",
+    "tag_region",
 ]

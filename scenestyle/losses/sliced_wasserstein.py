@@ -12,6 +12,7 @@ from scenestyle.errors import ShapeError
 from scenestyle.shapes import FeatureMap
 
 LayerReduction = Literal["sum", "mean"]
+DirectionKind = Literal["gaussian", "orthonormal"]
 Directions = Float[Tensor, "_num_directions _channels"]
 
 
@@ -29,11 +30,81 @@ def random_directions(
     return functional.normalize(gaussian, dim=1)
 
 
+def orthonormal_directions(
+    num: int, channels: int, generator: Generator
+) -> Float[Tensor, "{num} {channels}"]:
+    """Directions of which each is uniform on the unit sphere, but any `channels` in turn orthonormal.
+
+    They cover the sphere more evenly than independent ones, so that a distance over few of them
+    varies less from draw to draw; its expectation is the same.
+
+    Args:
+        num: How many rows; beyond `channels`, further orthonormal sets follow.
+        channels: Dimension of the feature space.
+        generator: Source of randomness; the result lies on its device, float32.
+
+    Source: Rowland et al. 2019, "Orthogonal Estimation of Wasserstein Distances",
+        arXiv:1903.03784.
+    """
+    num_sets = -(-num // channels)
+    gaussian = torch.randn(
+        num_sets, channels, channels, generator=generator, device=generator.device
+    )
+    rotations, triangles = torch.linalg.qr(gaussian)
+    # Without the signs the rotations would not be uniformly distributed.
+    signs = triangles.diagonal(dim1=1, dim2=2).sign()
+    return (rotations * signs[:, None]).transpose(1, 2).reshape(-1, channels)[:num]
+
+
 def directions_for(
-    maps: Sequence[FeatureMap], generator: Generator, num: int | None = None
+    maps: Sequence[FeatureMap],
+    generator: Generator,
+    num: int | None = None,
+    *,
+    kind: DirectionKind = "gaussian",
 ) -> list[Directions]:
     """One draw of directions per map; as many as the map has channels unless `num` is given."""
-    return [random_directions(num or f.shape[1], f.shape[1], generator) for f in maps]
+    draw = {"gaussian": random_directions, "orthonormal": orthonormal_directions}[kind]
+    return [draw(num or f.shape[1], f.shape[1], generator) for f in maps]
+
+
+def tag_region(
+    maps: Sequence[FeatureMap],
+    directions: Sequence[Directions],
+    region: Float[Tensor, "batch 1 _ _"],
+    *,
+    reach: Sequence[float],
+) -> tuple[list[FeatureMap], list[Directions]]:
+    """Maps and directions under which features are only matched within the region, or without.
+
+    Each map gets a channel that is `reach` inside the region and 0 outside, each direction a 1 for
+    it. If `reach` exceeds the spread of all projections, sorting cannot mix the two. Both images of
+    a comparison are tagged with the same region, so the tags themselves cancel.
+
+    Args:
+        maps: One map per tap.
+        directions: One set of unit rows per tap.
+        region: 1 inside, 0 outside, on any grid; averaged onto each map's.
+        reach: One per tap: at least twice the norm of any feature vector of either image.
+
+    Source: Heitz et al. 2021, arXiv:2006.07229 (spatial tags); Fujiwara et al. 2024,
+        arXiv:2406.13393, whose tag is the largest activation, which need not separate.
+    """
+    tagged = [
+        torch.cat([f, height * functional.interpolate(region, f.shape[2:], mode="area")], dim=1)
+        for f, height in zip(maps, reach, strict=True)
+    ]
+    return tagged, [functional.pad(rows, (0, 1), value=1.0) for rows in directions]
+
+
+def region_reach(
+    render_maps: Sequence[FeatureMap], stylized_maps: Sequence[FeatureMap]
+) -> list[float]:
+    """Per tap, twice the largest norm of a feature vector: no two projections are further apart."""
+    return [
+        2 * max(float(f.detach().norm(dim=1).max()) for f in pair)
+        for pair in zip(render_maps, stylized_maps, strict=True)
+    ]
 
 
 def sliced_wasserstein(

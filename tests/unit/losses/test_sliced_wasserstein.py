@@ -8,7 +8,15 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from scenestyle.errors import ShapeError
-from scenestyle.losses import directions_for, random_directions, sliced_wasserstein, style_loss
+from scenestyle.losses import (
+    directions_for,
+    orthonormal_directions,
+    random_directions,
+    region_reach,
+    sliced_wasserstein,
+    style_loss,
+    tag_region,
+)
 
 
 @pytest.fixture
@@ -125,3 +133,85 @@ def test_style_loss_wants_one_set_of_directions_per_tap(generator):
         style_loss(x, y, directions[:1])
     with pytest.raises(ShapeError):
         style_loss([], [], [])
+
+
+@pytest.mark.parametrize("num", [3, 5, 12])
+def test_orthonormal_directions_are_so_in_sets(num: int, generator):
+    rows = orthonormal_directions(num, 5, generator)
+    assert rows.shape == (num, 5)
+    for first in range(0, num, 5):
+        block = rows[first : first + 5]
+        assert torch.allclose(block @ block.T, torch.eye(len(block)), atol=1e-5)
+
+
+def test_orthonormal_directions_are_isotropic_and_reproducible():
+    draws = torch.cat(
+        [orthonormal_directions(2, 3, torch.Generator().manual_seed(seed)) for seed in range(4000)]
+    )
+    assert torch.allclose(draws.mean(0), torch.zeros(3), atol=0.03)
+    assert torch.allclose(draws.T @ draws / len(draws), torch.eye(3) / 3, atol=0.02)
+    assert torch.equal(draws[:2], orthonormal_directions(2, 3, torch.Generator().manual_seed(0)))
+
+
+def test_orthonormal_directions_vary_the_distance_less_about_the_same_mean(generator):
+    x, y, _ = clouds(generator, channels=8)
+    found = {
+        kind: torch.stack(
+            [
+                sliced_wasserstein(
+                    x, y, directions_for([x[..., None]], generator, kind=kind)[0].double()
+                )
+                for _ in range(300)
+            ]
+        )
+        for kind in ("gaussian", "orthonormal")
+    }
+    standard_error = float(found["gaussian"].std()) / 300**0.5
+    assert found["orthonormal"].mean().item() == pytest.approx(
+        found["gaussian"].mean().item(), abs=4 * standard_error
+    )
+    assert found["orthonormal"].std() < 0.5 * found["gaussian"].std()
+
+
+def halves(left: float, right: float) -> torch.Tensor:
+    """A map of 3 channels, one value left and another right."""
+    grid = torch.full((1, 3, 4, 8), right)
+    grid[..., :4] = left
+    return grid
+
+
+def regional_loss(render: torch.Tensor, stylized: torch.Tensor, region: torch.Tensor, generator):
+    maps, others = [render], [stylized]
+    directions = directions_for(maps, generator)
+    reach = region_reach(maps, others)
+    tagged, tagged_directions = tag_region(maps, directions, region, reach=reach)
+    tagged_others, _ = tag_region(others, directions, region, reach=reach)
+    plain = style_loss(maps, others, directions)
+    return style_loss(tagged, tagged_others, tagged_directions), plain
+
+
+def test_features_are_not_matched_across_the_edge_of_a_region(generator):
+    region = halves(1.0, 0.0)[:, :1]
+    swapped, plain = regional_loss(halves(1.0, 2.0), halves(2.0, 1.0), region, generator)
+    assert plain < 1e-10
+    assert swapped > 0.1
+
+
+def test_a_regional_loss_is_the_mean_over_inside_and_outside(generator):
+    render, stylized = (torch.rand(1, 3, 4, 8, generator=generator) - 0.5 for _ in range(2))
+    seed = generator.get_state()
+    found, _ = regional_loss(render, stylized, halves(1.0, 0.0)[:, :1], generator)
+    generator.set_state(seed)
+    (directions,) = directions_for([render], generator)
+    by_hand = [
+        sliced_wasserstein(render[..., side].flatten(2), stylized[..., side].flatten(2), directions)
+        for side in (slice(4), slice(4, 8))
+    ]
+    assert found.item() == pytest.approx(sum(by_hand).item() / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("inside", [0.0, 1.0])
+def test_a_region_that_is_all_or_nothing_changes_nothing(inside: float, generator):
+    render, stylized = (torch.rand(1, 3, 4, 8, generator=generator) for _ in range(2))
+    found, plain = regional_loss(render, stylized, torch.full((1, 1, 4, 8), inside), generator)
+    assert found.item() == pytest.approx(plain.item(), rel=1e-4)
