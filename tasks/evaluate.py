@@ -570,7 +570,8 @@ def commands(finetuned: Path) -> dict[str, str]:
     return {
         "This result and all it needs": f"dvc repro evaluate@{scene}-{style}",
         "The same through Prefect": f"python -m flows.stylize_scene --scene {scene} --style {style}",
-        "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml",
+        "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml "
+        "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
     }
 
 
