@@ -1,7 +1,7 @@
 """A project with the real graph, engine and stage shell, whose stages only mix the bytes they are given.
 
-Its dvc.yaml is the real one. A toy stage writes what dvc.yaml says it writes, as a function of its inputs and
-parameters. Trouble is planted as Python code in `trouble/STAGE.py`, which the toy stage executes first.
+Its dvc.yaml is the real one, less the overview, which comes after all others. A toy stage writes what dvc.yaml says
+it writes, as a function of its inputs and parameters. Trouble is planted as Python code in `trouble/STAGE.py`, which the toy stage executes first.
 """
 
 import os
@@ -108,6 +108,8 @@ class Toy:
         (root / ".dvc").mkdir()
         for name in (".dvcignore", "dvc.yaml", ".dvc/config"):
             shutil.copy(ROOT / name, root / name)
+        stages, _, _ = (root / "dvc.yaml").read_text().partition("\n  overview:\n")
+        (root / "dvc.yaml").write_text(stages)
         (root / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
         (root / "params.yaml").write_text(PARAMS)
         for stage, definition in toy.graph().items():

@@ -4,6 +4,7 @@ import inspect
 import itertools
 import re
 import shlex
+import shutil
 import subprocess
 from dataclasses import fields
 from functools import cache
@@ -39,9 +40,11 @@ READS = {
 
 STAGES = list(READS)
 GRAPH = {
-    name: {"foreach": stage["foreach"], **stage["do"]}
+    name: {"foreach": stage["foreach"], **stage["do"]} if "do" in stage else stage
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
+OVERVIEW = GRAPH.pop("overview")
+"""The one stage that is neither of a scene nor of an edit."""
 
 
 def signature(stage: str) -> dict[str, inspect.Parameter]:
@@ -49,7 +52,11 @@ def signature(stage: str) -> dict[str, inspect.Parameter]:
 
 
 def code_deps(stage: str) -> list[str]:
-    return [dep for dep in GRAPH[stage]["deps"] if not dep.startswith("data/")]
+    return [
+        dep
+        for dep in (GRAPH | {"overview": OVERVIEW})[stage]["deps"]
+        if not dep.startswith("data/")
+    ]
 
 
 def data_deps(stage: str) -> list[str]:
@@ -69,7 +76,7 @@ def test_all_speak_of_the_same_stages_in_the_same_order() -> None:
         name for name in yaml.safe_load((ROOT / "params.yaml").read_text()) if name in STAGES
     ] == STAGES
     programs = {path.stem for path in (ROOT / "tasks").glob("[a-z]*.py")}
-    assert programs == set(STAGES)
+    assert programs == {*STAGES, "overview"}
 
 
 def test_scenes_come_first_then_edits() -> None:
@@ -83,6 +90,7 @@ def test_the_graph_is_the_one_of_the_design() -> None:
     params, needs = load_params(ROOT / "params.yaml"), Pipeline(ROOT).needs()
     per_scene = {f"{stage}@{scene}" for stage in STAGES[:3] for scene in params.scenes}
     per_edit = {f"{stage}@{edit}" for stage in STAGES[3:] for edit in params.edits}
+    assert needs.pop("overview") == {name for name in per_edit if name.startswith("evaluate@")}
     assert set(needs) == per_scene | per_edit
     for name, needed in needs.items():
         stage, instance = name.split("@")
@@ -159,7 +167,7 @@ def file_of(module: str) -> str:
     return str(path / "__init__.py") if (ROOT / path).is_dir() else f"{path}.py"
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, "overview"])
 def test_a_stage_depends_on_exactly_the_code_it_imports(stage: str) -> None:
     listed = {
         str(path.relative_to(ROOT))
@@ -292,3 +300,17 @@ def test_a_result_deleted_by_hand_comes_back_from_the_cache(toy: Toy) -> None:
 def test_a_new_edit_makes_only_its_own_stages(toy: Toy) -> None:
     toy.run("scenestyle", "restyle", "garden", "pen")
     assert reruns(toy) == [f"{stage}@garden-pen" for stage in STAGES[3:]]
+
+
+def test_the_overview_follows_every_result(toy: Toy) -> None:
+    shutil.copy(ROOT / "dvc.yaml", toy.root / "dvc.yaml")
+    page = toy.root / "data/overview/index.html"
+    toy.repro("overview")
+    assert "big oil painting" not in page.read_text()
+    assert toy.stale() == set()
+    (toy.root / "data/results/garden/oil/metrics.json").write_text('{"digest": 1}')
+    assert toy.stale() == {"evaluate@garden-oil", "overview"}
+    toy.replace("oil painting of", "big oil painting of")
+    toy.repro()
+    assert "big oil painting of a garden" in page.read_text()
+    assert 'href="../results/garden/oil/report.html"' in page.read_text()

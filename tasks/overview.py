@@ -1,0 +1,76 @@
+"""Show all results on one page. Reads the results of all edits, writes the overview."""
+
+import argparse
+import logging
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scenestyle.errors import ScenestyleError
+from scenestyle.params import Params, load_params
+from scenestyle.viz.overview import read_result, render_overview
+
+PAGE = "index.html"
+
+
+def run(results: Path, out: Path, params: Params) -> dict[str, object]:
+    """Write the page of all scenes in all styles that params.yaml asks for.
+
+    Unlike the other stages it is one for the whole project.
+
+    Args:
+        results: Folder with `SCENE/STYLE/` of the stage evaluate; an edit without one is shown as missing.
+        out: Folder to write `index.html` to, replaced as a whole; the page links to the reports from there.
+        params: All parameters.
+
+    Returns:
+        How many results there are, and how many are missing.
+
+    Raises:
+        ArtifactError: If the figures or pictures of a result cannot be read.
+    """
+    rows = [
+        read_result(
+            edit.scene,
+            edit.style,
+            results / edit.scene / edit.style,
+            page=out / PAGE,
+            prompt=params.styles[edit.style].prompt.replace(
+                "{caption}", params.scenes[edit.scene].caption
+            ),
+        )
+        for edit in params.edits.values()
+    ]
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / PAGE).write_text(render_overview(rows), encoding="utf-8")
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+    num_done = sum(row.state == "done" for row in rows)
+    return {"results": num_done, "missing": len(rows) - num_done}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a program.
+
+    Returns:
+        The exit code: 1 after an error, which is then on stderr.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tasks.overview", description=__doc__)
+    parser.add_argument("--results", required=True, type=Path, help="folder")
+    parser.add_argument("--out", required=True, type=Path, help="folder")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
+    try:
+        figures = run(options.results, options.out, load_params(Path("params.yaml")))
+    except ScenestyleError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    logging.getLogger("overview").info("%s", figures)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
