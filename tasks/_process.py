@@ -1,8 +1,12 @@
 """What ties a child process to the one that started it."""
 
 import ctypes
+import os
 import signal
 import sys
+
+MAY_PASS = os.EX_TEMPFAIL
+"""exit code of a stage that may succeed when it is just tried again"""
 
 _PR_SET_PDEATHSIG = 1
 

@@ -43,9 +43,10 @@ from pathlib import Path
 
 import scenestyle
 from scenestyle.device import let_idle_threads_sleep
-from scenestyle.errors import InputError, ScenestyleError
+from scenestyle.errors import InputError
 from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
-from tasks._process import die_with_parent
+from tasks._process import MAY_PASS, die_with_parent
+from tasks._troubles import PassingError, in_words, may_pass
 
 Run = Callable[..., dict[str, object]]
 
@@ -62,11 +63,11 @@ _WRITTEN_BY = {
 """Per input: the stage that writes it, and how many last parts of its path make up the instance's id."""
 
 
-class InputsChangedError(ScenestyleError):
+class InputsChangedError(PassingError):
     """Inputs, parameters or code were edited while the stage ran: its result would fit neither."""
 
 
-class BusyError(ScenestyleError):
+class BusyError(PassingError):
     """The same stage is already running on the same inputs."""
 
 
@@ -87,7 +88,11 @@ class Job:
 
 
 def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
-    """Run a stage as a program; an error of the user's making ends it with one sentence and exit code 1."""
+    """Run a stage as a program.
+
+    An error of the user's making ends it with one sentence and exit code 1, one that may pass by itself with
+    `MAY_PASS`.
+    """
     die_with_parent(signal.SIGKILL)
     let_idle_threads_sleep()
     warnings.simplefilter("ignore", FutureWarning)  # of pinned libraries among themselves
@@ -95,9 +100,12 @@ def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     try:
         job = parse(run, argv)
         figures = perform(run, job)
-    except ScenestyleError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(1) from error
+    except Exception as error:
+        sentence = in_words(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"error: {sentence}\n")
+        raise SystemExit(MAY_PASS if may_pass(error) else 1) from error
     except KeyboardInterrupt as interrupt:
         sys.stderr.write("interrupted; the next run goes on from the last checkpoint\n")
         raise SystemExit(128 + signal.SIGINT) from interrupt

@@ -12,6 +12,7 @@
 Only `scene` and `styles` must be there. What params.yaml has besides the rows and columns of a catalog stays.
 """
 
+import difflib
 import hashlib
 import json
 import re
@@ -167,7 +168,7 @@ class _Row:
         changes = self.changes()
         known = {
             "scenes": _among(self._raw["scenes"], [self.scene]),
-            "styles": _among(self._raw["styles"], self.styles()),
+            "styles": _among(self._raw["styles"], [*self.styles(), *self._similar_styles()]),
             "edits": {},
         }
         yield from _readable(params_faults(merged({**self._raw, **known}, changes)))
@@ -183,6 +184,15 @@ class _Row:
 
     def _styles(self) -> list[str]:
         return [part.strip() for part in self._cells["styles"].split(";") if part.strip()]
+
+    def _similar_styles(self) -> list[str]:
+        """To be suggested where a name is misspelt."""
+        known = [str(style) for style in self._raw["styles"]]
+        return [
+            close
+            for style in self.styles()
+            for close in difflib.get_close_matches(style, known, n=1)
+        ]
 
     def _style_options(self) -> dict[str, Any]:
         cells = {option: self._cells.get(f"style.{option}") for option in _STYLE_OPTIONS}

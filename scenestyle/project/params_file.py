@@ -14,7 +14,7 @@ import yaml
 from yaml import CollectionNode, MappingNode, Node, ScalarNode
 
 from scenestyle.errors import ParamsError
-from scenestyle.params import EDIT_STAGES, SCENE_STAGES, parse_params
+from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params, parse_params
 
 Values = Mapping[str, Any]
 Changes = Mapping[str, Mapping[str, Values]]
@@ -46,6 +46,16 @@ def update(path: Path, changes: Changes) -> bool:
     """
     with _one_writer(path):
         return _update(path, changes)
+
+
+def read_raw(path: Path) -> dict[str, Any]:
+    """Parsed YAML of a params.yaml, checked.
+
+    Raises:
+        ParamsError: Listing every fault of the file.
+    """
+    load_params(path)
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def scene_entry(caption: str) -> dict[str, Any]:

@@ -2,5 +2,6 @@
 
 from tasks._engine.pipeline import Pipeline
 from tasks._engine.runner import Outcome, StageError, run_stage
+from tasks._engine.timing import estimate
 
-__all__ = ["Outcome", "Pipeline", "StageError", "run_stage"]
+__all__ = ["Outcome", "Pipeline", "StageError", "estimate", "run_stage"]

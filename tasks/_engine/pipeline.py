@@ -5,12 +5,13 @@ so it can ask while a stage runs.
 """
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenestyle.errors import ScenestyleError
+from tasks._engine.timing import recorded_seconds
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency, ParamsDependency
@@ -35,11 +36,12 @@ class Pipeline:
         self._dvc_yaml = root.resolve() / "dvc.yaml"
         self._mutex = threading.RLock()  # DVC's Repo loses data when threads share it
         self._opened: Repo | None = None
+        self._read: list[tuple[int, int] | None] = []
 
     def needs(self) -> dict[str, set[str]]:
         """Every stage instance, such as `train_nerf@demo`, and those whose results it reads, these first."""
-        with self._repo() as repo:
-            stages = self._stages()
+        with self._repo(again=False) as repo:
+            stages = self._stages(repo)
             return {
                 str(stage.name): {
                     str(up.name) for up in repo.index.graph.successors(stage) if up in stages
@@ -47,41 +49,47 @@ class Pipeline:
                 for stage in stages
             }
 
-    def outputs(self, name: str) -> list[Path]:
-        """What `name` writes, relative to the root."""
-        with self._stage(name) as stage:
-            return [Path(out.def_path) for out in stage.outs]
+    def outputs(self) -> dict[str, list[Path]]:
+        """Every stage instance, and what it writes, relative to the root."""
+        with self._repo(again=False) as repo:
+            return {
+                str(stage.name): [Path(out.def_path) for out in stage.outs]
+                for stage in self._stages(repo)
+            }
+
+    def recorded_seconds(self) -> dict[str, float]:
+        """How long each stage instance took that has a result and noted it there."""
+        found = {
+            name: recorded_seconds(self._root / out for out in outs)
+            for name, outs in self.outputs().items()
+        }
+        return {name: seconds for name, seconds in found.items() if seconds is not None}
 
     def reasons(self, name: str) -> list[str]:
         """Why `name` has to run, such as `modified: styles.ukiyoe`; empty when it is up to date."""
         with self._stage(name) as stage:
             return _Look().reasons(stage)
 
-    def stale(self, names: Collection[str] | None = None) -> dict[str, list[str]]:
-        """Those stage instances that have to run, with the reasons: all of them, or those among `names`.
+    def stale(self) -> dict[str, list[str]]:
+        """Every stage instance that has to run, with the reasons.
 
         Results that others will change first are looked at as they are now.
         """
-        with self._repo():
+        with self._repo() as repo:
             look = _Look()
-            reasons = {
-                str(stage.name): look.reasons(stage)
-                for stage in self._stages()
-                if names is None or stage.name in names
-            }
+            reasons = {str(stage.name): look.reasons(stage) for stage in self._stages(repo)}
             return {name: why for name, why in reasons.items() if why}
 
-    def _stages(self) -> "list[PipelineStage]":
+    def _stages(self, repo: "Repo") -> "list[PipelineStage]":
         """Those of dvc.yaml, in an order in which each finds its inputs."""
         from dvc.stage import PipelineStage
         from networkx import dfs_postorder_nodes
 
-        with self._repo(fresh=False) as repo:
-            return [
-                stage
-                for stage in dfs_postorder_nodes(repo.index.graph)
-                if isinstance(stage, PipelineStage) and stage.path == str(self._dvc_yaml)
-            ]
+        return [
+            stage
+            for stage in dfs_postorder_nodes(repo.index.graph)
+            if isinstance(stage, PipelineStage) and stage.path == str(self._dvc_yaml)
+        ]
 
     @contextmanager
     def _stage(self, name: str) -> "Iterator[Stage]":
@@ -89,8 +97,12 @@ class Pipeline:
             yield repo.stage.load_one(str(self._dvc_yaml), name)
 
     @contextmanager
-    def _repo(self, *, fresh: bool = True) -> "Iterator[Repo]":
-        """DVC's repository, alone; `fresh`: with nothing remembered of what lies on disk."""
+    def _repo(self, *, again: bool = True) -> "Iterator[Repo]":
+        """DVC's repository, for one thread at a time.
+
+        Args:
+            again: Read everything again; otherwise only if dvc.yaml or params.yaml were written meanwhile.
+        """
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
@@ -98,11 +110,20 @@ class Pipeline:
             try:
                 if self._opened is None:
                     self._opened = Repo(str(self._root))
-                if fresh:
+                written = [_date(self._root / name) for name in ("dvc.yaml", "params.yaml")]
+                if again or written != self._read:
                     self._opened._reset()
+                    self._read = written
                 yield self._opened
             except DvcException as error:
                 raise PipelineError(f"{self._root}: {error}") from error
+
+
+def _date(file: Path) -> tuple[int, int] | None:
+    try:
+        return file.stat().st_mtime_ns, file.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 class _Look:
@@ -118,6 +139,8 @@ class _Look:
     def reasons(self, stage: "Stage") -> list[str]:
         from dvc.dependency import ParamsDependency
 
+        if not any(part.hash_info for part in (*stage.deps, *stage.outs)):
+            return ["never ran"]
         changes = [
             *(
                 change

@@ -17,6 +17,7 @@ from typing import Literal
 
 from scenestyle.errors import ScenestyleError
 from tasks._engine.pipeline import Pipeline
+from tasks._process import MAY_PASS
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,11 @@ _SAYINGS: dict[Kind, str] = {
 
 class StageError(ScenestyleError):
     """A stage failed; the message begins with its name."""
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+        """whether it may succeed when it is just tried again"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def _reproduce(name: str, root: Path, timeout: float | None, log: Callable[[str]
     if timed_out.is_set():
         raise StageError(f"{name}: ended after its time limit of {timeout:g} s.")
     if process.returncode != 0:
-        raise StageError(f"{name}: {last_words(output)}")
+        raise StageError(f"{name}: {last_words(output)}", may_pass=may_pass(output))
     return next(kind for kind, saying in _SAYINGS.items() if saying.format(name) in output)
 
 
@@ -117,6 +123,15 @@ def last_words(output: str) -> str:
             "; most often the memory was not enough." if name == "SIGKILL" else "."
         )
     return (from_dvc or output).strip(" :\n") or "dvc gave no reason."
+
+
+def may_pass(output: str) -> bool:
+    """Whether what a failed `dvc repro` printed tells of a trouble that may pass by itself.
+
+    That is what the stage says by its exit code, or the kernel by killing it, mostly for want of memory.
+    """
+    code = re.search(r"exited with (-?\d+)", output)
+    return code is not None and (int(code[1]) == MAY_PASS or _signal(int(code[1])) == "SIGKILL")
 
 
 def _signal(exit_code: int) -> str | None:

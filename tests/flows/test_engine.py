@@ -73,6 +73,23 @@ def test_a_failed_stage_says_why_and_leaves_nothing(trouble: str, words: str, to
     assert Pipeline(toy.root).reasons(name)
 
 
+@pytest.mark.parametrize(
+    ("trouble", "passes", "words"),
+    [
+        ("raise MemoryError", True, "the memory was not enough"),
+        ("import os; os.kill(os.getpid(), 9)", True, "SIGKILL"),
+        ('raise InputError("no photos")', False, "no photos"),
+        ('Path("/dev/full").write_text("x")', False, "the disk is full"),
+    ],
+)
+def test_it_tells_whether_to_try_again(trouble: str, passes: bool, words: str, toy: Toy) -> None:
+    toy.replace("oil painting of", "big oil painting of")
+    toy.plant_trouble("stylize_views", trouble)
+    with pytest.raises(StageError, match=words) as error:
+        run_stage("stylize_views@garden-oil", root=toy.root)
+    assert error.value.may_pass == passes
+
+
 def test_a_stage_without_its_inputs_names_them(toy: Toy) -> None:
     (toy.root / "data/scenes/garden/photo.txt").unlink()
     (toy.root / "data/scenes/garden").rmdir()

@@ -13,7 +13,8 @@ from toy_project import Toy
 
 from flows.stylize_scene import main, stylize_scene
 from scenestyle.errors import ParamsError
-from tasks._prefect import FlowError
+from tasks._engine import StageError
+from tasks._prefect import FlowError, stage_task
 
 ROOT = Path(__file__).parents[2]
 PER_SCENE = [f"{stage}@garden" for stage in ("estimate_poses", "train_nerf", "render_views")]
@@ -91,6 +92,29 @@ def test_a_failed_stage_fails_the_flow_with_its_sentence(here: Toy) -> None:
     )
     assert run.states["finetune_nerf@garden-oil"] == "Failed"
     assert here.stale() >= {"finetune_nerf@garden-oil", "evaluate@garden-oil"}
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "runs"),
+    [("MemoryError", "", 2), ('InputError("no photos")', "no photos", 1)],
+)
+def test_what_may_pass_is_tried_again_and_what_cannot_is_not(
+    error: str, words: str, runs: int, here: Toy
+) -> None:
+    here.replace("oil painting of", "big oil painting of")
+    here.plant_trouble(
+        "stylize_views",
+        "first = not Path('tries').exists()\n"
+        "Path('tries').open('a').write('x')\n"
+        f"if first: raise {error}",
+    )
+    stylize_views = stage_task("stylize_views").with_options(retry_delay_seconds=0)
+    state = stylize_views("garden-oil", return_state=True)
+    assert (here.root / "tries").read_text() == "x" * runs
+    assert state.is_completed() == (not words)
+    if words:
+        with pytest.raises(StageError, match=words):
+            state.result()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,152 @@
+"""Bring every row of a catalog up to date: `python -m flows.stylize_catalog --catalog catalogs/demo.csv`.
+
+docs/catalogs.md says what a catalog is. A bad row fails alone. Afterwards the table of all rows and a page with
+their pictures lie in outputs/catalogs/.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows._rows import Row, row_of, write_page, write_table
+from scenestyle.errors import InputError, ScenestyleError
+from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params
+from scenestyle.project.catalog import Catalog, read_catalog
+from scenestyle.project.params_file import read_raw, update
+from tasks._prefect import FlowError, StageRuns, stage_task
+
+PARAMS, SCENES, OUTPUTS = Path("params.yaml"), Path("data/scenes"), Path("outputs/catalogs")
+
+per_scene = [stage_task(stage) for stage in SCENE_STAGES]
+per_edit = [stage_task(stage) for stage in EDIT_STAGES]
+
+
+@flow(  # pyright: ignore[reportCallIssue]
+    name="stylize-catalog",
+    task_runner=ThreadPoolTaskRunner(max_workers=2),  # pyright: ignore[reportArgumentType]
+)
+def stylize_catalog(catalog: str, time_limits: dict[str, float] | None = None) -> list[str]:
+    """Take in the captures of a catalog, write its wishes to params.yaml, and run what is out of date.
+
+    Args:
+        catalog: Path of the CSV file.
+        time_limits: Stage -> minutes after which it is ended and its row fails; none where it is not named.
+
+    Returns:
+        The table of all rows and the page of their pictures, relative to the project's root.
+
+    Raises:
+        CatalogError: If the file has faults; nothing was changed then.
+        FlowError: If rows failed; table and page were written all the same.
+    """
+    wishes = read_catalog(Path(catalog), read_raw(PARAMS))
+    faults = take_in_captures(wishes)
+    update(PARAMS, wishes.changes_for(wishes.sources.keys() - faults.keys()))
+    stages = StageRuns(time_limits or {}, skip_fresh=True)
+    for wanted in wishes.wanted:
+        if wanted.scene not in faults:
+            for stage in per_scene:
+                stages.submit(stage, wanted.scene)
+            for stage in per_edit:
+                stages.submit(stage, wanted.edit)
+    results, outputs = stages.results(), stages.outputs()
+    rows = [
+        row_of(wanted, results, outputs, faults.get(wanted.scene, "")) for wanted in wishes.wanted
+    ]
+    files = publish(Path(catalog).stem, rows)
+    if bad := [row for row in rows if row.error]:
+        raise FlowError(
+            "\n".join(
+                [
+                    f"{len(bad)} of {len(rows)} results failed; the table is {files[0]}:",
+                    *(f"  - row {row.wanted.row}: {row.error}" for row in bad),
+                ]
+            )
+        )
+    return files
+
+
+@task(
+    name="add_scene",
+    task_run_name="add_scene@{scene}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def add_scene(scene: str, source: Path | None) -> Any:
+    """Have a copy of a capture in its place; without a source it must lie there already."""
+    from scenestyle.project.scenes import is_taken_in, take_in
+
+    target = SCENES / scene
+    if source is None and not target.is_dir():
+        raise InputError(f"{target} does not exist, and the row names no source.")
+    if source is None or is_taken_in(source, target):
+        return Completed(name="Cached", message="up to date")
+    found = take_in(source, target)
+    return Completed(message=f"{len(found.images)} pictures ({found.kind})")
+
+
+def take_in_captures(wishes: Catalog) -> dict[str, str]:
+    """Have every scene's capture in its place.
+
+    Returns:
+        Scene -> why its capture cannot be used, for those that cannot.
+    """
+    futures = {
+        scene: add_scene.submit(scene, source, return_state=False)
+        for scene, source in wishes.sources.items()
+    }
+    faults = {}
+    for scene, future in futures.items():
+        future.wait()
+        if not future.state.is_completed():
+            faults[scene] = str(future.result(raise_on_failure=False))
+    return faults
+
+
+def publish(name: str, rows: Sequence[Row]) -> list[str]:
+    """Write table and page, and show the table in Prefect."""
+    table, page = OUTPUTS / f"{name}.csv", OUTPUTS / f"{name}.html"
+    write_table(table, rows)
+    write_page(page, rows, load_params(PARAMS), name)
+    key = re.sub(r"[^a-z0-9]+", "-", f"catalog-{name}".lower()).strip("-")
+    create_table_artifact(table=[row.cells() for row in rows], key=key, description=str(page))
+    return [str(table), str(page)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the flow as a program.
+
+    Returns:
+        The exit code: 1 after an error, which is then on stderr.
+    """
+    parser = argparse.ArgumentParser(prog="python -m flows.stylize_catalog", description=__doc__)
+    parser.add_argument("--catalog", required=True, type=Path, help="CSV file")
+    parser.add_argument("--workers", type=int, default=2, help="stages at a time")
+    options = parser.parse_args(argv)
+    try:
+        # Before Prefect is asked for anything: without a server it takes ten seconds to start one.
+        read_catalog(options.catalog, read_raw(PARAMS))
+        run: Any = stylize_catalog
+        runner = ThreadPoolTaskRunner(max_workers=options.workers)
+        # A run in the foreground needs no heartbeat, and its thread takes a second to stop.
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            for path in run.with_options(task_runner=runner)(str(options.catalog)):
+                sys.stdout.write(f"{path}\n")
+    except ScenestyleError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
