@@ -45,7 +45,7 @@ def denoising_in_step(
     )
     with sharing as processors:
         loop = _GroupLoop(pipeline, groups, processors, unet.forward, controlnet.forward, work)
-        with _forward(controlnet, _Postponed), _forward(unet, loop):
+        with _forward(controlnet, _Postponed), _forward(unet, loop), _one_by_one(pipeline.vae):
             yield
 
 
@@ -168,6 +168,17 @@ def pick_rows(value: T, rows: Tensor, batch: int) -> T:
     if isinstance(value, tuple | list):
         return type(value)(pick_rows(item, rows, batch) for item in value)
     return value
+
+
+@contextmanager
+def _one_by_one(vae: Any) -> Iterator[None]:
+    """Have the autoencoder take pictures singly: a batch of them is larger than all the UNet holds."""
+    before = vae.use_slicing
+    vae.enable_slicing()
+    try:
+        yield
+    finally:
+        vae.use_slicing = before
 
 
 @contextmanager

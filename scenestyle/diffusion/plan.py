@@ -21,7 +21,7 @@ _USABLE_SHARE = 0.8
 """of the free memory; the rest is for other processes and for what the allocator cannot use"""
 _VIEWS_PER_CALL_ON_CPU = 8
 """more make nothing faster where the cores are busy with one view"""
-_WORKING_MAPS = 8.0
+_WORKING_MAPS = 10.0
 """memory of a call per picture beyond the maps kept for the skip connections, in units of the widest map"""
 
 

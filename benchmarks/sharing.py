@@ -1,0 +1,131 @@
+"""Time and memory of restyling n views together: exact full sharing against references, in step.
+
+    python -m benchmarks.sharing                  # writes benchmarks/results/
+    python -m benchmarks.sharing --side 256
+
+The embedded model, one denoising step with guidance, everything but loading included (text, VAE). Each
+figure comes from a process of its own: its peak is the largest resident memory less that after a warm-up
+on one small view. Random pictures, since the time does not depend on what they show.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FORMS = ("full", "references", "none")
+
+
+def measure(form: str, num_views: int, side: int) -> dict[str, float]:
+    """Seconds, memory added at the peak and memory that the plan foretold, 1e9 bytes."""
+    import numpy as np
+    import torch
+
+    from scenestyle.diffusion.models import load_pipeline
+    from scenestyle.diffusion.plan import plan_views
+    from scenestyle.diffusion.stylize import resolve_settings, stylize
+    from scenestyle.params import Style, StylizeViews
+    from scenestyle.procedural.demo_scene import demo_cameras
+
+    model = load_pipeline("embedded", torch.device("cpu"))
+    params = StylizeViews(sharing=form, image_side=side, num_inference_steps=4)  # pyright: ignore[reportArgumentType]
+    style = Style(prompt="a pencil sketch of {caption}", strength=0.25)
+    settings = resolve_settings("a red ball", style, params, model.preset)
+    width, height = settings.working_size(4, 3, model)
+    rng = np.random.default_rng(0)
+    rgb = rng.random((num_views, height, width, 3), dtype=np.float32)
+    cameras = list(demo_cameras().values())[:num_views]
+    plan = plan_views(model.pipeline, cameras, (width, height), params)
+    stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], settings)
+    before, start = _peak_gb(), time.perf_counter()
+    stylize(model, rgb, rgb[..., 0], settings, plan)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "gb": _peak_gb() - before, "planned_gb": plan.peak_gb or 0.0}
+
+
+def _peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def measure_apart(form: str, num_views: int, args: argparse.Namespace) -> dict[str, float]:
+    """The best of some processes: other work on the machine only ever adds time."""
+    command = [sys.executable, "-m", "benchmarks.sharing", "--one", form, str(num_views)]
+    command += ["--side", str(args.side)]
+    runs = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for _ in range(args.repeats)
+    ]
+    return {name: min(run[name] for run in runs) for name in runs[0]}
+
+
+def report(rows: dict[tuple[str, int], dict[str, float]], args: argparse.Namespace) -> str:
+    """The result file."""
+    packages = ("torch", "diffusers")
+    lines = [
+        "# Sharing attention between views: exact and in step",
+        "",
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}, "
+        + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+        + f", load average at the end {os.getloadavg()[1]:.1f}.",
+        f"Embedded model, long side {args.side}, one step with guidance, least of {args.repeats} processes; "
+        "4 references, at most 8 views per call.",
+        "",
+        "| views | sharing | seconds | seconds per view | memory, GB | planned, GB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (form, num_views), row in rows.items():
+        lines.append(
+            f"| {num_views} | {form} | {row['seconds']:.2f} | {row['seconds'] / num_views:.3f} | "
+            f"{row['gb']:.2f} | {row['planned_gb']:.2f} |"
+        )
+    lines += [
+        "",
+        "| views | time, full / references | memory, full / references |",
+        "|---|---|---|",
+    ]
+    for num_views in args.views:
+        full, references = rows["full", num_views], rows["references", num_views]
+        lines.append(
+            f"| {num_views} | {full['seconds'] / references['seconds']:.2f} | "
+            f"{full['gb'] / references['gb']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--side", type=int, default=512, help="long side of the pictures, pixels")
+    parser.add_argument("--views", type=int, nargs="+", default=[4, 8, 16, 32])
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--one", nargs=2, metavar=("FORM", "VIEWS"), help=argparse.SUPPRESS)
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.one[0], int(args.one[1]), args.side)))
+        return
+    rows = {}
+    for num_views in args.views:
+        for form in FORMS:
+            rows[form, num_views] = measure_apart(form, num_views, args)
+            print(form, num_views, rows[form, num_views], flush=True)
+    text = report(rows, args)
+    print(text)
+    name = f"sharing_{args.side}px_{os.cpu_count()}cores_{datetime.datetime.now(datetime.UTC):%Y-%m-%d}.md"
+    args.results.mkdir(parents=True, exist_ok=True)
+    (args.results / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
