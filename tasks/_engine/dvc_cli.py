@@ -1,8 +1,7 @@
 """DVC's command line in a process that ends in good order: `python -m tasks._engine.dvc_cli ARGUMENTS`.
 
 SIGTERM, or the death of the process that started this one, ends the running stage; DVC then sees it fail
-and leaves. A result that is just being recorded is recorded to the end: DVC rewrites dvc.lock in place, so
-a kill at that moment could leave half of it.
+and leaves. A result that is just being recorded is recorded to the end. SIGKILL leaves dvc.lock as it was.
 """
 
 import signal
@@ -10,6 +9,7 @@ import sys
 
 import psutil
 
+from tasks._engine.lockfile import have_dvc_write_it_whole
 from tasks._process import die_with_parent
 
 _SECONDS_BETWEEN_SIGNALS = 0.5
@@ -19,6 +19,7 @@ def main() -> None:
     """Run `dvc` with this program's arguments."""
     from dvc.cli import main as dvc
 
+    have_dvc_write_it_whole()
     signal.signal(signal.SIGTERM, _end_stages)
     signal.signal(signal.SIGALRM, _end_stages)
     die_with_parent(signal.SIGTERM)

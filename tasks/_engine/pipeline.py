@@ -4,13 +4,14 @@ The only module that touches DVC's Python objects (3.67). It takes none of DVC's
 so it can ask while a stage runs.
 """
 
+import logging
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scenestyle.errors import ScenestyleError
+from tasks._engine.lockfile import set_aside_if_torn
 from tasks._engine.timing import recorded_seconds
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage, Stage
     from dvc_data.hashfile.hash_info import HashInfo
+
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class PipelineError(ScenestyleError):
@@ -36,11 +42,12 @@ class Pipeline:
         self._dvc_yaml = root.resolve() / "dvc.yaml"
         self._mutex = threading.RLock()  # DVC's Repo loses data when threads share it
         self._opened: Repo | None = None
-        self._read: list[tuple[int, int] | None] = []
+        self._written: list[tuple[int, int] | None] = []
 
     def needs(self) -> dict[str, set[str]]:
         """Every stage instance, such as `train_nerf@demo`, and those whose results it reads, these first."""
-        with self._repo(again=False) as repo:
+
+        def of_all(repo: "Repo") -> dict[str, set[str]]:
             stages = self._stages(repo)
             return {
                 str(stage.name): {
@@ -49,13 +56,17 @@ class Pipeline:
                 for stage in stages
             }
 
+        return self._ask(of_all, again=False)
+
     def outputs(self) -> dict[str, list[Path]]:
         """Every stage instance, and what it writes, relative to the root."""
-        with self._repo(again=False) as repo:
-            return {
+        return self._ask(
+            lambda repo: {
                 str(stage.name): [Path(out.def_path) for out in stage.outs]
                 for stage in self._stages(repo)
-            }
+            },
+            again=False,
+        )
 
     def recorded_seconds(self) -> dict[str, float]:
         """How long each stage instance took that has a result and noted it there."""
@@ -67,18 +78,22 @@ class Pipeline:
 
     def reasons(self, name: str) -> list[str]:
         """Why `name` has to run, such as `modified: styles.ukiyoe`; empty when it is up to date."""
-        with self._stage(name) as stage:
-            return _Look().reasons(stage)
+        return self._ask(
+            lambda repo: _Look().reasons(repo.stage.load_one(str(self._dvc_yaml), name))
+        )
 
     def stale(self) -> dict[str, list[str]]:
         """Every stage instance that has to run, with the reasons.
 
         Results that others will change first are looked at as they are now.
         """
-        with self._repo() as repo:
+
+        def of_all(repo: "Repo") -> dict[str, list[str]]:
             look = _Look()
             reasons = {str(stage.name): look.reasons(stage) for stage in self._stages(repo)}
             return {name: why for name, why in reasons.items() if why}
+
+        return self._ask(of_all)
 
     def _stages(self, repo: "Repo") -> "list[PipelineStage]":
         """Those of dvc.yaml, in an order in which each finds its inputs."""
@@ -91,32 +106,40 @@ class Pipeline:
             if isinstance(stage, PipelineStage) and stage.path == str(self._dvc_yaml)
         ]
 
-    @contextmanager
-    def _stage(self, name: str) -> "Iterator[Stage]":
-        with self._repo() as repo:
-            yield repo.stage.load_one(str(self._dvc_yaml), name)
+    def _ask(self, question: "Callable[[Repo], T]", *, again: bool = True) -> T:
+        """Have a question answered by DVC's repository, for one thread at a time.
 
-    @contextmanager
-    def _repo(self, *, again: bool = True) -> "Iterator[Repo]":
-        """DVC's repository, for one thread at a time.
+        A dvc.lock that a killed `dvc repro` left torn is moved aside first; the run-cache has what it said.
 
         Args:
+            question: Gets the repository.
             again: Read everything again; otherwise only if dvc.yaml or params.yaml were written meanwhile.
         """
         from dvc.exceptions import DvcException
-        from dvc.repo import Repo
 
         with self._mutex:
             try:
-                if self._opened is None:
-                    self._opened = Repo(str(self._root))
-                written = [_date(self._root / name) for name in ("dvc.yaml", "params.yaml")]
-                if again or written != self._read:
-                    self._opened._reset()
-                    self._read = written
-                yield self._opened
+                return question(self._read(again=again))
+            except DvcException as error:
+                aside = set_aside_if_torn(self._root / "dvc.lock")
+                if aside is None:
+                    raise PipelineError(f"{self._root}: {error}") from error
+                logger.warning("dvc.lock was torn and is %s now; nothing is lost", aside.name)
+            try:
+                return question(self._read(again=True))
             except DvcException as error:
                 raise PipelineError(f"{self._root}: {error}") from error
+
+    def _read(self, *, again: bool) -> "Repo":
+        from dvc.repo import Repo
+
+        if self._opened is None:
+            self._opened = Repo(str(self._root))
+        written = [_date(self._root / name) for name in ("dvc.yaml", "params.yaml")]
+        if again or written != self._written:
+            self._opened._reset()
+            self._written = written
+        return self._opened
 
 
 def _date(file: Path) -> tuple[int, int] | None:
