@@ -16,15 +16,12 @@ from scenestyle.artifacts import (
     View,
     check_same_views,
     read_json,
-    read_map,
     read_rgb,
-    read_views,
     write_json,
     write_rgb,
 )
-from scenestyle.cameras import PinholeCamera, fit_within
+from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
-from scenestyle.geometry import focus_from_depths, smooth_orbit
 from scenestyle.metrics.depth import depth_change
 from scenestyle.metrics.image import rmse
 from scenestyle.metrics.intervals import bootstrap_mean
@@ -39,6 +36,7 @@ from scenestyle.metrics.warp import (
     warp_errors,
     warp_residual,
 )
+from scenestyle.nerf.orbit import MIN_OPACITY, novel_path, read_surfaces, surface_z
 from scenestyle.params import Evaluate, Style
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
@@ -56,8 +54,6 @@ if TYPE_CHECKING:
 
 _WARP_GAPS = {"short": 1, "long": 7}
 """frames between the two of a pair, per range of the warp error"""
-_MIN_OPACITY = 0.5
-"""at and below it a pixel shows no surface"""
 _CHART_POINTS = 300
 _NUM_MAPPED_FRAMES = 4
 _DEPTH_LIMIT = 0.25
@@ -168,19 +164,12 @@ def run(
 
 def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[Step]]:
     """Render the orbit from both fields, and every view from the restyled one."""
-    posed = read_views(inputs.views)
+    posed, surfaces_z = read_surfaces(inputs.views)
     names = [view.name for view in posed]
     check_same_views(inputs.views / "rgb", names, suffix=".png", stage="render_views")
     check_same_views(inputs.stylized / "rgb", names, suffix=".png", stage="stylize_views")
     check_held_out(posed)
-    surfaces_z = [
-        surface_z(
-            read_map(inputs.views / "depth_z" / f"{view.name}.npy"),
-            read_map(inputs.views / "opacity" / f"{view.name}.npy"),
-        )
-        for view in posed
-    ]
-    cameras = novel_path(posed, surfaces_z, params)
+    cameras = novel_path(posed, surfaces_z, params.num_frames, max_side=params.max_image_side)
     before = render_cameras(inputs.nerf, cameras, work / "before")
     after = render_cameras(
         inputs.finetuned, [*cameras, *(view.camera for view in posed)], work / "after"
@@ -197,23 +186,6 @@ def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[St
         for view, depth_z, rendering in zip(posed, surfaces_z, after[len(cameras) :], strict=True)
     ]
     return Orbit(cameras, before, after[: len(cameras)]), steps
-
-
-def novel_path(
-    posed: Sequence[View], surfaces_z: Sequence[Map], params: Evaluate
-) -> list[PinholeCamera]:
-    """A smooth orbit about what the views look at."""
-    cameras = [view.camera for view in posed]
-    focus = focus_from_depths(cameras, surfaces_z)
-    return [
-        camera.resized(*fit_within(camera.width, camera.height, params.max_image_side))
-        for camera in smooth_orbit(cameras, params.num_frames, focus=focus)
-    ]
-
-
-def surface_z(depth_z: Map, opacity: Map) -> Map:
-    """z-depth where there is a surface, NaN elsewhere."""
-    return np.where(opacity > _MIN_OPACITY, depth_z, np.float32(np.nan))
 
 
 def check_held_out(posed: Sequence[View]) -> None:
@@ -278,7 +250,7 @@ def orbit_figures(orbit: Orbit, links: Mapping[str, Sequence[ViewLink]]) -> Meas
     depth = depth_change(
         [frame.depth_z for frame in orbit.before],
         [frame.depth_z for frame in orbit.after],
-        [frame.opacity > _MIN_OPACITY for frame in orbit.before],
+        [frame.opacity > MIN_OPACITY for frame in orbit.before],
     )
     measured: Measurements = {
         "movement_rmse": rmse(rgb_before, rgb_after),
@@ -473,7 +445,7 @@ def error_maps(orbit: Orbit, links: Sequence[ViewLink]) -> Maps:
     for index in chosen:
         link = links[index]
         source, restyled = orbit.before[link.j], orbit.after[link.j]
-        is_surface = source.opacity > _MIN_OPACITY
+        is_surface = source.opacity > MIN_OPACITY
         rows.append(
             [
                 restyled.rgb,

@@ -1,5 +1,5 @@
-"""The command `scenestyle`: add scenes and styles to params.yaml, and look at styles before fitting."""
+"""The library's part of the command `scenestyle`: add scenes and styles, and look at styles before fitting."""
 
-from scenestyle.cli.main import main
+from scenestyle.cli.main import COMMANDS, main, run
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main", "run"]

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from scenestyle.cli.export import export
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import ArtifactError, ParamsError, ScenestyleError
 from scenestyle.params import check_id, load_params, lookup
@@ -149,16 +150,27 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "add-style": add_style,
     "restyle": restyle,
     "preview": preview,
+    "export": export,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line; an error of the user's making is one message and exit code 1."""
+    """Run the library's own subcommands."""
+    run(COMMANDS, argv)
+
+
+def run(commands: dict[str, Callable[..., None]], argv: Sequence[str] | None = None) -> None:
+    """Run a command line; an error of the user's making is one message and exit code 1.
+
+    Args:
+        commands: Name -> function, whose docstring is its help.
+        argv: Its words; by default those of this program.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     let_idle_threads_sleep()
     try:
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="scenestyle", description="Restyle captured scenes.", args=argv
+            commands, prog="scenestyle", description="Restyle captured scenes.", args=argv
         )
     except ScenestyleError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -1,0 +1,161 @@
+"""A restyled scene in the formats of other programs."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scenestyle.artifacts import View, write_rgb, write_views
+from scenestyle.cameras import PinholeCamera
+from scenestyle.errors import ArtifactError
+from scenestyle.nerf.field import Rendering, load_field
+from scenestyle.nerf.orbit import novel_path, read_surfaces
+from scenestyle.nerf.surface import fused_mesh, surface_points
+from scenestyle.viz.video import write_video
+
+Format = Literal["ply", "mesh", "video", "frames", "nerfstudio"]
+CameraPath = Literal["orbit", "capture"]
+
+MAX_POINTS = 300_000
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a format leaves open; each format reads only what concerns it."""
+
+    path: CameraPath = "orbit"
+    """of a video or frames: the novel orbit of the report, or the cameras of the capture in their order"""
+    seconds: float = 4.0
+    """length of an orbit, above 0"""
+    fps: int = 12
+    """frames per second of a video, and with `seconds` the number of frames of an orbit; above 0"""
+    size: int | None = None
+    """long side of rendered pictures, pixels; none: that of the rendered views"""
+    max_points: int = MAX_POINTS
+    """of a point cloud, above 0"""
+
+
+def default_name(format: Format, edit: str) -> str:
+    """File or folder name of an export of `edit`."""
+    return edit + {"ply": ".ply", "mesh": "-mesh.ply", "video": ".mp4"}.get(format, f"-{format}")
+
+
+def export(finetuned: Path, views: Path, format: Format, out: Path, options: ExportOptions) -> None:
+    """Write a restyled scene to `out`, which must not exist; there is either the whole of it or nothing.
+
+    - `ply`: the visible surface as coloured points; opens in Open3D, MeshLab, Blender.
+    - `mesh`: the same as triangles with a colour per vertex.
+    - `video`: H.264 MP4 along the path.
+    - `frames`: PNG files along the path and `cameras.json`, their poses and intrinsics.
+    - `nerfstudio`: the run itself, for ns-viewer, ns-render and ns-export.
+
+    All but `nerfstudio` are in the field's frame, where no unit is a metre.
+
+    Args:
+        finetuned: Run written by finetune_nerf.
+        views: Folder written by render_views for the same scene.
+        format: One of the above.
+        out: File, for `frames` and `nerfstudio` folder.
+        options: Sizes and lengths.
+
+    Raises:
+        ArtifactError: If `out` exists, an input is incomplete, or the field shows no surface.
+    """
+    if out.exists():
+        raise ArtifactError(f"{out} exists already. Remove it, or choose another --out.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".partial-{out.name}")  # Open3D tells formats by the ending
+    shutil.rmtree(partial, ignore_errors=True)
+    write: dict[Format, Callable[[], None]] = {
+        "ply": lambda: _write_points(finetuned, views, partial, options),
+        "mesh": lambda: _write_mesh(finetuned, views, partial, options),
+        "video": lambda: _write_video(finetuned, views, partial, options),
+        "frames": lambda: _write_frames(finetuned, views, partial, options),
+        "nerfstudio": lambda: _copy_run(finetuned, partial),
+    }
+    write[format]()
+    partial.rename(out)
+
+
+def path_cameras(views: Path, options: ExportOptions) -> list[PinholeCamera]:
+    """The cameras of the chosen path.
+
+    Raises:
+        ArtifactError: If a file of the views is missing or damaged.
+    """
+    posed, surfaces_z = read_surfaces(views)
+    if options.path == "capture":
+        cameras = [view.camera for view in posed]
+    else:
+        num_frames = max(1, round(options.seconds * options.fps))
+        whole = max(posed[0].camera.width, posed[0].camera.height)
+        cameras = novel_path(posed, surfaces_z, num_frames, max_side=whole)
+    return [_sized(camera, options.size) for camera in cameras]
+
+
+def _sized(camera: PinholeCamera, size: int | None) -> PinholeCamera:
+    """The camera with pictures of that long side, which may be larger than before."""
+    if size is None:
+        return camera
+    scale = size / max(camera.width, camera.height)
+    return camera.resized(round(camera.width * scale), round(camera.height * scale))
+
+
+def _rendered(finetuned: Path, cameras: Sequence[PinholeCamera]) -> list[Rendering]:
+    field = load_field(finetuned)
+    return [field.render(camera) for camera in cameras]
+
+
+def _surface_renders(
+    finetuned: Path, views: Path, options: ExportOptions
+) -> tuple[list[PinholeCamera], list[Rendering]]:
+    posed, _ = read_surfaces(views)
+    cameras = [_sized(view.camera, options.size) for view in posed]
+    return cameras, _rendered(finetuned, cameras)
+
+
+def _write_points(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
+    import open3d as o3d
+
+    cameras, renderings = _surface_renders(finetuned, views, options)
+    found = surface_points(cameras, renderings, max_points=options.max_points)
+    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(found.points.astype(float)))
+    cloud.colors = o3d.utility.Vector3dVector(found.colours.astype(float))
+    _check_written(o3d.io.write_point_cloud(out, cloud), out)
+
+
+def _write_mesh(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
+    import open3d as o3d
+
+    mesh = fused_mesh(*_surface_renders(finetuned, views, options))
+    _check_written(o3d.io.write_triangle_mesh(out, mesh), out)
+
+
+def _check_written(was_written: bool, out: Path) -> None:
+    if not was_written:
+        raise ArtifactError(
+            f"{out} could not be written. Is the disk full, or the folder read-only?"
+        )
+
+
+def _write_video(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
+    field = load_field(finetuned)
+    frames = (field.render(camera).rgb for camera in path_cameras(views, options))
+    write_video(out, frames, fps=options.fps)
+
+
+def _write_frames(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
+    cameras = path_cameras(views, options)
+    field = load_field(finetuned)
+    names = [f"frame_{index:05d}" for index in range(len(cameras))]
+    for name, camera in zip(names, cameras, strict=True):
+        write_rgb(out / f"{name}.png", field.render(camera).rgb)
+    write_views(
+        out, [View(name, "held_out", camera) for name, camera in zip(names, cameras, strict=True)]
+    )
+
+
+def _copy_run(finetuned: Path, out: Path) -> None:
+    load_field(finetuned)  # refuses a folder that is no complete run
+    shutil.copytree(finetuned, out)

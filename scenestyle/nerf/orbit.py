@@ -1,0 +1,56 @@
+"""The novel path on which a scene is shown: about what its views look at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from scenestyle.artifacts import View, read_map, read_views
+from scenestyle.cameras import PinholeCamera, fit_within
+from scenestyle.geometry import focus_from_depths, smooth_orbit
+
+MIN_OPACITY = 0.5
+"""at and below it a pixel shows no surface"""
+
+Map = Float[np.ndarray, "height width"]
+
+
+def surface_z(depth_z: Map, opacity: Map) -> Map:
+    """z-depth where there is a surface, NaN elsewhere."""
+    return np.where(opacity > MIN_OPACITY, depth_z, np.float32(np.nan))
+
+
+def read_surfaces(views: Path) -> tuple[list[View], list[Map]]:
+    """The posed views of a folder that render_views wrote, and what depth each sees.
+
+    Raises:
+        ArtifactError: If a file is missing or damaged.
+    """
+    posed = read_views(views)
+    return posed, [
+        surface_z(
+            read_map(views / "depth_z" / f"{view.name}.npy"),
+            read_map(views / "opacity" / f"{view.name}.npy"),
+        )
+        for view in posed
+    ]
+
+
+def novel_path(
+    posed: Sequence[View], surfaces_z: Sequence[Map], num_frames: int, *, max_side: int
+) -> list[PinholeCamera]:
+    """A smooth closed orbit about what the views look at.
+
+    Args:
+        posed: The views of the capture.
+        surfaces_z: Their z-depths, NaN where there is no surface.
+        num_frames: Cameras on the path.
+        max_side: Long side of their pictures, pixels; never larger than the views'.
+    """
+    cameras = [view.camera for view in posed]
+    focus = focus_from_depths(cameras, surfaces_z)
+    return [
+        camera.resized(*fit_within(camera.width, camera.height, max_side))
+        for camera in smooth_orbit(cameras, num_frames, focus=focus)
+    ]

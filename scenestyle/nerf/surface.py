@@ -1,0 +1,156 @@
+"""The visible surface of a field, as coloured points and as a mesh, from renders with depth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from scenestyle.cameras import PinholeCamera
+from scenestyle.errors import ArtifactError
+from scenestyle.geometry import invert_rigid, opencv_from_opengl, unproject
+from scenestyle.nerf.orbit import MIN_OPACITY
+
+if TYPE_CHECKING:
+    import open3d
+
+    from scenestyle.nerf.field import Rendering
+
+_MAX_SLOPE = 0.1
+"""relative step of depth to a neighbouring pixel above which a pixel lies on an outline"""
+_MAX_DISTANCE = 3.0
+"""what is farther away than this many times the median depth is background and left out"""
+_MIN_VIEWS = 2.0
+"""renders that must have seen a cell of the mesh's grid"""
+_MESH_CELLS = 384
+"""cells of the mesh's grid along the diagonal of its points"""
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """Points of a surface in the field's frame."""
+
+    points: Float[np.ndarray, "n 3"]
+    """scene units"""
+    colours: Float[np.ndarray, "n 3"]
+    """RGB in [0, 1]"""
+
+
+def surface_points(
+    cameras: Sequence[PinholeCamera], renderings: "Sequence[Rendering]", *, max_points: int
+) -> PointCloud:
+    """The points that the renders show, thinned to at most `max_points` at an even spacing.
+
+    Left out are empty space, far background, and outlines: between a near and a far surface an expected
+    depth lies in mid-air.
+
+    Raises:
+        ArtifactError: If nothing is opaque.
+    """
+    limit = _MAX_DISTANCE * _median_depth(renderings)
+    masks = [_is_clean(r.depth_z, r.opacity, limit) for r in renderings]
+    points = np.concatenate(
+        [
+            unproject(r.depth_z, camera)[mask]
+            for r, camera, mask in zip(renderings, cameras, masks, strict=True)
+        ]
+    )
+    colours = np.concatenate([r.rgb[mask] for r, mask in zip(renderings, masks, strict=True)])
+    return thinned(PointCloud(points.astype(np.float32), colours.astype(np.float32)), max_points)
+
+
+def thinned(cloud: PointCloud, max_points: int) -> PointCloud:
+    """One point, the mean, per occupied cell of a cubic grid, its cells just large enough.
+
+    A cloud that is small enough already stays as it is.
+    """
+    if len(cloud.points) <= max_points:
+        return cloud
+    origin = cloud.points.min(axis=0)
+    extent = float(np.ptp(cloud.points, axis=0).max())
+    low, high = 0.0, extent  # cell sizes: too small, large enough
+    for _ in range(20):
+        size = (low + high) / 2
+        num_cells = len(np.unique(_cells(cloud.points - origin, size)))
+        low, high = (low, size) if num_cells <= max_points else (size, high)
+    _, cell, count = np.unique(
+        _cells(cloud.points - origin, high), return_inverse=True, return_counts=True
+    )
+    return PointCloud(_means(cloud.points, cell, count), _means(cloud.colours, cell, count))
+
+
+def fused_mesh(
+    cameras: Sequence[PinholeCamera], renderings: "Sequence[Rendering]"
+) -> "open3d.geometry.TriangleMesh":
+    """A mesh with a colour per vertex, by fusing the depth of all renders in one distance field.
+
+    Raises:
+        ArtifactError: If nothing is opaque.
+
+    Source: Curless and Levoy 1996, "A Volumetric Method for Building Complex Models from Range
+        Images", in Open3D's implementation.
+    """
+    import open3d as o3d
+
+    # Open3D's type stubs know neither arrays nor numbers as arguments.
+    tensor: Any = o3d.core.Tensor
+    voxel_grid: Any = o3d.t.geometry.VoxelBlockGrid
+
+    limit = _MAX_DISTANCE * _median_depth(renderings)
+    sparse = surface_points(cameras, renderings, max_points=10_000).points
+    grid = voxel_grid(
+        attr_names=("tsdf", "weight", "color"),
+        attr_dtypes=(o3d.core.float32,) * 3,
+        attr_channels=(1, 1, 3),
+        voxel_size=float(np.linalg.norm(np.ptp(sparse, axis=0))) / _MESH_CELLS,
+        block_resolution=16,
+        block_count=40_000,
+    )
+    for camera, rendering in zip(cameras, renderings, strict=True):
+        mask = _is_clean(rendering.depth_z, rendering.opacity, limit)
+        depth_z = np.where(mask, rendering.depth_z, 0).astype(np.float32)
+        depth = o3d.t.geometry.Image(tensor(depth_z[..., None]))
+        colour = o3d.t.geometry.Image(tensor(np.ascontiguousarray(rendering.rgb)))
+        intrinsics = tensor(_open3d_intrinsics(camera))
+        w2c_opencv = tensor(invert_rigid(opencv_from_opengl(camera.c2w_opengl)).copy())
+        blocks = grid.compute_unique_block_coordinates(depth, intrinsics, w2c_opencv, 1.0, limit)
+        grid.integrate(blocks, depth, colour, intrinsics, intrinsics, w2c_opencv, 1.0, limit)
+    return grid.extract_triangle_mesh(weight_threshold=_MIN_VIEWS).to_legacy()
+
+
+def _open3d_intrinsics(camera: PinholeCamera) -> Float[np.ndarray, "3 3"]:
+    """Open3D puts the centre of the first pixel at (0, 0), this project at (0.5, 0.5)."""
+    return np.array([[camera.fx, 0, camera.cx - 0.5], [0, camera.fy, camera.cy - 0.5], [0, 0, 1.0]])
+
+
+def _median_depth(renderings: "Sequence[Rendering]") -> float:
+    depths_z = np.concatenate([r.depth_z[r.opacity > MIN_OPACITY] for r in renderings])
+    if depths_z.size == 0:
+        raise ArtifactError(
+            "No pixel of the renders is opaque, so that there is no surface: the field is empty. "
+            "Train it for longer (train_nerf.iterations)."
+        )
+    return float(np.median(depths_z))
+
+
+def _is_clean(
+    depth_z: Float[np.ndarray, "height width"],
+    opacity: Float[np.ndarray, "height width"],
+    limit: float,
+) -> Bool[np.ndarray, "height width"]:
+    slope = np.hypot(*np.gradient(np.log(np.maximum(depth_z, 1e-6))))
+    return (opacity > MIN_OPACITY) & (depth_z > 0) & (depth_z < limit) & (slope < _MAX_SLOPE)
+
+
+def _cells(offsets: Float[np.ndarray, "n 3"], size: float) -> np.ndarray:
+    """Number of the cubic cell that each point lies in."""
+    x, y, z = np.floor(offsets / size).astype(np.int64).T
+    return (x << 42) + (y << 21) + z
+
+
+def _means(
+    values: Float[np.ndarray, "n 3"], cell: np.ndarray, count: np.ndarray
+) -> Float[np.ndarray, "cells 3"]:
+    sums = [np.bincount(cell, weights=column) for column in values.T]
+    return (np.stack(sums, axis=-1) / count[:, None]).astype(np.float32)

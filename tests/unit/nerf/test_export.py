@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import open3d as o3d
+import pytest
+from tiny_field import write_tiny_source
+
+from scenestyle.artifacts import read_rgb, read_views
+from scenestyle.errors import ArtifactError
+from scenestyle.nerf.export import ExportOptions, Format, default_name, export
+from scenestyle.nerf.field import load_field
+
+SHORT = ExportOptions(seconds=1.0, fps=3, size=40, max_points=2000)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("scene")
+    write_tiny_source(root)
+    return root
+
+
+def exported(scene: Path, format: Format, out: Path, options: ExportOptions = SHORT) -> Path:
+    target = out / default_name(format, "demo-ink")
+    export(scene / "nerf", scene / "views", format, target, options)
+    assert [path.name for path in out.iterdir()] == [target.name]
+    return target
+
+
+def test_points_open_in_open3d_with_the_colours_of_the_renders(scene: Path, tmp_path: Path) -> None:
+    cloud = o3d.io.read_point_cloud(str(exported(scene, "ply", tmp_path)))
+
+    points, colours = np.asarray(cloud.points), np.asarray(cloud.colors)
+    assert 1000 < len(points) == len(colours) <= 2000
+    rendered = np.concatenate(
+        [read_rgb(path).reshape(-1, 3) for path in (scene / "views/rgb").iterdir()]
+    )
+    assert colours.mean(axis=0) == pytest.approx(rendered.mean(axis=0), abs=0.1)
+
+
+def test_a_mesh_opens_in_open3d_with_colours(scene: Path, tmp_path: Path) -> None:
+    mesh = o3d.io.read_triangle_mesh(str(exported(scene, "mesh", tmp_path)))
+
+    assert len(mesh.triangles) > 100
+    assert mesh.has_vertex_colors()
+
+
+def test_a_video_has_the_length_and_size_asked_for(scene: Path, tmp_path: Path) -> None:
+    with av.open(str(exported(scene, "video", tmp_path))) as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(video=0))
+
+    assert len(frames) == 3
+    assert stream.average_rate == 3
+    assert (frames[0].width, frames[0].height) == (40, 30)
+
+
+def test_frames_come_with_the_cameras_that_took_them(scene: Path, tmp_path: Path) -> None:
+    folder = exported(scene, "frames", tmp_path)
+
+    views = read_views(folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "cameras.json",
+        *(f"frame_{i:05d}.png" for i in range(3)),
+    }
+    again = load_field(scene / "nerf").render(views[1].camera).rgb
+    assert read_rgb(folder / "frame_00001.png") == pytest.approx(again, abs=0.003)
+
+
+def test_the_path_of_the_capture_shows_every_view_at_the_size_asked_for(
+    scene: Path, tmp_path: Path
+) -> None:
+    options = ExportOptions(path="capture", size=64)
+    folder = exported(scene, "frames", tmp_path, options)
+
+    cameras = [view.camera for view in read_views(folder)]
+    posed = [view.camera for view in read_views(scene / "views")]
+    assert [c.c2w_opengl.tolist() for c in cameras] == [c.c2w_opengl.tolist() for c in posed]
+    assert {(c.width, c.height) for c in cameras} == {(64, 48)}
+    assert read_rgb(folder / "frame_00000.png").shape == (48, 64, 3)
+
+
+def test_the_run_itself_can_be_opened_where_it_was_copied_to(scene: Path, tmp_path: Path) -> None:
+    run = exported(scene, "nerfstudio", tmp_path)
+
+    assert (run / "config.yml").is_file()
+    camera = read_views(scene / "views")[0].camera
+    assert np.array_equal(
+        load_field(run).render(camera).rgb, load_field(scene / "nerf").render(camera).rgb
+    )
+
+
+def test_what_is_there_is_not_overwritten(scene: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.ply"
+    out.write_text("precious")
+
+    with pytest.raises(ArtifactError, match=r"mine\.ply exists already"):
+        export(scene / "nerf", scene / "views", "ply", out, SHORT)
+    assert out.read_text() == "precious"
+
+
+def test_after_a_failure_nothing_is_left_at_the_target(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views/cameras.json").write_text(json.dumps([{"name": "a"}]))
+
+    with pytest.raises(ArtifactError, match="does not describe cameras"):
+        export(scene / "nerf", tmp_path / "views", "frames", tmp_path / "out", SHORT)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from scenestyle.cameras import PinholeCamera
+from scenestyle.errors import ArtifactError
+from scenestyle.nerf.field import Rendering
+from scenestyle.nerf.surface import PointCloud, fused_mesh, surface_points, thinned
+from scenestyle.procedural.raycast import field_of_view_camera, look_at
+
+RADIUS = 0.7
+
+
+def ball_seen_from(angles: list[float]) -> tuple[list[PinholeCamera], list[Rendering]]:
+    """Exact renders of a ball at the origin, coloured by its normal, before nothing."""
+    cameras = [
+        field_of_view_camera(
+            look_at((2.5 * np.sin(a), 0.8, 2.5 * np.cos(a)), (0.0, 0.0, 0.0)), 96, 72, 0.9
+        )
+        for a in angles
+    ]
+    return cameras, [render_ball(camera) for camera in cameras]
+
+
+def render_ball(camera: PinholeCamera) -> Rendering:
+    from scenestyle.geometry import pixel_rays
+
+    rays, centre = pixel_rays(camera), camera.c2w_opengl[:3, 3]
+    a, b, c = (rays**2).sum(-1), rays @ centre, centre @ centre - RADIUS**2
+    root = b**2 - a * c
+    depth_z = (-b - np.sqrt(np.maximum(root, 0))) / a
+    hit = root > 0
+    normals = (centre + depth_z[..., None] * rays) / RADIUS
+    rgb = np.where(hit[..., None], (normals + 1) / 2, 0)
+    return Rendering(rgb.astype(np.float32), depth_z.astype(np.float32), hit.astype(np.float32))
+
+
+VIEWS = ball_seen_from(list(np.linspace(0, 2 * np.pi, 8, endpoint=False)))
+
+
+def test_points_lie_on_the_surface_in_its_colours() -> None:
+    cloud = surface_points(*VIEWS, max_points=100_000)
+
+    assert len(cloud.points) > 5000
+    assert np.linalg.norm(cloud.points, axis=-1) == pytest.approx(RADIUS, rel=1e-4)
+    assert cloud.colours == pytest.approx((cloud.points / RADIUS + 1) / 2, abs=1e-4)
+
+
+def test_thinned_points_are_evenly_spaced_and_cover_the_same() -> None:
+    whole, few = (surface_points(*VIEWS, max_points=n) for n in (100_000, 500))
+
+    assert 350 < len(few.points) <= 500
+    assert np.linalg.norm(few.points, axis=-1) == pytest.approx(RADIUS, rel=0.02)
+    nearest = np.linalg.norm(whole.points[::50, None] - few.points[None], axis=-1).min(axis=1)
+    spacing = np.sqrt(4 * np.pi * RADIUS**2 / 500)
+    assert nearest.max() < 2 * spacing
+
+
+def test_a_cloud_that_is_small_enough_stays_as_it_is() -> None:
+    cloud = PointCloud(np.zeros((3, 3), np.float32), np.ones((3, 3), np.float32))
+
+    assert thinned(cloud, 3) is cloud
+
+
+def test_the_mean_colour_of_a_cell_is_kept() -> None:
+    points = np.array([[0, 0, 0], [0.01, 0, 0], [9, 9, 9]], np.float32)
+    colours = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+
+    cloud = thinned(PointCloud(points, colours), 2)
+
+    order = np.argsort(cloud.points[:, 0])
+    assert cloud.colours[order] == pytest.approx(np.array([[0.5, 0, 0], [0, 1, 0]]))
+
+
+def test_mid_air_between_near_and_far_is_left_out() -> None:
+    cameras, (view,) = ball_seen_from([0.0])
+    wall = np.float32(6.0)
+    blurred = np.where(view.opacity > 0, view.depth_z, wall).astype(np.float32)
+    edge = (view.opacity > 0) & (np.roll(view.opacity, 1, axis=1) == 0)
+    blurred[edge] = (blurred[edge] + wall) / 2
+    rendering = Rendering(view.rgb, blurred, np.ones_like(view.opacity))
+
+    cloud = surface_points(cameras, [rendering], max_points=100_000)
+
+    forward = -cameras[0].c2w_opengl[:3, 2]
+    depth_z = (cloud.points - cameras[0].c2w_opengl[:3, 3]) @ forward
+    assert not ((depth_z > 2.8) & (depth_z < 5.8)).any()
+
+
+def test_the_mesh_is_the_surface_in_its_colours() -> None:
+    mesh = fused_mesh(*VIEWS)
+
+    vertices, colours = np.asarray(mesh.vertices), np.asarray(mesh.vertex_colors)
+    assert len(vertices) > 5000
+    radius = np.linalg.norm(vertices, axis=-1)
+    assert np.median(radius) == pytest.approx(RADIUS, rel=0.005)
+    assert np.percentile(radius, [2, 98]) == pytest.approx(RADIUS, rel=0.03)
+    assert np.median(np.abs(colours - (vertices / RADIUS + 1) / 2)) < 0.02
+
+
+def test_an_empty_field_has_no_surface() -> None:
+    cameras, renderings = ball_seen_from([0.0])
+    nothing = [Rendering(r.rgb, r.depth_z, 0 * r.opacity) for r in renderings]
+
+    with pytest.raises(ArtifactError, match="empty"):
+        surface_points(cameras, nothing, max_points=10)
