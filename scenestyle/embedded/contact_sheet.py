@@ -104,8 +104,8 @@ def sheet(
                 pipeline, photo, disparity, list(PROMPTS.values()),
                 strength=strength, guidance_scale=guidance_scale,
             )  # fmt: skip
-            colour = [_colour_difference(a, b) for a, b in zip(drawn, wanted, strict=True)]
-            edges = [_edge_correlation(a, b) for a, b in zip(drawn, wanted, strict=True)]
+            colour = [colour_difference(a, b) for a, b in zip(drawn, wanted, strict=True)]
+            edges = [edge_correlation(a, b) for a, b in zip(drawn, wanted, strict=True)]
             log.info(
                 "scene %d  strength %.2f  colour %.3f  edges %.2f | %s",
                 seed, strength, np.mean(colour), np.mean(edges),
@@ -115,12 +115,14 @@ def sheet(
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
 
-def _colour_difference(first: Picture, second: Picture) -> float:
+def colour_difference(first: Picture, second: Picture) -> float:
+    """Mean absolute difference of the colours at 32 x 32 pixels, 0..1."""
     small = [cv2.resize(p, (32, 32), interpolation=cv2.INTER_AREA) for p in (first, second)]
     return float(np.abs(small[0] - small[1]).mean())
 
 
-def _edge_correlation(first: Picture, second: Picture) -> float:
+def edge_correlation(first: Picture, second: Picture) -> float:
+    """Correlation of the gradient's strength over all pixels, at most 1."""
     return float((_edges(first) * _edges(second)).mean())
 
 
