@@ -41,7 +41,7 @@ def have_dvc_write_it_whole() -> None:
         elif after != before:
             # As DVC says it, and where it does: runs are told apart by their output.
             print(f"{'Updating' if before else 'Generating'} lock file '{lockfile.relpath}'")  # noqa: T201
-            _write_whole(path, after)
+            write_whole(path, after)
 
     setattr(Lockfile, "dump_stages", record)  # noqa: B010 (pyright minds the other way)
 
@@ -76,20 +76,31 @@ def without(text: str, names: Collection[str]) -> str | None:
     return "".join([head, *(block for name, block in blocks.items() if name not in names)])
 
 
+def is_torn(path: Path) -> bool:
+    """Whether the file does not hold stages, as a kill in the middle of writing leaves it."""
+    if not path.exists():
+        return False
+    try:
+        return not all({"cmd", "outs"} <= entry.keys() for entry in read(path).values())
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        return True
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Stage instance -> its entry, of a file that is whole; empty if there is none."""
+    if not path.exists():
+        return {}
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)["stages"]
+
+
 def set_aside_if_torn(path: Path) -> Path | None:
-    """Move a file that does not hold stages out of the way: the run-cache knows what it said.
+    """Move a torn file out of the way: the run-cache knows what it said.
 
     Returns:
         Where it is now; none if it is whole or not there.
     """
-    if not path.exists():
+    if not is_torn(path):
         return None
-    try:
-        stages = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)["stages"]
-        if all({"cmd", "outs"} <= entry.keys() for entry in stages.values()):
-            return None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        pass
     aside = path.with_name(f"{path.name}.torn")
     path.replace(aside)
     return aside
@@ -102,7 +113,8 @@ def _parts(text: str) -> tuple[str, dict[str, str]] | None:
     return (head + begin, blocks) if begin and "".join(blocks.values()) == rest else None
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Replace the file at once, and only when all of it is on the disk."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -6,12 +6,12 @@ so it can ask while a stage runs.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scenestyle.errors import ScenestyleError
-from tasks._engine.lockfile import set_aside_if_torn
+from tasks._engine import lockfile
 from tasks._engine.timing import recorded_seconds
 
 if TYPE_CHECKING:
@@ -76,6 +76,29 @@ class Pipeline:
         }
         return {name: seconds for name, seconds in found.items() if seconds is not None}
 
+    def recorded(self) -> dict[str, list[Path]]:
+        """Every stage instance in dvc.lock, also those that dvc.yaml does not have any more, and what it wrote."""
+        return self._ask(
+            lambda _: {
+                name: [Path(out["path"]) for out in entry["outs"]]
+                for name, entry in lockfile.read(self._root / "dvc.lock").items()
+            }
+        )
+
+    def forget(self, names: Collection[str]) -> None:
+        """Take stage instances out of dvc.lock."""
+        path = self._root / "dvc.lock"
+
+        def take_out(repo: "Repo") -> None:
+            with repo.lock:
+                text = lockfile.without(path.read_text(encoding="utf-8"), names)
+                if text is None:
+                    raise PipelineError(f"{path} is not laid out as DVC does; run dvc repro first.")
+                lockfile.write_whole(path, text)
+
+        if names:
+            self._ask(take_out)
+
     def reasons(self, name: str) -> list[str]:
         """Why `name` has to run, such as `modified: styles.ukiyoe`; empty when it is up to date."""
         return self._ask(
@@ -121,7 +144,7 @@ class Pipeline:
             try:
                 return question(self._read(again=again))
             except DvcException as error:
-                aside = set_aside_if_torn(self._root / "dvc.lock")
+                aside = lockfile.set_aside_if_torn(self._root / "dvc.lock")
                 if aside is None:
                     raise PipelineError(f"{self._root}: {error}") from error
                 logger.warning("dvc.lock was torn and is %s now; nothing is lost", aside.name)
