@@ -25,6 +25,9 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Sharing = Literal["auto", "full", "references", "none"]
+Point = tuple[float, float, float]
+Box = tuple[Point, Point]
+"""two opposite corners of an axis-aligned box"""
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 """Names of scenes and styles: they become paths and stage names, joined by one hyphen."""
@@ -195,6 +198,8 @@ class FinetuneNerf:
     """divide each tap of the network by its standard deviation over the stylized views; paper false"""
     num_directions: Positive | None = None
     """projections per tap and step; null (paper): as many as the tap has channels"""
+    directions: Literal["gaussian", "orthonormal"] = "gaussian"
+    """independent projections (paper), or orthonormal ones, which cover the sphere more evenly"""
     layer_reduction: Literal["sum", "mean"] = "sum"
     """how the style losses of the taps become one"""
     content_weight: NonNegative = 0.1
@@ -205,12 +210,25 @@ class FinetuneNerf:
     """of nerfacto's loss that keeps the proposal networks in step with the field"""
     distortion_weight: NonNegative = 0.002
     """of nerfacto's loss that concentrates density along a ray"""
+    freeze_geometry: StrictBool = False
+    """learn colours only: density, depth and opacity stay as they are, to the bit"""
+    rays_per_pass: Positive | None = None
+    """rays whose intermediate values are in memory at a time; null: the whole patch. Fewer bound the memory of large
+    patches, up to whole views, at the price of rendering them twice"""
+    region_box: Box | None = None
+    """two corners, in the trained field's frame, of the box to which the edit is confined; null: everywhere"""
+    region_masks: str | None = None
+    """a folder with a mask NAME.png per view, white where it is to change, at the size of the views; null: everywhere"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
     """of Adam, at the first step; paper 0.0025"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """of Adam, at the last step; paper 0.0018"""
+    decay_iterations: Positive | None = None
+    """steps over which the learning rate falls, and after which it stays; null: all"""
     min_movement: Share = 0.02
     """least RMSE between held-out renders before and after, 0 to 1; below it the stage fails"""
+    max_depth_change: Annotated[float, Field(gt=0, strict=True)] = 0.3
+    """largest mean relative change of depth in held-out views; above it the stage fails"""
     seed: Seed = 0
     """of patch choice and projection directions"""
 

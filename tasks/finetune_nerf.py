@@ -9,10 +9,10 @@ from tasks._stage import stage_main
 def run(
     nerf: Path, views: Path, stylized: Path, out: Path, params: FinetuneNerf, *, work: Path
 ) -> dict[str, object]:
-    """Continue the source field with the sliced Wasserstein loss; fails if the renders did not move."""
+    """Continue the source field with the sliced Wasserstein loss; fails if it did not do what it should."""
     from scenestyle.nerf.finetune import finetune
 
-    metrics = finetune(nerf, views, stylized, out, params, work=work)
+    metrics = finetune(nerf, views, {stylized: 1.0}, out, params, work=work)
     return {name: metrics[name] for name in ("movement", "depth_abs_rel", "seconds")}
 
 

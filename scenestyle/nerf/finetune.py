@@ -1,71 +1,101 @@
 """Move a trained field towards stylized views of its scene, patch by patch.
 
 Source: Fujiwara et al. 2024, "Style-NeRF2NeRF: 3D Style Transfer from Style-Aligned Multi-View
-    Images", arXiv:2406.13393, section 3.3. Ours adds the depth term and patches at several scales.
+    Images", arXiv:2406.13393, sections 3.3 (finetuning) and 3.4 (blending). Ours adds the depth
+    term, patches at several scales, and regions.
 """
 
+import logging
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.engine.optimizers import Optimizers
-from torch import Tensor
+from pydantic import TypeAdapter
 
 from scenestyle.artifacts import View, check_same_views, read_map, read_rgb, read_views
 from scenestyle.device import select_device
-from scenestyle.errors import ArtifactError, GateError, ParamsError
+from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.features import FeatureExtractor, load_features
 from scenestyle.features.extractor import MIN_SIDE
-from scenestyle.losses import content_loss, directions_for, style_loss
-from scenestyle.metrics.depth import depth_change
-from scenestyle.metrics.image import rmse
 from scenestyle.nerf.checkpoints import load_checkpoint, recorded_params, run_checkpoint
-from scenestyle.nerf.field import render
-from scenestyle.nerf.patches import Patch, Target, random_patch
+from scenestyle.nerf.guard import (
+    DepthProbes,
+    change,
+    check_geometry,
+    check_moved,
+    check_not_exploding,
+    first_and_last,
+)
+from scenestyle.nerf.patch_losses import patch_losses
+from scenestyle.nerf.patches import Target
+from scenestyle.nerf.progress import ProgressStrip
+from scenestyle.nerf.regions import read_regions
 from scenestyle.nerf.run_folder import write_run
-from scenestyle.nerf.trainer import Losses, Trainer, build_model, load_model_state, optimise
+from scenestyle.nerf.trainer import Trainer, build_model, load_model_state, optimise
 from scenestyle.nerfstudio_plugin.config import optimizer_configs
+from scenestyle.nerfstudio_plugin.model import SourceModel
 from scenestyle.params import FinetuneNerf
+
+Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
+"""per view, one picture per style"""
 
 _DATASET = ("transforms.json", "images")
 
-_GUARD_WINDOW = 20
-_MAX_GROWTH = 3.0
+_log = logging.getLogger(__name__)
 
 
 def finetune(
-    source: Path, views: Path, stylized: Path, out: Path, params: FinetuneNerf, *, work: Path
+    source: Path,
+    views: Path,
+    stylized: Mapping[Path, float],
+    out: Path,
+    params: FinetuneNerf,
+    *,
+    work: Path,
+    extend: Path | None = None,
 ) -> dict[str, object]:
     """Continue a source field for `params.iterations` steps and write the run.
 
     Args:
         source: Run written by `train`.
         views: Folder of views that were rendered from it: cameras, colours, depth and opacity.
-        stylized: Folder with `rgb/NAME.png` for each of these views, at their size. Only those of
-            the training split are learned from.
+        stylized: Folders with `rgb/NAME.png` for each of these views, at their size, and the weight
+            of each; with more than one, the field goes to the barycentre of the styles. Only
+            pictures of the training split are learned from.
         out: Empty folder that becomes the run.
         params: Steps, patches, losses and seed.
-        work: Folder for checkpoints; an interrupted call with the same arguments goes on from it.
+        work: Folder for checkpoints and the strip of a held-out view; an interrupted call with the
+            same arguments goes on from it.
+        extend: A finished run of the same arguments but for fewer iterations: only the steps that it
+            lacks are taken, at the learning rate that it ended with unless `decay_iterations` says
+            otherwise.
 
     Returns:
         The figures that also lie in `metrics.json`.
 
     Raises:
         ArtifactError: If an input folder is incomplete, or the pictures do not fit the views.
-        ParamsError: If patches would be smaller than the features can see.
+        ParamsError: If patches would be smaller than the features can see, no style has weight, the
+            region is empty, or `extend` was made with other parameters.
         WeightsError: If the weights of the features are missing.
-        GateError: If a loss diverges, or the renders did not move.
+        GateError: If a loss diverges, the geometry is destroyed, or the renders did not move.
     """
     device = select_device()
     start = time.monotonic()
     posed = read_views(views)
-    pictures = read_stylized(posed, stylized)
+    finished = None
+    if extend is not None:
+        finished, params = extension(extend, params)
+    shares = style_shares(stylized)
+    pictures = read_pictures(posed, views, list(shares), params)
     targets = training_targets(views, posed, pictures, params, device)
     features = target_features(targets, params)
     for name in _DATASET:
@@ -74,8 +104,27 @@ def finetune(
 
     trainer = continued_trainer(source, params, device)
     first_step = trainer.step
-    losses = style_losses(trainer, features, targets, params)
-    steps_per_second = optimise(trainer, losses, until=first_step + params.iterations, work=work)
+    if finished is not None:
+        trainer.load_state(finished)
+    weights = torch.tensor(list(shares.values()), device=device)
+    losses = patch_losses(trainer, features, targets, weights, params)
+    probes = DepthProbes.read(views, posed, device)
+    strip = held_out_strip(views, posed, pictures, work, steps=params.iterations)
+    _log.info("how a held-out view changes is shown in %s", strip.path)
+
+    def check() -> None:
+        check_not_exploding(_style_history(trainer))
+        check_geometry(trainer, probes, params.max_depth_change)
+
+    steps_per_second = optimise(
+        trainer,
+        losses,
+        until=first_step + params.iterations,
+        work=work,
+        check=check,
+        look=lambda: strip.look(trainer, trainer.step - first_step),
+    )
+    shutil.copy2(strip.path, out / strip.path.name)
     changed = change(trainer, views, posed)
     check_moved(changed["movement"], params.min_movement)
     metrics = {
@@ -92,6 +141,37 @@ def finetune(
     }
     write_run(out, trainer, metrics, title="Finetuning towards the stylized views")
     return metrics
+
+
+def style_shares(stylized: Mapping[Path, float]) -> dict[Path, float]:
+    """The folders that have weight, with weights that sum to 1.
+
+    Raises:
+        ParamsError: If a weight is negative or all are zero.
+    """
+    total = sum(stylized.values())
+    if total <= 0 or min(stylized.values()) < 0:
+        listed = ", ".join(f"{folder}: {weight}" for folder, weight in stylized.items())
+        raise ParamsError(f"Weights of styles must not be negative and not all zero, got {listed}.")
+    return {folder: weight / total for folder, weight in stylized.items() if weight}
+
+
+def read_pictures(
+    posed: Sequence[View], views: Path, stylized: Sequence[Path], params: FinetuneNerf
+) -> list[Float[np.ndarray, "styles _height _width 3"]]:
+    """Per view what it shall become, in each style: stylized in the region, unchanged outside of it.
+
+    Raises:
+        ArtifactError: If a picture is missing, surplus, unreadable or not of its view's size.
+    """
+    by_style = [read_stylized(posed, folder) for folder in stylized]
+    regions = read_regions(views, posed, params)
+    pictures = []
+    for view, region, *styles in zip(posed, regions, *by_style, strict=True):
+        stays = read_rgb(views / "rgb" / f"{view.name}.png")
+        share = region[..., None]
+        pictures.append(np.stack([share * style + (1 - share) * stays for style in styles]))
+    return pictures
 
 
 def read_stylized(
@@ -118,7 +198,7 @@ def read_stylized(
 def training_targets(
     views: Path,
     posed: Sequence[View],
-    pictures: Sequence[Float[np.ndarray, "_height _width 3"]],
+    pictures: Pictures,
     params: FinetuneNerf,
     device: torch.device,
 ) -> list[Target]:
@@ -127,7 +207,10 @@ def training_targets(
     Raises:
         ParamsError: If a scale makes a view smaller than the features can see.
     """
-    train = [pair for pair in zip(posed, pictures, strict=True) if pair[0].split == "train"]
+    regions = read_regions(views, posed, params)
+    train = [
+        each for each in zip(posed, pictures, regions, strict=True) if each[0].split == "train"
+    ]
     targets = [
         Target.from_view(
             view.camera,
@@ -135,9 +218,10 @@ def training_targets(
             picture,
             read_map(views / "depth_z" / f"{view.name}.npy"),
             read_map(views / "opacity" / f"{view.name}.npy"),
+            region,
             device,
         ).resized(scale)
-        for index, (view, picture) in enumerate(train)
+        for index, (view, picture, region) in enumerate(train)
         for scale in params.patch_scales
     ]
     smallest = min(min(target.rgb.shape[2:]) for target in targets)
@@ -160,7 +244,7 @@ def target_features(targets: Sequence[Target], params: FinetuneNerf) -> FeatureE
     features = load_features(params.features, weights).to(targets[0].rgb.device)
     if not params.balance_taps:
         return features
-    return features.balanced([target.rgb[0] for target in targets])
+    return features.balanced([picture for target in targets for picture in target.rgb])
 
 
 def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) -> Trainer:
@@ -178,9 +262,11 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
         interlevel_loss_mult=params.interlevel_weight,
         distortion_loss_mult=params.distortion_weight,
     )
+    if params.freeze_geometry:
+        freeze_geometry(model)
     schedule = replace(
         source_params,
-        iterations=params.iterations,
+        iterations=params.decay_iterations or params.iterations,
         learning_rate=params.learning_rate,
         final_learning_rate=params.final_learning_rate,
     )
@@ -192,104 +278,58 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
         params=source_params,
         seed=params.seed,
         step=checkpoint["step"] + 1,
+        finetune_params=params,
     )
 
 
-def style_losses(
-    trainer: Trainer, features: FeatureExtractor, targets: Sequence[Target], params: FinetuneNerf
-) -> Losses:
-    """The terms of one step on one random patch; `style` and `content` compare with its target."""
-
-    def losses(generator: torch.Generator) -> dict[str, Tensor]:
-        check_not_exploding(_style_history(trainer))
-        patch = random_patch(targets, params.patch_size, generator)
-        outputs = trainer.model(patch.rays)
-        rgb = outputs["rgb"]
-        if trainer.params.background == "random":
-            # As in the source's training, so that nothing is painted by letting the void through.
-            void = torch.rand(3, generator=generator).to(rgb)
-            rgb = rgb + (1 - outputs["accumulation"]) * void
-        render_maps = features(rgb.T.reshape(patch.rgb.shape))
-        with torch.no_grad():
-            stylized_maps = features(patch.rgb)
-        directions = [
-            rows.to(patch.rgb.device)
-            for rows in directions_for(stylized_maps, generator, params.num_directions)
-        ]
-        deep = slice(-features.num_content_taps, None)
-        return {
-            "style": style_loss(
-                render_maps, stylized_maps, directions, layer_reduction=params.layer_reduction
-            ),
-            "content": params.content_weight * content_loss(render_maps[deep], stylized_maps[deep]),
-            "depth": params.depth_weight * depth_loss(outputs["expected_depth"], patch),
-            **trainer.model.auxiliary_losses(outputs),
-        }
-
-    return losses
+def freeze_geometry(model: SourceModel) -> None:
+    """Let only the colour head learn: what density is computed from gets no gradient."""
+    model.requires_grad_(False)
+    model.field.mlp_head.requires_grad_(True)
 
 
-def depth_loss(depth_ray: Float[Tensor, "rays 1"], patch: Patch) -> Float[Tensor, ""]:
-    """Mean of |ln(depth / source depth)| over a patch, where the source is opaque.
-
-    For small changes it is the absolute relative error.
-    """
-    change = (depth_ray.view_as(patch.depth_ray) / patch.depth_ray).log().abs()
-    is_surface = patch.opacity > 0.5
-    return torch.where(is_surface, change, 0).mean()
-
-
-def check_not_exploding(history: Sequence[float]) -> None:
-    """Stop a finetune whose style loss grows instead of falling.
-
-    Args:
-        history: The style loss of every step so far.
+def extension(run: Path, params: FinetuneNerf) -> tuple[dict[str, Any], FinetuneNerf]:
+    """The checkpoint of a finished finetune, and `params` with the decay of its learning rate.
 
     Raises:
-        GateError: If its mean over the last 20 steps is more than 3 times that of the first 20.
+        ArtifactError: If the run is not complete.
+        ParamsError: If it is no finetune, is as long already, or was made with other parameters.
     """
-    first, last = first_and_last(history)
-    if last > _MAX_GROWTH * first:
-        raise GateError(
-            f"Finetuning diverged after {len(history)} steps: the style loss rose from "
-            f"{first:.3g} to {last:.3g}. Lower finetune_nerf.learning_rate."
+    checkpoint = load_checkpoint(run_checkpoint(run))
+    if "finetune_nerf" not in checkpoint:
+        raise ParamsError(f"{run} is not a finetuned run, so there is nothing to extend.")
+    found = TypeAdapter(FinetuneNerf).validate_python(checkpoint["finetune_nerf"])
+    if found.iterations >= params.iterations:
+        raise ParamsError(
+            f"{run} has {found.iterations} steps already, {params.iterations} are wanted. Raise "
+            "finetune_nerf.iterations."
         )
-
-
-def first_and_last(values: Sequence[float]) -> tuple[float, float]:
-    """Means over the first and the last 20 values; 0 where there are none."""
-    first, last = values[:_GUARD_WINDOW], values[-_GUARD_WINDOW:]
-    return sum(first) / max(1, len(first)), sum(last) / max(1, len(last))
-
-
-def check_moved(movement: float, min_movement: float) -> None:
-    """Refuse a finetune that changed nothing.
-
-    Raises:
-        GateError: If `movement` is below `min_movement`.
-    """
-    if movement < min_movement:
-        raise GateError(
-            f"Finetuning changed nothing to speak of: held-out renders moved by an RMSE of "
-            f"{movement:.4f}, wanted at least finetune_nerf.min_movement = {min_movement}. Raise "
-            "finetune_nerf.iterations or learning_rate, or the style's strength."
-        )
-
-
-def change(trainer: Trainer, views: Path, posed: Sequence[View]) -> dict[str, float]:
-    """How far held-out renders moved from the source's: RMSE of colour, and relative depth."""
-    held_out = [view for view in posed if view.split == "held_out"]
-    after = [render(trainer.model, view.camera) for view in held_out]
-    before_rgb = [read_rgb(views / "rgb" / f"{view.name}.png") for view in held_out]
-    before_z, opacity = (
-        [read_map(views / folder / f"{view.name}.npy") for view in held_out]
-        for folder in ("depth_z", "opacity")
+    extended = replace(
+        found,
+        iterations=params.iterations,
+        decay_iterations=found.decay_iterations or found.iterations,
     )
-    depths = depth_change(before_z, [each.depth_z for each in after], [o > 0.5 for o in opacity])
-    return {
-        "movement": rmse([each.rgb for each in after], before_rgb),
-        "depth_abs_rel": depths.abs_rel,
-    }
+    wanted = replace(params, decay_iterations=params.decay_iterations or extended.decay_iterations)
+    if wanted != extended:
+        before, now = asdict(extended), asdict(wanted)
+        names = ", ".join(name for name in now if now[name] != before[name])
+        raise ParamsError(
+            f"{run} was made with other parameters ({names}), and its steps cannot be changed. "
+            "Finetune from the source again."
+        )
+    return checkpoint, extended
+
+
+def held_out_strip(
+    views: Path, posed: Sequence[View], pictures: Pictures, work: Path, *, steps: int
+) -> ProgressStrip:
+    """The first held-out view: before, in the course of finetuning, and as stylized."""
+    view, stylized = next(
+        pair for pair in zip(posed, pictures, strict=True) if pair[0].split == "held_out"
+    )
+    before = ("held-out view", read_rgb(views / "rgb" / f"{view.name}.png"))
+    after = [("stylized", picture.astype(np.float32)) for picture in stylized]
+    return ProgressStrip(work, view.camera, steps=steps, before=[before], after=after)
 
 
 def _style_history(trainer: Trainer) -> list[float]:

@@ -1,4 +1,7 @@
-"""What a finetuning step looks at: a random rectangle of a stylized view, at one of several scales."""
+"""What a finetuning step looks at: a random rectangle of a view, at one of several scales.
+
+A view has one picture per style that it is to come near; blending is their weighted distances.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,37 +20,39 @@ from scenestyle.nerf.dataset import camera_rays
 
 @dataclass(frozen=True)
 class Target:
-    """A stylized view, and the source field's depth that belongs to it, on one pixel grid."""
+    """A view's stylized pictures, and the source field's depth that belongs to it, on one pixel grid."""
 
     camera: PinholeCamera
     """in the field's frame"""
     view_index: int
     """position among the training views"""
-    rgb: Float[Tensor, "1 3 height width"]
-    """colours of the stylized view in [0, 1]"""
+    rgb: Float[Tensor, "styles 3 height width"]
+    """colours of the stylized view in [0, 1], one picture per style"""
     depth_ray: Float[Tensor, "1 1 height width"]
     """distance of the source field's surface from the camera centre, scene units"""
     opacity: Float[Tensor, "1 1 height width"]
     """of the source field, 0 to 1"""
+    region: Float[Tensor, "1 1 height width"]
+    """1 where the view is to change, 0 where it is to stay"""
 
     @classmethod
     def from_view(
         cls,
         camera: PinholeCamera,
         view_index: int,
-        rgb: Float[np.ndarray, "height width 3"],
+        rgb: Float[np.ndarray, "styles height width 3"],
         depth_z: Float[np.ndarray, "height width"],
         opacity: Float[np.ndarray, "height width"],
+        region: Float[np.ndarray, "height width"],
         device: torch.device,
     ) -> "Target":
         """A view as the folders between the stages hold it."""
-        depth_ray = ray_from_z_depth(depth_z, camera)
+        maps = (
+            torch.as_tensor(each, device=device)[None, None]
+            for each in (ray_from_z_depth(depth_z, camera), opacity, region)
+        )
         return cls(
-            camera=camera,
-            view_index=view_index,
-            rgb=torch.as_tensor(rgb, device=device).permute(2, 0, 1)[None],
-            depth_ray=torch.as_tensor(depth_ray, device=device)[None, None],
-            opacity=torch.as_tensor(opacity, device=device)[None, None],
+            camera, view_index, torch.as_tensor(rgb, device=device).permute(0, 3, 1, 2), *maps
         )
 
     def resized(self, scale: float) -> "Target":
@@ -58,7 +63,7 @@ class Target:
             self.view_index,
             *(
                 interpolate(each, size=(height, width), mode="area")
-                for each in (self.rgb, self.depth_ray, self.opacity)
+                for each in (self.rgb, self.depth_ray, self.opacity, self.region)
             ),
         )
 
@@ -71,7 +76,10 @@ class Target:
             columns=columns,
             camera_index=self.view_index,
         )
-        maps = (each[..., rows, columns] for each in (self.rgb, self.depth_ray, self.opacity))
+        maps = (
+            each[..., rows, columns]
+            for each in (self.rgb, self.depth_ray, self.opacity, self.region)
+        )
         return Patch(rays, *maps)
 
 
@@ -81,9 +89,10 @@ class Patch:
 
     rays: RayBundle
     """row by row"""
-    rgb: Float[Tensor, "1 3 height width"]
+    rgb: Float[Tensor, "styles 3 height width"]
     depth_ray: Float[Tensor, "1 1 height width"]
     opacity: Float[Tensor, "1 1 height width"]
+    region: Float[Tensor, "1 1 height width"]
 
 
 def random_patch(targets: Sequence[Target], size: int, generator: Generator) -> Patch:

@@ -1,5 +1,7 @@
 """Train the source radiance field of a scene from its posed photos."""
 
+import logging
+import shutil
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -15,9 +17,12 @@ from scenestyle.device import select_device
 from scenestyle.metrics.image import psnr
 from scenestyle.nerf.dataset import TrainingViews, read_photo, read_run_views, write_dataset
 from scenestyle.nerf.field import render
+from scenestyle.nerf.progress import ProgressStrip
 from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.trainer import Losses, Trainer, build_trainer, optimise
 from scenestyle.params import TrainNerf
+
+_log = logging.getLogger(__name__)
 
 
 def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str, object]:
@@ -27,7 +32,8 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
         poses: Folder with `transforms.json` and undistorted images.
         out: Empty folder that becomes the run.
         params: Sizes, steps and seed.
-        work: Folder for checkpoints; an interrupted call with the same arguments goes on from it.
+        work: Folder for checkpoints and the strip of a held-out view; an interrupted call with the
+            same arguments goes on from it.
 
     Returns:
         The figures that also lie in `metrics.json`.
@@ -43,7 +49,16 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
     views = read_run_views(out, holdout_every=params.holdout_every)
     trainer = build_trainer(out, params, device)
     losses = photometric_losses(trainer, training_views(out, views, device))
-    steps_per_second = optimise(trainer, losses, until=params.iterations, work=work)
+    strip = held_out_strip(out, views, work, steps=params.iterations)
+    _log.info("how a held-out view comes out is shown in %s", strip.path)
+    steps_per_second = optimise(
+        trainer,
+        losses,
+        until=params.iterations,
+        work=work,
+        look=lambda: strip.look(trainer, trainer.step),
+    )
+    shutil.copy2(strip.path, out / strip.path.name)
     metrics = {
         "iterations": trainer.step,
         "rays_per_second": round(steps_per_second * params.rays_per_batch),
@@ -69,6 +84,13 @@ def photometric_losses(trainer: Trainer, data: TrainingViews) -> Losses:
         return {"rgb": mse_loss(rendered, wanted), **model.auxiliary_losses(outputs)}
 
     return losses
+
+
+def held_out_strip(run: Path, views: Sequence[View], work: Path, *, steps: int) -> ProgressStrip:
+    """The first held-out view: its photo, and its renders in the course of training."""
+    view = next(view for view in views if view.split == "held_out")
+    photo = ("held-out photo", read_photo(run, view))
+    return ProgressStrip(work, view.camera, steps=steps, before=[photo])
 
 
 def training_views(run: Path, views: Sequence[View], device: torch.device) -> TrainingViews:

@@ -22,7 +22,7 @@ from scenestyle.nerf.checkpoints import load_checkpoint, save_checkpoint
 from scenestyle.nerf.dataset import parse_dataset
 from scenestyle.nerfstudio_plugin.config import model_config, optimizer_configs
 from scenestyle.nerfstudio_plugin.model import FIELD_FORMAT, SourceModel
-from scenestyle.params import TrainNerf
+from scenestyle.params import FinetuneNerf, TrainNerf
 
 Losses = Callable[[torch.Generator], Mapping[str, Tensor]]
 """Computes the named loss terms of one step; their sum is minimised."""
@@ -48,6 +48,8 @@ class Trainer:
     history: list[list[float]] = field(default_factory=list)
     """per step taken by this trainer: its number from 1, then the loss terms in `loss_names` order"""
     loss_names: list[str] = field(default_factory=list)
+    finetune_params: FinetuneNerf | None = None
+    """what the field is being finetuned with, if it is"""
 
     def update(self, losses: Losses) -> None:
         """Take one step down the sum of the loss terms.
@@ -86,6 +88,7 @@ class Trainer:
             },
             "scalers": {},
             "train_nerf": asdict(self.params),
+            **({"finetune_nerf": asdict(self.finetune_params)} if self.finetune_params else {}),
             "field_format": FIELD_FORMAT,
         }
 
@@ -123,30 +126,55 @@ def build_trainer(run: Path, params: TrainNerf, device: torch.device) -> Trainer
     return Trainer(model=model, optimizers=optimizers, params=params, seed=params.seed)
 
 
-def optimise(trainer: Trainer, losses: Losses, *, until: int, work: Path) -> float:
+def optimise(
+    trainer: Trainer,
+    losses: Losses,
+    *,
+    until: int,
+    work: Path,
+    check: Callable[[], None] = lambda: None,
+    look: Callable[[], None] = lambda: None,
+) -> float:
     """Update until `until` steps have been taken, with a checkpoint in `work` every 20 seconds.
 
     If `work` holds a checkpoint of an interrupted call, goes on from there.
+
+    Args:
+        trainer: What is updated.
+        losses: What it goes down.
+        until: Steps of the trainer's own count.
+        work: Folder for checkpoints.
+        check: Called before every checkpoint and at the end; raises GateError if something is wrong,
+            so that a checkpoint is always one that passed.
+        look: Called after every step.
 
     Returns:
         Steps per second of this call.
 
     Raises:
-        GateError: If a loss is not finite.
+        GateError: If a loss is not finite, or of `check`; says where the last checkpoint is.
         ArtifactError: If the checkpoint in `work` is damaged.
     """
     work.mkdir(parents=True, exist_ok=True)
     path = work / "training.ckpt"
     if path.exists():
         _resume(trainer, load_checkpoint(path))
+    saved_step = trainer.step
     first_step, start = trainer.step, time.monotonic()
     saved = told = start
     while trainer.step < until:
-        trainer.update(losses)
-        now = time.monotonic()
-        if now - saved > _SECONDS_BETWEEN_CHECKPOINTS:
+        try:
+            trainer.update(losses)
+            now = time.monotonic()
+            is_due = now - saved > _SECONDS_BETWEEN_CHECKPOINTS
+            if is_due or trainer.step == until:
+                check()
+        except GateError as error:
+            raise GateError(f"{error} {_way_back(path, saved_step)}") from error
+        look()
+        if is_due:
             save_checkpoint(path, _resumable(trainer))
-            saved = now
+            saved, saved_step = now, trainer.step
         if now - told > _SECONDS_BETWEEN_MESSAGES:
             seconds_per_step = (now - start) / (trainer.step - first_step)
             _log.info(
@@ -199,6 +227,12 @@ def _resume(trainer: Trainer, saved: Mapping[str, Any]) -> None:
     trainer.history = saved["history"].tolist()
     trainer.loss_names = saved["loss_names"]
     _log.info("going on from step %d of an interrupted run", trainer.step)
+
+
+def _way_back(path: Path, step: int) -> str:
+    if not path.exists():
+        return "It had no checkpoint yet: what it started from is the last good field."
+    return f"The last good checkpoint, after step {step}, is {path}."
 
 
 def _latest_losses(trainer: Trainer) -> str:

@@ -32,7 +32,8 @@ def in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def arguments(out: str) -> list[str]:
-    return ["--nerf", "nerf", "--views", "views", "--stylized", "stylized", "--out", out]
+    ids = ["--scene", "demo", "--style", "ukiyoe"]
+    return [*ids, "--nerf", "nerf", "--views", "views", "--stylized", "stylized", "--out", out]
 
 
 def test_writes_a_run_that_opens(in_project: Path) -> None:

@@ -27,6 +27,7 @@ def test_a_run_is_complete_and_knows_no_place_or_time(run, params):
         "config.yml",
         "dataparser_transforms.json",
         "loss_curve.png",
+        "progress.png",
         "losses.csv",
         "metrics.json",
         "nerfstudio_models/step-000000011.ckpt",

@@ -14,11 +14,18 @@ from tiny_field import SOURCE_STEPS, write_tiny_source
 from scenestyle.artifacts import read_rgb, read_views, write_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, GateError, ParamsError, WeightsError
+from scenestyle.geometry import unproject
 from scenestyle.metrics.image import rmse
-from scenestyle.nerf import finetune as module
+from scenestyle.nerf import patch_losses as module
+from scenestyle.nerf.checkpoints import load_checkpoint
+from scenestyle.nerf.dataset import camera_rays
 from scenestyle.nerf.field import load_field
-from scenestyle.nerf.finetune import check_not_exploding, depth_loss, finetune
+from scenestyle.nerf.finetune import finetune
+from scenestyle.nerf.guard import DepthProbes, check_not_exploding
+from scenestyle.nerf.patch_losses import depth_loss, render_patch
 from scenestyle.nerf.patches import Patch, Target
+from scenestyle.nerf.regions import box_mask
+from scenestyle.nerf.trainer import load_model_state, seeded
 from scenestyle.params import FinetuneNerf
 
 STEPS = 8
@@ -32,16 +39,27 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(tiny: Path, out: Path, *, stylized: Path | None = None, work: Path | None = None, **params):
+def run(
+    tiny: Path,
+    out: Path,
+    *,
+    stylized: Path | dict[Path, float] | None = None,
+    work: Path | None = None,
+    extend: Path | None = None,
+    **params,
+):
     out.mkdir()
-    values = {"iterations": STEPS, "patch_size": 32, "patch_scales": (1.0,), "min_movement": 0.0}
+    folder = stylized or tiny / "stylized"
+    values = {"iterations": STEPS, "patch_size": 32, "patch_scales": (1.0,)}
+    gates = {"min_movement": 0.0, "max_depth_change": 10.0}
     return finetune(
         tiny / "nerf",
         tiny / "views",
-        stylized or tiny / "stylized",
+        folder if isinstance(folder, dict) else {folder: 1.0},
         out,
-        FinetuneNerf(**{**values, **params}),
+        FinetuneNerf(**{**values, **gates, **params}),
         work=work or out.with_name(f"{out.name}_work"),
+        extend=extend,
     )
 
 
@@ -149,6 +167,35 @@ def test_a_finetune_that_changed_nothing_fails_and_keeps_its_checkpoint(
     assert not (tmp_path / "run" / "nerfstudio_models").exists()
 
 
+def test_a_destroyed_geometry_ends_the_finetune_and_the_last_good_checkpoint_stays(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("scenestyle.nerf.trainer._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    fast: dict[str, Any] = dict.fromkeys(("learning_rate", "final_learning_rate"), 0.05)
+    with pytest.raises(
+        GateError, match=r"destroyed the geometry.*max_depth_change = 0\.2"
+    ) as error:
+        run(
+            tiny,
+            tmp_path / "run",
+            work=tmp_path / "work",
+            iterations=60,
+            depth_weight=0.0,
+            max_depth_change=0.2,
+            **fast,
+        )
+    saved = load_checkpoint(tmp_path / "work" / "training.ckpt")["state"]
+    last_good = saved["step"] + 1
+    assert last_good > SOURCE_STEPS
+    assert f"after step {last_good}, is {tmp_path / 'work' / 'training.ckpt'}" in str(error.value)
+    posed = read_views(tiny / "views")
+    probes = DepthProbes.read(tiny / "views", posed, torch.device("cpu"))
+    field = load_field(tiny / "nerf")
+    assert probes.change(field.model) < 0.01
+    load_model_state(field.model, saved)
+    assert 0 < probes.change(field.model) <= 0.2
+
+
 def test_a_diverging_finetune_fails(tiny: Path, tmp_path: Path):
     with pytest.raises(GateError, match="diverged"):
         run(tiny, tmp_path / "run", iterations=60, learning_rate=1e30, final_learning_rate=1e30)
@@ -197,7 +244,7 @@ def patch_seen_at(depth_z: float, opacity: float = 1.0) -> Patch:
     grid = np.ones((2, 3), np.float32)
     colours = np.zeros((2, 3, 3), np.float32)
     target = Target.from_view(
-        camera, 0, colours, depth_z * grid, opacity * grid, torch.device("cpu")
+        camera, 0, colours[None], depth_z * grid, opacity * grid, grid, torch.device("cpu")
     )
     return target.crop(slice(None), slice(None))
 
@@ -218,3 +265,234 @@ def test_the_depth_term_can_be_switched_off(tiny: Path, finetuned, tmp_path: Pat
     assert not any(depths[0])
     assert all(depths[1])
     assert checkpoint(tmp_path / "run") != checkpoint(finetuned[0])
+
+
+def test_a_frozen_geometry_stays_to_the_bit_while_colours_move(tiny: Path, tmp_path: Path):
+    run(tiny, tmp_path / "run", freeze_geometry=True, iterations=30)
+    camera = read_views(tiny / "views")[0].camera
+    before, after = (
+        load_field(folder).render(camera) for folder in (tiny / "nerf", tmp_path / "run")
+    )
+    assert np.array_equal(before.depth_z, after.depth_z)
+    assert np.array_equal(before.opacity, after.opacity)
+    assert rmse([before.rgb], [after.rgb]) > 0.02
+
+
+def test_extending_a_finished_run_adds_the_missing_steps_only(
+    tiny: Path, finetuned, tmp_path: Path
+):
+    extended = run(tiny, tmp_path / "extended", iterations=STEPS + 4, extend=finetuned[0])
+    run(tiny, tmp_path / "whole", iterations=STEPS + 4, decay_iterations=STEPS)
+    assert (extended["first_step"], extended["iterations"]) == (SOURCE_STEPS, STEPS + 4)
+    assert checkpoint(tmp_path / "extended") == checkpoint(tmp_path / "whole")
+    rows, all_rows = (
+        (tmp_path / name / "losses.csv").read_text().splitlines() for name in ("extended", "whole")
+    )
+    assert rows[1:] == all_rows[1 + STEPS :]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [({"iterations": STEPS}, "8 steps already"), ({"seed": 3, "iterations": 20}, r"\(seed\)")],
+)
+def test_a_run_is_only_extended_by_more_of_the_same(
+    tiny: Path, finetuned, tmp_path: Path, changed: dict[str, int], message: str
+):
+    with pytest.raises(ParamsError, match=message):
+        run(tiny, tmp_path / "run", extend=finetuned[0], **changed)
+
+
+def test_a_source_run_cannot_be_extended(tiny: Path, tmp_path: Path):
+    with pytest.raises(ParamsError, match="not a finetuned run"):
+        run(tiny, tmp_path / "run", extend=tiny / "nerf")
+
+
+@pytest.fixture(scope="module")
+def red(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another style: the views in red."""
+    folder = tmp_path_factory.mktemp("red")
+    for view in read_views(tiny / "views"):
+        picture = read_rgb(tiny / "views" / "rgb" / f"{view.name}.png") * np.float32([1, 0, 0])
+        write_rgb(folder / "rgb" / f"{view.name}.png", picture)
+    return folder
+
+
+def first_losses(out: Path) -> dict[str, float]:
+    row = next(csv.DictReader((out / "losses.csv").open()))
+    return {name: float(value) for name, value in row.items()}
+
+
+def test_a_blend_without_the_other_style_is_the_style(
+    tiny: Path, finetuned, red: Path, tmp_path: Path
+):
+    run(tiny, tmp_path / "run", stylized={tiny / "stylized": 2.0, red: 0.0})
+    assert checkpoint(tmp_path / "run") == checkpoint(finetuned[0])
+
+
+def test_a_blend_weighs_the_distances_to_its_styles(tiny: Path, red: Path, tmp_path: Path):
+    plain: dict[str, Any] = {"iterations": 1, "balance_taps": False}
+    ends = [
+        run(tiny, tmp_path / name, stylized=folder, **plain) and first_losses(tmp_path / name)
+        for name, folder in (("one", tiny / "stylized"), ("other", red))
+    ]
+    run(tiny, tmp_path / "blend", stylized={tiny / "stylized": 3.0, red: 1.0}, **plain)
+    blend = first_losses(tmp_path / "blend")
+    for name in ("style", "content"):
+        wanted = 0.75 * ends[0][name] + 0.25 * ends[1][name]
+        assert blend[name] == pytest.approx(wanted, rel=1e-4)
+        assert ends[0][name] != pytest.approx(ends[1][name], rel=0.1)
+    assert blend["depth"] == ends[0]["depth"]
+
+
+@pytest.mark.parametrize("weights", [(0.0, 0.0), (1.0, -0.5)])
+def test_weights_that_blend_nothing_are_refused(tiny: Path, red: Path, tmp_path: Path, weights):
+    with pytest.raises(ParamsError, match="must not be negative"):
+        run(
+            tiny,
+            tmp_path / "run",
+            stylized=dict(zip((tiny / "stylized", red), weights, strict=True)),
+        )
+
+
+def write_masks(tiny: Path, folder: Path, left: float, right: float) -> str:
+    for view in read_views(tiny / "views"):
+        mask = np.full((view.camera.height, view.camera.width, 3), right, np.float32)
+        mask[:, : view.camera.width // 2] = left
+        write_rgb(folder / f"{view.name}.png", mask)
+    return str(folder)
+
+
+def test_a_mask_that_is_white_everywhere_changes_nothing(tiny: Path, finetuned, tmp_path: Path):
+    masks = write_masks(tiny, tmp_path / "masks", 1, 1)
+    run(tiny, tmp_path / "run", region_masks=masks)
+    rows = [(out / "losses.csv").read_text() for out in (tmp_path / "run", finetuned[0])]
+    assert rows[0] == rows[1]
+
+
+def test_a_region_confines_the_style(tiny: Path, tmp_path: Path):
+    depths = {
+        view.name: np.load(tiny / "views" / "depth_z" / f"{view.name}.npy")
+        for view in read_views(tiny / "views")
+    }
+    surface = np.concatenate(
+        [unproject(depths[view.name], view.camera) for view in read_views(tiny / "views")]
+    ).reshape(-1, 3)
+    lower, upper = np.quantile(surface, [0.2, 0.8], axis=0).tolist()
+    box = (tuple(lower), tuple(upper))
+    moved = {"inside": [], "outside": []}
+    for name, region in (("confined", box), ("everywhere", None)):
+        run(tiny, tmp_path / name, region_box=region, iterations=60)
+        inside, outside = movement_in_and_outside(tiny, tmp_path / name, depths, box)
+        moved["inside"].append(inside)
+        moved["outside"].append(outside)
+    assert moved["outside"][0] < 0.5 * moved["outside"][1]
+    assert moved["inside"][0] / moved["outside"][0] > moved["inside"][1] / moved["outside"][1]
+
+
+def movement_in_and_outside(tiny: Path, out: Path, depths, box) -> tuple[float, float]:
+    """Mean change of colour of the pixels that show the box, and of the others."""
+    field = load_field(out)
+    changes, masks = [], []
+    for view in read_views(tiny / "views"):
+        before = read_rgb(tiny / "views" / "rgb" / f"{view.name}.png")
+        changes.append(np.abs(field.render(view.camera).rgb - before).mean(-1).ravel())
+        masks.append(box_mask(view.camera, depths[view.name], box).ravel() == 1)
+    change, is_inside = np.concatenate(changes), np.concatenate(masks)
+    return float(change[is_inside].mean()), float(change[~is_inside].mean())
+
+
+@pytest.mark.parametrize("region", ["masks", "box"])
+def test_a_region_that_no_view_shows_is_refused(tiny: Path, tmp_path: Path, region: str):
+    values: dict[str, Any] = (
+        {"region_masks": write_masks(tiny, tmp_path / "masks", 0, 0)}
+        if region == "masks"
+        else {"region_box": ((90.0, 90.0, 90.0), (91.0, 91.0, 91.0))}
+    )
+    with pytest.raises(ParamsError, match="no view shows anything of the region"):
+        run(tiny, tmp_path / "run", **values)
+
+
+@pytest.mark.parametrize("fault", ["missing", "size", "corrupt"])
+def test_masks_that_do_not_fit_the_views_are_refused(tiny: Path, tmp_path: Path, fault: str):
+    masks = write_masks(tiny, tmp_path / "masks", 1, 0)
+    first = sorted((tmp_path / "masks").iterdir())[0]
+    if fault == "missing":
+        first.unlink()
+    elif fault == "size":
+        write_rgb(first, np.zeros((36, 40, 3), np.float32))
+    else:
+        first.write_bytes(b"no picture")
+    with pytest.raises(ArtifactError, match=first.stem):
+        run(tiny, tmp_path / "run", region_masks=masks)
+
+
+def test_deferred_back_propagation_gives_the_gradients_of_the_same_parts(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model = load_field(tiny / "nerf").model.train()
+    model.before_step(SOURCE_STEPS)
+    rays = patch_rays(tiny)
+    found = []
+    for is_deferred in (True, False):
+        if not is_deferred:
+            monkeypatch.setattr(module, "checkpoint", lambda f, part, **_: f(part))
+        model.zero_grad()
+        model.proposal_sampler.set_extra_state({"step": 70, "steps_since_update": 9})
+        with seeded(5):
+            rendered = render_patch(model, rays, 100)
+        with seeded(6):  # what is drawn in between must not matter
+            (rendered.rgb.square().mean() + sum(rendered.auxiliary.values())).backward()
+        counters = model.proposal_sampler.get_extra_state()
+        gradients = {
+            name: parameter.grad.clone()
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None
+        }
+        found.append((rendered.rgb.detach(), counters, gradients))
+    (rgb, counters, gradients), (other_rgb, other_counters, other_gradients) = found
+    assert any("proposal" in name for name in gradients)
+    assert gradients.keys() == other_gradients.keys()
+    assert torch.equal(rgb, other_rgb)
+    assert counters == other_counters
+    for name, gradient in gradients.items():
+        assert gradient.any(), name
+        torch.testing.assert_close(gradient, other_gradients[name], rtol=1e-4, atol=1e-9, msg=name)
+
+
+def patch_rays(tiny: Path):
+    return camera_rays(read_views(tiny / "views")[0].camera, torch.device("cpu"), rows=slice(8))
+
+
+def test_deferral_keeps_few_values_in_memory(tiny: Path):
+    model = load_field(tiny / "nerf").model.train()
+    rays, kept = patch_rays(tiny), []
+    for rays_per_pass in (None, 48):
+        sizes: list[int] = []
+
+        def note(tensor: torch.Tensor, sizes=sizes) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            render_patch(model, rays, rays_per_pass)
+        kept.append(sum(sizes))
+    assert kept[1] < 0.1 * kept[0]
+
+
+def test_a_finetune_in_parts_comes_as_close(tiny: Path, tmp_path: Path):
+    whole, parts = (
+        run(tiny, tmp_path / f"{rays}", iterations=40, patch_size=64, rays_per_pass=rays)
+        for rays in (None, 300)
+    )
+    assert parts["style_loss"]["first"] == pytest.approx(whole["style_loss"]["first"], rel=0.05)
+    assert parts["style_loss"]["last"] == pytest.approx(whole["style_loss"]["last"], rel=0.1)
+
+
+def test_the_strip_of_a_held_out_view_grows_and_stays(tiny: Path, finetuned, tmp_path: Path):
+    strip = read_rgb(finetuned[0] / "progress.png")
+    work = finetuned[0].with_name("run_work")
+    assert [path.name for path in sorted(work.glob("step_*.png"))] == [
+        f"step_{step:09d}.png" for step in (1, 2, 4, 8)
+    ]
+    assert strip.shape[1] > 6 * 48
+    assert np.array_equal(read_rgb(work / "progress.png"), strip)

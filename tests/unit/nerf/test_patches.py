@@ -21,9 +21,10 @@ def target(view_index: int = 0) -> Target:
     return Target.from_view(
         CAMERA,
         view_index,
-        rng.random((HEIGHT, WIDTH, 3), np.float32),
+        rng.random((2, HEIGHT, WIDTH, 3), np.float32),
         np.full((HEIGHT, WIDTH), 2.0, np.float32),
         np.ones((HEIGHT, WIDTH), np.float32),
+        np.linspace(0, 1, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH),
         torch.device("cpu"),
     )
 
@@ -41,8 +42,9 @@ def test_full_scale_is_the_view_itself():
 
 def test_a_coarser_grid_averages_and_keeps_the_field_of_view():
     half = target().resized(0.5)
-    assert half.rgb.shape == (1, 3, 12, 20)
-    assert torch.allclose(half.rgb[0, :, 0, 0], target().rgb[0, :, :2, :2].mean((1, 2)))
+    assert half.rgb.shape == (2, 3, 12, 20)
+    assert torch.allclose(half.rgb[1, :, 0, 0], target().rgb[1, :, :2, :2].mean((1, 2)))
+    assert torch.allclose(half.region[0, 0, 0, 0], target().region[0, 0, :2, :2].mean())
     assert half.camera.width / half.camera.fx == CAMERA.width / CAMERA.fx
     assert half.camera.height / half.camera.fy == CAMERA.height / CAMERA.fy
 
@@ -54,6 +56,7 @@ def test_a_patch_has_the_rays_and_colours_of_its_pixels():
     directions = everything.directions.view(HEIGHT, WIDTH, 3)[rows, columns].reshape(-1, 3)
     assert torch.equal(patch.rays.directions, directions)
     assert torch.equal(patch.rgb, target(4).rgb[..., rows, columns])
+    assert torch.equal(patch.region, target(4).region[..., rows, columns])
     assert patch.rays.camera_indices is not None
     assert (patch.rays.camera_indices == 4).all()
 
@@ -79,5 +82,5 @@ def test_the_generator_decides():
 
 def test_a_side_shorter_than_the_patch_is_taken_whole():
     patch = random_patch([target()], 32, torch.Generator().manual_seed(0))
-    assert patch.rgb.shape == (1, 3, HEIGHT, 32)
+    assert patch.rgb.shape == (2, 3, HEIGHT, 32)
     assert len(patch.rays) == HEIGHT * 32

@@ -1,0 +1,148 @@
+"""Whether a finetune goes where it should: it moves the renders, its loss falls, the geometry stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from nerfstudio.cameras.rays import RayBundle
+from torch import Tensor
+
+from scenestyle.artifacts import View, read_map, read_rgb
+from scenestyle.errors import ArtifactError, GateError
+from scenestyle.geometry import ray_from_z_depth
+from scenestyle.metrics.depth import depth_change
+from scenestyle.metrics.image import rmse
+from scenestyle.nerf.dataset import camera_rays
+from scenestyle.nerf.field import render
+from scenestyle.nerf.trainer import Trainer
+from scenestyle.nerfstudio_plugin.model import SourceModel
+
+_WINDOW = 20
+_MAX_GROWTH = 3.0
+_MIN_OPACITY = 0.5
+_NUM_PROBES = 2048
+
+
+@dataclass(frozen=True)
+class DepthProbes:
+    """Rays of held-out views with the depth that they had in the source field."""
+
+    rays: Sequence[RayBundle]
+    """of each view"""
+    depth_ray: Float[Tensor, "rays 1"]
+    """distance from the camera centre along all of them, scene units"""
+
+    @classmethod
+    def read(cls, views: Path, posed: Sequence[View], device: torch.device) -> "DepthProbes":
+        """About 2000 pixels, evenly spread over all held-out views, where the source is opaque.
+
+        Raises:
+            ArtifactError: If a map is missing, or the source field is empty.
+        """
+        held_out = [view for view in posed if view.split == "held_out"]
+        depths = [_depth_ray(views, view) for view in held_out]
+        surfaces = [_is_surface(views, view).ravel() for view in held_out]
+        stride = max(1, sum(int(each.sum()) for each in surfaces) // _NUM_PROBES)
+        chosen = [torch.from_numpy(np.flatnonzero(each)[::stride]) for each in surfaces]
+        if not any(len(each) for each in chosen):
+            raise ArtifactError(
+                f"{views}: no held-out view has an opaque pixel; the source field is empty. Train it "
+                "for longer (train_nerf.iterations)."
+            )
+        rays = [
+            camera_rays(view.camera, device)[pixels.to(device)]
+            for view, pixels in zip(held_out, chosen, strict=True)
+        ]
+        known = [
+            torch.from_numpy(depth.ravel())[pixels]
+            for depth, pixels in zip(depths, chosen, strict=True)
+        ]
+        return cls(rays, torch.cat(known)[:, None].to(device, torch.float32))
+
+    @torch.inference_mode()
+    def change(self, model: SourceModel) -> float:
+        """Mean of |depth - source depth| / source depth along the rays."""
+        was_training = model.training
+        model.eval()
+        # The model notes near and far planes in the rays it is given: it gets copies.
+        depth_ray = torch.cat([model(rays[:])["expected_depth"] for rays in self.rays])
+        model.train(was_training)
+        return float(((depth_ray - self.depth_ray).abs() / self.depth_ray).mean())
+
+
+def check_geometry(trainer: Trainer, probes: DepthProbes, max_change: float) -> None:
+    """Stop a finetune that has destroyed the geometry.
+
+    Raises:
+        GateError: If the depth of held-out views has changed by more than `max_change` on average.
+    """
+    change = probes.change(trainer.model)
+    if not change <= max_change:
+        raise GateError(
+            f"Finetuning destroyed the geometry: after step {trainer.step} the depth of held-out views "
+            f"differs from the source's by {change:.2f} of itself on average, at most "
+            f"finetune_nerf.max_depth_change = {max_change} is allowed. Raise "
+            "finetune_nerf.depth_weight, lower learning_rate, or set freeze_geometry."
+        )
+
+
+def check_not_exploding(history: Sequence[float]) -> None:
+    """Stop a finetune whose style loss grows instead of falling.
+
+    Args:
+        history: The style loss of every step so far.
+
+    Raises:
+        GateError: If its mean over the last 20 steps is more than 3 times that of the first 20.
+    """
+    first, last = first_and_last(history)
+    if last > _MAX_GROWTH * first:
+        raise GateError(
+            f"Finetuning diverged after {len(history)} steps: the style loss rose from "
+            f"{first:.3g} to {last:.3g}. Lower finetune_nerf.learning_rate."
+        )
+
+
+def first_and_last(values: Sequence[float]) -> tuple[float, float]:
+    """Means over the first and the last 20 values; 0 where there are none."""
+    first, last = values[:_WINDOW], values[-_WINDOW:]
+    return sum(first) / max(1, len(first)), sum(last) / max(1, len(last))
+
+
+def check_moved(movement: float, min_movement: float) -> None:
+    """Refuse a finetune that changed nothing.
+
+    Raises:
+        GateError: If `movement` is below `min_movement`.
+    """
+    if movement < min_movement:
+        raise GateError(
+            f"Finetuning changed nothing to speak of: held-out renders moved by an RMSE of "
+            f"{movement:.4f}, wanted at least finetune_nerf.min_movement = {min_movement}. Raise "
+            "finetune_nerf.iterations or learning_rate, or the style's strength."
+        )
+
+
+def change(trainer: Trainer, views: Path, posed: Sequence[View]) -> dict[str, float]:
+    """How far held-out renders moved from the source's: RMSE of colour, and relative depth."""
+    held_out = [view for view in posed if view.split == "held_out"]
+    after = [render(trainer.model, view.camera) for view in held_out]
+    before_rgb = [read_rgb(views / "rgb" / f"{view.name}.png") for view in held_out]
+    before_z = [read_map(views / "depth_z" / f"{view.name}.npy") for view in held_out]
+    is_surface = [_is_surface(views, view) for view in held_out]
+    depths = depth_change(before_z, [each.depth_z for each in after], is_surface)
+    return {
+        "movement": rmse([each.rgb for each in after], before_rgb),
+        "depth_abs_rel": depths.abs_rel,
+    }
+
+
+def _is_surface(views: Path, view: View) -> Bool[np.ndarray, "_height _width"]:
+    return read_map(views / "opacity" / f"{view.name}.npy") > _MIN_OPACITY
+
+
+def _depth_ray(views: Path, view: View) -> Float[np.ndarray, "_height _width"]:
+    return ray_from_z_depth(read_map(views / "depth_z" / f"{view.name}.npy"), view.camera)

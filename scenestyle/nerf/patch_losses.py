@@ -1,0 +1,163 @@
+"""The terms of one finetuning step: what a rendered patch is compared with, and how.
+
+Source: Fujiwara et al. 2024, "Style-NeRF2NeRF: 3D Style Transfer from Style-Aligned Multi-View
+    Images", arXiv:2406.13393, sections 3.3 and 3.4. Ours adds the depth term and the regions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.rays import RayBundle
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from scenestyle.features import FeatureExtractor
+from scenestyle.losses import (
+    content_loss,
+    directions_for,
+    region_reach,
+    style_loss,
+    tag_region,
+)
+from scenestyle.nerf.patches import Patch, Target, random_patch
+from scenestyle.nerf.trainer import Losses, Trainer
+from scenestyle.nerfstudio_plugin.model import SourceModel
+from scenestyle.params import FinetuneNerf
+
+_AUXILIARY = ("interlevel", "distortion")
+
+
+@dataclass(frozen=True)
+class RenderedPatch:
+    """What the field shows along the rays of a patch."""
+
+    rgb: Float[Tensor, "rays 3"]
+    """colours before a background shines through"""
+    opacity: Float[Tensor, "rays 1"]
+    depth_ray: Float[Tensor, "rays 1"]
+    """expected distance from the camera centre, scene units"""
+    auxiliary: dict[str, Float[Tensor, ""]]
+    """nerfacto's own terms, weighted"""
+
+
+def patch_losses(
+    trainer: Trainer,
+    features: FeatureExtractor,
+    targets: Sequence[Target],
+    weights: Float[Tensor, " styles"],
+    params: FinetuneNerf,
+) -> Losses:
+    """The terms of one step on one random patch; `style` and `content` compare with its targets.
+
+    Args:
+        trainer: Whose field is moved.
+        features: Through which render and targets are compared.
+        targets: What patches are drawn from.
+        weights: Of the styles of each target, in their order.
+        params: Weights of the terms, size of a patch, kind of directions.
+    """
+    has_regions = any(bool((target.region < 1).any()) for target in targets)
+
+    def losses(generator: torch.Generator) -> dict[str, Tensor]:
+        patch = random_patch(targets, params.patch_size, generator)
+        rendered = render_patch(trainer.model, patch.rays, params.rays_per_pass)
+        rgb = rendered.rgb
+        if trainer.params.background == "random":
+            # As in the source's training, so that nothing is painted by letting the void through.
+            void = torch.rand(3, generator=generator).to(rgb)
+            rgb = rgb + (1 - rendered.opacity) * void
+        render_maps = features(rgb.T.reshape(1, *patch.rgb.shape[1:]))
+        with torch.no_grad():
+            stylized_maps = features(patch.rgb)
+        directions = [
+            rows.to(patch.rgb.device)
+            for rows in directions_for(
+                stylized_maps, generator, params.num_directions, kind=params.directions
+            )
+        ]
+        deep = slice(-features.num_content_taps, None)
+        style, content = rgb.new_zeros(()), rgb.new_zeros(())
+        for weight, maps in zip(weights, _by_style(stylized_maps), strict=True):
+            pair, rows = (render_maps, maps), directions
+            if has_regions:
+                reach = region_reach(*pair)
+                tagged = [tag_region(m, directions, patch.region, reach=reach) for m in pair]
+                pair, rows = (tagged[0][0], tagged[1][0]), tagged[0][1]
+            style = style + weight * style_loss(*pair, rows, layer_reduction=params.layer_reduction)
+            content = content + weight * content_loss(render_maps[deep], maps[deep])
+        return {
+            "style": style,
+            "content": params.content_weight * content,
+            "depth": params.depth_weight * depth_loss(rendered.depth_ray, patch),
+            **rendered.auxiliary,
+        }
+
+    return losses
+
+
+def render_patch(
+    model: SourceModel, rays: RayBundle, rays_per_pass: int | None = None
+) -> RenderedPatch:
+    """Render the rays of a patch for training.
+
+    Args:
+        model: In training mode.
+        rays: Of the patch.
+        rays_per_pass: If given, no more rays than this have their intermediate values in memory at a
+            time. Values are computed first for all rays and thrown away, and again, part by part,
+            when the gradient arrives ("deferred back-propagation"); random numbers are the same both
+            times, so values and gradients are those of rendering in parts of this size.
+
+    Source: Zhang et al. 2022, "ARF: Artistic Radiance Fields", arXiv:2206.06360 (deferred
+        back-propagation); ours leaves the bookkeeping to torch's checkpoints.
+    """
+    size = rays_per_pass or len(rays)
+    parts = [rays[begin : begin + size] for begin in range(0, len(rays), size)]
+    counters = model.proposal_sampler.get_extra_state()
+
+    def render(part: RayBundle) -> tuple[Tensor, ...]:
+        # To the sampler, all parts and their repetitions are one and the same step.
+        model.proposal_sampler.set_extra_state(counters)
+        outputs = model(part)
+        auxiliary = model.auxiliary_losses(outputs)
+        return (
+            outputs["rgb"],
+            outputs["accumulation"],
+            outputs["expected_depth"],
+            *(auxiliary[name] for name in _AUXILIARY),
+        )
+
+    if len(parts) == 1:
+        rendered = [render(rays)]
+    else:
+        rendered = [checkpoint(render, part, use_reentrant=False) for part in parts]
+    rgb, opacity, depth_ray, *auxiliary = zip(*rendered, strict=True)
+    shares = torch.tensor([len(part) / len(rays) for part in parts], device=model.device)
+    return RenderedPatch(
+        rgb=torch.cat(rgb),
+        opacity=torch.cat(opacity),
+        depth_ray=torch.cat(depth_ray),
+        auxiliary={
+            name: (shares * torch.stack(terms)).sum()
+            for name, terms in zip(_AUXILIARY, auxiliary, strict=True)
+        },
+    )
+
+
+def depth_loss(depth_ray: Float[Tensor, "rays 1"], patch: Patch) -> Float[Tensor, ""]:
+    """Mean of |ln(depth / source depth)| over a patch, where the source is opaque.
+
+    For small changes it is the absolute relative error.
+    """
+    change = (depth_ray.view_as(patch.depth_ray) / patch.depth_ray).log().abs()
+    is_surface = patch.opacity > 0.5
+    return torch.where(is_surface, change, 0).mean()
+
+
+def _by_style(
+    maps: Sequence[Float[Tensor, "styles _channels _height _width"]],
+) -> list[list[Float[Tensor, "1 _channels _height _width"]]]:
+    """One list of maps per style."""
+    return [list(each) for each in zip(*(f.split(1) for f in maps), strict=True)]
