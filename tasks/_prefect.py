@@ -16,9 +16,7 @@ from prefect.tasks import exponential_backoff
 
 from scenestyle.errors import ScenestyleError
 from tasks._engine import Outcome, Pipeline, StageError, estimate, run_stage
-
-GPU_STAGES = frozenset({"train_nerf", "render_views", "stylize_views", "finetune_nerf", "evaluate"})
-"""tagged `gpu`, so that `prefect concurrency-limit create gpu N` bounds them for a whole server"""
+from tasks._gpu import GPU_STAGES
 
 _RETRIES, _FIRST_DELAY_SECONDS = 2, 20
 
@@ -30,6 +28,7 @@ class FlowError(ScenestyleError):
 def stage_task(stage: str) -> Task[..., Any]:
     """The Prefect task of a stage, called with the id of an instance: a scene, or `SCENE-STYLE`.
 
+    Stages for a GPU are tagged `gpu`, so that `prefect concurrency-limit create gpu N` bounds them for a whole server.
     It ends `Completed` if the stage ran, `Cached` if there was nothing to do or an earlier result came back.
     What may pass by itself, such as too little memory, is tried again.
     """

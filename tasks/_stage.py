@@ -45,6 +45,7 @@ import scenestyle
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import InputError
 from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
+from tasks._gpu import GPU_STAGES, gpus, one_gpu
 from tasks._process import MAY_PASS, die_with_parent
 from tasks._troubles import PassingError, in_words, may_pass
 
@@ -99,7 +100,8 @@ def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
     try:
         job = parse(run, argv)
-        figures = perform(run, job)
+        with one_gpu(gpus() if job.stage in GPU_STAGES else []):
+            figures = perform(run, job)
     except Exception as error:
         sentence = in_words(error)
         if sentence is None:
