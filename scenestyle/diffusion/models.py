@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
+_FROM_HUB = {
+    "sdxl": (presets.SDXL, presets.SDXL_BASE),
+    "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
+}
 _FP16 = "*.fp16.safetensors"
 _FULL_WEIGHTS = tuple(
     f"{part}/*.safetensors" for part in ("unet", "vae", "text_encoder*", "controlnet")
@@ -55,6 +59,7 @@ def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
         model: One of
             `embedded`: the tiny model that comes with the library;
             `sdxl`: the paper's models from the hub, each at a pinned commit;
+            `sdxl-turbo`: the same with SDXL Turbo, four steps instead of forty;
             `organisation/name@COMMIT`: an SDXL-class hub repository at a 40-digit commit;
             a local diffusers folder.
             The last two are used with the values of `sdxl`, and with its depth ControlNet unless
@@ -69,14 +74,15 @@ def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
         sources = {"base": f"embedded, sha256:{verified(EMBEDDED_FOLDER)}"}
         pipeline = _assemble(_Parts(EMBEDDED_FOLDER), device)
         return DiffusionModel(pipeline, presets.EMBEDDED, sources)
-    if model == "sdxl":
-        pipeline = _assemble(_paper_parts(), device)
+    if model in _FROM_HUB:
+        preset, base = _FROM_HUB[model]
+        pipeline = _assemble(_hub_parts(base), device)
         sources = {
-            "base": str(presets.SDXL_BASE),
+            "base": str(base),
             "controlnet": str(presets.SDXL_DEPTH_CONTROLNET),
             "vae": str(presets.SDXL_FP16_VAE),
         }
-        return DiffusionModel(pipeline, presets.SDXL, sources)
+        return DiffusionModel(pipeline, preset, sources)
     if hub_id := _HUB_ID.fullmatch(model):
         base = hub_snapshot(
             HubRepository(hub_id["name"], hub_id["revision"]), _FULL_WEIGHTS, exclude=[_FP16]
@@ -85,16 +91,16 @@ def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
         base = Path(model)
     else:
         raise WeightsError(
-            f"stylize_views.model: {model!r} is neither embedded, nor sdxl, nor an existing "
+            f"stylize_views.model: {model!r} is neither embedded, sdxl nor sdxl-turbo, nor an existing "
             "diffusers folder, nor a hub repository with its commit "
             "(organisation/name@ and 40 hexadecimal digits; a branch name is not enough)."
         )
     return _load_foreign(model, base, device)
 
 
-def _paper_parts() -> _Parts:
+def _hub_parts(base: HubRepository) -> _Parts:
     return _Parts(
-        base=hub_snapshot(presets.SDXL_BASE, [f"unet/{_FP16}", f"text_encoder*/{_FP16}"]),
+        base=hub_snapshot(base, [f"unet/{_FP16}", f"text_encoder*/{_FP16}"]),
         controlnet=hub_snapshot(presets.SDXL_DEPTH_CONTROLNET, [_FP16]),
         vae=hub_snapshot(presets.SDXL_FP16_VAE, ["diffusion_pytorch_model.safetensors"]),
         variant="fp16",

@@ -43,8 +43,15 @@ SDXL = Preset(image_side=1024, num_inference_steps=50, strength=0.8, guidance_sc
 """Fujiwara et al. 2024, arXiv:2406.13393: 50 steps, guidance 7.5 to 22.5, strength up to 1. The
 strength and the aesthetic scores are the defaults of their code, whose guidance default is 5."""
 
+SDXL_TURBO = Preset(image_side=512, num_inference_steps=8, strength=0.5, guidance_scale=1.0)
+"""SDXL distilled to few steps without guidance, at 512 pixels (Sauer et al. 2023, arXiv:2311.17042):
+here four of eight. Its licence is for non-commercial use."""
+
 SDXL_BASE = HubRepository(
     "stabilityai/stable-diffusion-xl-base-1.0", "462165984030d82259a11f4367a4eed129e94a7b"
+)
+SDXL_TURBO_BASE = HubRepository(
+    "stabilityai/sdxl-turbo", "71153311d3dbb46851df1931d3ca6e939de83304"
 )
 SDXL_DEPTH_CONTROLNET = HubRepository(
     "diffusers/controlnet-depth-sdxl-1.0", "17bb97973f29801224cd66f192c5ffacf82648b4"

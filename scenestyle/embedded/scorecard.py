@@ -28,7 +28,7 @@ from scenestyle.embedded.contact_sheet import (
     load_pipeline,
     restyle,
 )
-from scenestyle.embedded.data import scaled_disparity, scene_views
+from scenestyle.embedded.data import scaled_disparity, scene_views, spoilt
 from scenestyle.features import FeatureExtractor, load_features
 from scenestyle.procedural.scenes import random_scene
 from scenestyle.procedural.styles import stylize
@@ -80,9 +80,12 @@ def example(kind: int, index: int) -> Example:
 
 
 def train_classifier(examples: Sequence[Example]) -> Classifier:
-    """Multinomial logistic regression, fitted to convergence."""
-    pictures = [p for each in examples for p in (*each.styled.values(), each.photo)]
-    wanted = torch.arange(len(CLASSES)).repeat(len(examples))
+    """Multinomial logistic regression on clean and on soft, noisy copies, fitted to convergence."""
+    rng = np.random.default_rng(0)
+    clean = [p for each in examples for p in (*each.styled.values(), each.photo)]
+    # Sharpness would otherwise tell the filters' styles apart, and the model's pictures are softer.
+    pictures = [*clean, *(spoilt(picture, rng) for picture in clean)]
+    wanted = torch.arange(len(CLASSES)).repeat(2 * len(examples))
     features = load_features("efficientnet_lite0")
     known = _describe(pictures, features)
     mean, spread = known.mean(0), known.std(0) + 1e-3

@@ -75,8 +75,15 @@ def test_a_base_without_controlnet_gets_the_depth_controlnet(
     assert same_weights(model.pipeline.controlnet, stock.controlnet)
 
 
+@pytest.mark.parametrize(
+    ("name", "base", "preset"),
+    [
+        ("sdxl", presets.SDXL_BASE, presets.SDXL),
+        ("sdxl-turbo", presets.SDXL_TURBO_BASE, presets.SDXL_TURBO),
+    ],
+)
 def test_sdxl_is_put_together_from_its_three_repositories(
-    base_without_controlnet, tiny_folder, hub_cache, tmp_path
+    base_without_controlnet, tiny_folder, hub_cache, tmp_path, name, base, preset
 ):
     for part in base_without_controlnet.rglob("*.safetensors"):
         part.rename(part.with_suffix(".fp16.safetensors"))
@@ -85,12 +92,13 @@ def test_sdxl_is_put_together_from_its_three_repositories(
     for part in controlnet.glob("*.safetensors"):
         part.rename(part.with_suffix(".fp16.safetensors"))
     for repository, source in (
-        (presets.SDXL_BASE, base_without_controlnet),
+        (base, base_without_controlnet),
         (presets.SDXL_DEPTH_CONTROLNET, controlnet),
         (presets.SDXL_FP16_VAE, tiny_folder / "vae"),
     ):
         put_in_cache(hub_cache, repository.name, repository.revision, source)
-    model = load_pipeline("sdxl", CPU)
+    model = load_pipeline(name, CPU)
+    assert model.preset is preset
     assert set(model.sources) == {"base", "controlnet", "vae"}
     stock = load_pipeline(str(tiny_folder), CPU).pipeline
     for part in ("unet", "controlnet", "vae"):

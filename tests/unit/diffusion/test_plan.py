@@ -81,6 +81,31 @@ def test_keys_and_values_are_as_large_as_said(pipeline):
     assert stored / 1e9 == pytest.approx(kept_gb)
 
 
+def test_sdxls_figures_are_those_known_of_it():
+    """2.567e9 parameters, and 0.84 GB of keys and values per view at 1024 pixels in half precision."""
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(
+            sample_size=128,
+            block_out_channels=(320, 640, 1280),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=2,
+            transformer_layers_per_block=(1, 2, 10),
+            attention_head_dim=(5, 10, 20),
+            cross_attention_dim=2048,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=2816,
+            use_linear_projection=True,
+        ).half()
+    assert sum(each.numel() for each in unet.parameters()) == pytest.approx(2.567e9, rel=1e-3)
+    view_gb, kept_gb = call_gb(unet, (1024, 1024), 8)
+    assert kept_gb == pytest.approx(0.84, abs=0.005)
+    assert 0.3 < view_gb < 1.5
+
+
 def test_the_plan_reads_as_a_sentence(pipeline):
     plan = plan_views(pipeline, CAMERAS, SIZE, StylizeViews(num_references=2))
     names = [f"v{index}" for index in range(32)]
