@@ -143,6 +143,8 @@ class Pipeline:
         with self._mutex:
             try:
                 return question(self._read(again=again))
+            except OSError as error:
+                raise PipelineError(f"{self._root}: {error}") from error
             except DvcException as error:
                 aside = lockfile.set_aside_if_torn(self._root / "dvc.lock")
                 if aside is None:

@@ -24,12 +24,15 @@ logger = logging.getLogger(__name__)
 Kind = Literal["fresh", "restored", "ran"]
 
 _SECONDS_TO_END = 30
+_SECONDS_BETWEEN_TRIES = 1.0
 _SAYINGS: dict[Kind, str] = {
     "ran": "Running stage '{}'",
     "restored": "Stage '{}' is cached - skipping run",
     "fresh": "Stage '{}' didn't change, skipping",
 }
 """How `dvc repro` (3.67) tells what it did."""
+_BUSY = ("is busy, it is being blocked by", "another process is at the same work")
+"""How it tells, or the stage does, that someone else is at it."""
 
 
 class StageError(ScenestyleError):
@@ -64,7 +67,8 @@ def run_stage(
 ) -> Outcome:
     """Bring a stage instance up to date; those upstream of it must be so already.
 
-    Any number of processes and threads may call this at once.
+    Any number of processes and threads may call this at once. One that finds the stage running elsewhere, be it
+    in a `dvc repro`, waits for it and takes its result.
 
     Args:
         name: A stage instance of dvc.yaml, such as `stylize_views@demo-ukiyoe`.
@@ -78,12 +82,20 @@ def run_stage(
     """
     start = time.monotonic()
     root = (root or Path.cwd()).resolve()
-    reasons = tuple(_pipeline(root).reasons(name))
-    kind: Kind = "fresh"
-    if reasons:
-        log(f"{name} is out of date ({'; '.join(reasons)})")
-        kind = _reproduce(name, root, timeout, log)
-    return Outcome(name, kind, reasons, time.monotonic() - start)
+    why: tuple[str, ...] = ()
+    while reasons := tuple(_pipeline(root).reasons(name)):
+        if not why:
+            log(f"{name} is out of date ({'; '.join(reasons)})")
+        why = why or reasons
+        left = None if timeout is None else timeout - (time.monotonic() - start)
+        try:
+            kind = _reproduce(name, root, left, log)
+        except TimeoutError as error:
+            raise StageError(f"{name}: ended after its time limit of {timeout:g} s.") from error
+        if kind != "busy":
+            return Outcome(name, kind, why, time.monotonic() - start)
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+    return Outcome(name, "fresh", why, time.monotonic() - start)
 
 
 @cache
@@ -91,7 +103,9 @@ def _pipeline(root: Path) -> Pipeline:
     return Pipeline(root)
 
 
-def _reproduce(name: str, root: Path, timeout: float | None, log: Callable[[str], object]) -> Kind:
+def _reproduce(
+    name: str, root: Path, timeout: float | None, log: Callable[[str], object]
+) -> Kind | Literal["busy"]:
     lines = []
     command = ["--wait-for-lock", "repro", "--single-item", name]
     with _dvc(command, root) as process, _time_limit(process, timeout) as timed_out:
@@ -101,7 +115,9 @@ def _reproduce(name: str, root: Path, timeout: float | None, log: Callable[[str]
         process.wait()
     output = "".join(lines)
     if timed_out.is_set():
-        raise StageError(f"{name}: ended after its time limit of {timeout:g} s.")
+        raise TimeoutError
+    if process.returncode != 0 and any(saying in output for saying in _BUSY):
+        return "busy"
     if process.returncode != 0:
         raise StageError(f"{name}: {last_words(output)}", may_pass=may_pass(output))
     return next(kind for kind, saying in _SAYINGS.items() if saying.format(name) in output)
