@@ -1,0 +1,86 @@
+"""The losses of the first 20 steps, against files: what should not change results leaves them alone.
+
+A change that is meant to change them writes the files anew (`SCENESTYLE_WRITE_GOLDEN=1 pytest
+tests/unit/nerf/test_golden.py`) and says why in its commit.
+"""
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_field import PARAMS, write_tiny_poses, write_tiny_source
+
+from scenestyle.nerf.finetune import finetune
+from scenestyle.nerf.train import train
+from scenestyle.params import FinetuneNerf
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+STEPS = 20
+# Processors round differently; in 20 steps that grows to about this share of a loss.
+TOLERANCE = 2e-3
+
+
+def rows(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def compare(losses: Path, name: str) -> None:
+    golden = GOLDEN / name
+    if os.environ.get("SCENESTYLE_WRITE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(losses.read_text())
+    (header, *found), (wanted_header, *wanted) = rows(losses), rows(golden)
+    assert header == wanted_header
+    assert [row[0] for row in found] == [row[0] for row in wanted]
+    assert len(found) == STEPS
+    np.testing.assert_allclose(
+        np.array(found, float), np.array(wanted, float), rtol=TOLERANCE, atol=1e-7
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Matrix products are summed in another order by another number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("golden")
+    write_tiny_source(folder)
+    return folder
+
+
+def test_training_of_the_source(tmp_path: Path):
+    write_tiny_poses(tmp_path / "poses")
+    (tmp_path / "run").mkdir()
+    params = replace(PARAMS, iterations=STEPS)
+    train(tmp_path / "poses", tmp_path / "run", params, work=tmp_path / "work")
+    compare(tmp_path / "run" / "losses.csv", "train_nerf_20_steps.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("finetune_nerf", {}),
+        ("finetune_nerf_parts", {"rays_per_pass": 256, "directions": "orthonormal"}),
+    ],
+)
+def test_finetuning(tiny: Path, tmp_path: Path, name: str, changes: dict):
+    params = FinetuneNerf(
+        **{"iterations": STEPS, "patch_size": 32, "patch_scales": (1.0,), **changes}
+    )
+    out = tmp_path / "run"
+    out.mkdir()
+    folders = (tiny / "nerf", tiny / "views", {tiny / "stylized": 1.0})
+    finetune(*folders, out, params, work=tmp_path / "work")
+    compare(out / "losses.csv", f"{name}_20_steps.csv")
