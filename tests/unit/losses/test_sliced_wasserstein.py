@@ -17,6 +17,7 @@ from scenestyle.losses import (
     style_loss,
     tag_region,
 )
+from scenestyle.losses.sliced_wasserstein import _sorted_rows
 
 
 @pytest.fixture
@@ -215,3 +216,18 @@ def test_a_region_that_is_all_or_nothing_changes_nothing(inside: float, generato
     render, stylized = (torch.rand(1, 3, 4, 8, generator=generator) for _ in range(2))
     found, plain = regional_loss(render, stylized, torch.full((1, 1, 4, 8), inside), generator)
     assert found.item() == pytest.approx(plain.item(), rel=1e-4)
+
+
+def test_sorting_is_torchs_in_value_and_gradient(generator):
+    directions = random_directions(6, 5, generator)
+    x, y = (torch.randn(2, 5, 300, generator=generator) for _ in range(2))
+    weights = torch.randn(2, 6, 300, generator=generator)
+    gradients = []
+    for sort in (_sorted_rows, lambda values: values.sort(dim=-1).values):
+        leaf = x.clone().requires_grad_(True)
+        rows = sort(directions @ leaf)
+        (rows * weights).sum().backward()
+        gradients.append(leaf.grad)
+        assert torch.equal(rows, (directions @ x).sort(dim=-1).values)
+    assert torch.equal(*gradients)
+    assert torch.equal(_sorted_rows(directions @ y), (directions @ y).sort(dim=-1).values)
