@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup check test test-all demo
+.PHONY: help setup check test test-all demo viewer
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,3 +42,6 @@ demo: setup  ## restyle the demo scene, photos to report, and paint a contact sh
 	dvc repro --glob 'evaluate@demo-*'
 	scenestyle preview demo
 	@for report in data/results/demo/*/report.html; do echo "report: $(CURDIR)/$$report"; done
+
+viewer:  ## bundle the report's 3D viewer anew (needs node and npm)
+	cd scenestyle/viz/viewer && npm install --no-package-lock --no-audit --no-fund && npm run build

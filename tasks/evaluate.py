@@ -22,6 +22,7 @@ from scenestyle.artifacts import (
 )
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
+from scenestyle.geometry import common_up, focus_from_depths
 from scenestyle.metrics.depth import depth_change
 from scenestyle.metrics.image import rmse
 from scenestyle.metrics.intervals import bootstrap_mean
@@ -41,6 +42,7 @@ from scenestyle.params import Evaluate, Style
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
 from scenestyle.viz.figures import read_figures
+from scenestyle.viz.look import Cloud, Look, pack_cloud, start_at
 from scenestyle.viz.maps import depth_change_map, error_map
 from scenestyle.viz.report import Chart, Comparison, Maps, Report, render_report
 from scenestyle.viz.video import side_by_side, write_video
@@ -56,6 +58,9 @@ _WARP_GAPS = {"short": 1, "long": 7}
 """frames between the two of a pair, per range of the warp error"""
 _CHART_POINTS = 300
 _NUM_MAPPED_FRAMES = 4
+_LOOK_POINTS = 80_000
+_LOOK_RADIUS = 0.6
+"""share of the cameras' distance from the focus within which points are evenly spaced"""
 _DEPTH_LIMIT = 0.25
 """relative change of depth of the deepest colours on a map"""
 
@@ -98,9 +103,15 @@ class Step:
     photo: Picture
     before: Picture
     stylized: Picture
-    after: Picture
+    rendering: "Rendering"
+    """of the restyled field"""
     surface_z: Map
     """z-depth of the source field, NaN where it has no surface"""
+
+    @property
+    def after(self) -> Picture:
+        """Colours of the restyled field."""
+        return self.rendering.rgb
 
 
 def run(
@@ -141,6 +152,7 @@ def run(
         style=finetuned.name,
         caption=caption,
         prompt=style.prompt.replace("{caption}", caption),
+        look=look_round(orbit, steps),
         video_mp4=(out / "orbit.mp4").read_bytes(),
         comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],
         contact_sheet=sheet(shown),
@@ -180,7 +192,7 @@ def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[St
             photo=read_rgb(inputs.poses / "images" / f"{view.name}.png"),
             before=read_rgb(inputs.views / "rgb" / f"{view.name}.png"),
             stylized=read_rgb(inputs.stylized / "rgb" / f"{view.name}.png"),
-            after=rendering.rgb,
+            rendering=rendering,
             surface_z=depth_z,
         )
         for view, depth_z, rendering in zip(posed, surfaces_z, after[len(cameras) :], strict=True)
@@ -476,6 +488,40 @@ def flicker_chart(orbit: Orbit, links: Sequence[ViewLink]) -> Chart:
     }
     svg = line_chart(curves, title=name, x_label="frame", y_label="warp error", format="svg")
     return Chart(name, svg)
+
+
+def look_round(orbit: Orbit, steps: Sequence[Step]) -> Look:
+    """Both fields as points, sampled where the views of the capture see them."""
+    from scenestyle.nerf.field import Rendering
+    from scenestyle.nerf.surface import contracted, surface_points, thinned
+
+    cameras = [step.view.camera for step in steps]
+    focus = focus_from_depths(cameras, [step.surface_z for step in steps])
+    away = [np.linalg.norm(camera.c2w_opengl[:3, 3] - focus) for camera in cameras]
+    radius = _LOOK_RADIUS * float(np.median(away))
+
+    def cloud(renderings: "Sequence[Rendering]") -> Cloud:
+        points = thinned(
+            surface_points(cameras, renderings),
+            _LOOK_POINTS,
+            warp=lambda points: contracted(points, focus=focus, radius=radius),
+        )
+        return pack_cloud(points.points, points.colours)
+
+    before = [
+        Rendering(
+            step.before,
+            np.nan_to_num(step.surface_z),
+            np.isfinite(step.surface_z).astype(np.float32),
+        )
+        for step in steps
+    ]
+    up = common_up([camera.c2w_opengl for camera in orbit.cameras])
+    return Look(
+        before=cloud(before),
+        after=cloud([step.rendering for step in steps]),
+        camera=start_at(orbit.cameras[0], focus=focus, radius=radius, up=up),
+    )
 
 
 def title(view: View) -> str:

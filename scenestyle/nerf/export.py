@@ -11,7 +11,7 @@ from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.nerf.field import Rendering, load_field
 from scenestyle.nerf.orbit import novel_path, read_surfaces
-from scenestyle.nerf.surface import fused_mesh, surface_points
+from scenestyle.nerf.surface import fused_mesh, surface_points, thinned
 from scenestyle.viz.video import write_video
 
 Format = Literal["ply", "mesh", "video", "frames", "nerfstudio"]
@@ -119,7 +119,7 @@ def _write_points(finetuned: Path, views: Path, out: Path, options: ExportOption
     import open3d as o3d
 
     cameras, renderings = _surface_renders(finetuned, views, options)
-    found = surface_points(cameras, renderings, max_points=options.max_points)
+    found = thinned(surface_points(cameras, renderings), options.max_points)
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(found.points.astype(float)))
     cloud.colors = o3d.utility.Vector3dVector(found.colours.astype(float))
     _check_written(o3d.io.write_point_cloud(out, cloud), out)

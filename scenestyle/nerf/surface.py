@@ -1,6 +1,6 @@
 """The visible surface of a field, as coloured points and as a mesh, from renders with depth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import open3d
 
     from scenestyle.nerf.field import Rendering
+
+Points = Float[np.ndarray, "n 3"]
 
 _MAX_SLOPE = 0.1
 """relative step of depth to a neighbouring pixel above which a pixel lies on an outline"""
@@ -38,9 +40,9 @@ class PointCloud:
 
 
 def surface_points(
-    cameras: Sequence[PinholeCamera], renderings: "Sequence[Rendering]", *, max_points: int
+    cameras: Sequence[PinholeCamera], renderings: "Sequence[Rendering]"
 ) -> PointCloud:
-    """The points that the renders show, thinned to at most `max_points` at an even spacing.
+    """The points that the renders show, one per pixel.
 
     Left out are empty space, far background, and outlines: between a near and a far surface an expected
     depth lies in mid-air.
@@ -57,27 +59,44 @@ def surface_points(
         ]
     )
     colours = np.concatenate([r.rgb[mask] for r, mask in zip(renderings, masks, strict=True)])
-    return thinned(PointCloud(points.astype(np.float32), colours.astype(np.float32)), max_points)
+    return PointCloud(points.astype(np.float32), colours.astype(np.float32))
 
 
-def thinned(cloud: PointCloud, max_points: int) -> PointCloud:
+def thinned(
+    cloud: PointCloud, max_points: int, *, warp: Callable[[Points], Points] = lambda points: points
+) -> PointCloud:
     """One point, the mean, per occupied cell of a cubic grid, its cells just large enough.
 
     A cloud that is small enough already stays as it is.
+
+    Args:
+        cloud: To be thinned.
+        max_points: Most points of the result.
+        warp: Where the grid is laid; by default in space, so that points become evenly spaced.
     """
     if len(cloud.points) <= max_points:
         return cloud
-    origin = cloud.points.min(axis=0)
-    extent = float(np.ptp(cloud.points, axis=0).max())
-    low, high = 0.0, extent  # cell sizes: too small, large enough
+    warped = warp(cloud.points)
+    warped = warped - warped.min(axis=0)
+    low, high = 0.0, float(warped.max())  # cell sizes: too small, large enough
     for _ in range(20):
         size = (low + high) / 2
-        num_cells = len(np.unique(_cells(cloud.points - origin, size)))
+        num_cells = len(np.unique(_cells(warped, size)))
         low, high = (low, size) if num_cells <= max_points else (size, high)
-    _, cell, count = np.unique(
-        _cells(cloud.points - origin, high), return_inverse=True, return_counts=True
-    )
+    _, cell, count = np.unique(_cells(warped, high), return_inverse=True, return_counts=True)
     return PointCloud(_means(cloud.points, cell, count), _means(cloud.colours, cell, count))
+
+
+def contracted(points: Points, *, focus: Float[np.ndarray, " 3"], radius: float) -> Points:
+    """Draw all space beyond `radius` about the focus into a ball of twice that radius.
+
+    A grid laid there grows with the distance, as detail does in the renders of cameras about the focus.
+
+    Source: Barron et al. 2022, "Mip-NeRF 360", arXiv:2111.12077, eq. 10.
+    """
+    offsets = (points - focus) / radius
+    away = np.maximum(np.linalg.norm(offsets, axis=-1, keepdims=True), 1)
+    return ((2 - 1 / away) * offsets / away).astype(points.dtype)
 
 
 def fused_mesh(
@@ -98,12 +117,12 @@ def fused_mesh(
     voxel_grid: Any = o3d.t.geometry.VoxelBlockGrid
 
     limit = _MAX_DISTANCE * _median_depth(renderings)
-    sparse = surface_points(cameras, renderings, max_points=10_000).points
+    points = surface_points(cameras, renderings).points
     grid = voxel_grid(
         attr_names=("tsdf", "weight", "color"),
         attr_dtypes=(o3d.core.float32,) * 3,
         attr_channels=(1, 1, 3),
-        voxel_size=float(np.linalg.norm(np.ptp(sparse, axis=0))) / _MESH_CELLS,
+        voxel_size=float(np.linalg.norm(np.ptp(points, axis=0))) / _MESH_CELLS,
         block_resolution=16,
         block_count=40_000,
     )

@@ -15,8 +15,8 @@ _JPEG_QUALITY = 88
 def render_page(template: str, **values: object) -> str:
     """Fill a template of this folder; every value is plain text and gets escaped.
 
-    In templates, `jpeg` makes the data URI of a picture, reduced to a longest side if one is given, and
-    `data_uri` that of a file's bytes.
+    In templates, `jpeg` makes the data URI of a picture, reduced to a longest side if one is given,
+    `data_uri` that of a file's bytes, and `base64` the bare text.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -27,13 +27,17 @@ def render_page(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(jpeg=_jpeg_uri, data_uri=data_uri)
+    environment.filters.update(jpeg=_jpeg_uri, data_uri=data_uri, base64=_base64)
     return environment.get_template(template).render(**values)
 
 
 def data_uri(content: bytes, media_type: str) -> str:
     """The file itself as an address, so that a page needs nothing beside it."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+    return f"data:{media_type};base64,{_base64(content)}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
 def _jpeg_uri(picture: Float[np.ndarray, "height width 3"], max_side: int | None = None) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from scenestyle.viz.figures import Figure, overall
+from scenestyle.viz.look import Look, viewer_program
 from scenestyle.viz.maps import scale_bar
 from scenestyle.viz.page import render_page
 
@@ -62,6 +63,8 @@ class Report:
     """what the scene shows"""
     prompt: str
     """the sentence that restyled it, filled in"""
+    look: Look
+    """the scene as points, to look round"""
     video_mp4: bytes
     """orbit, before beside after"""
     comparisons: Sequence[Comparison]
@@ -93,6 +96,7 @@ def render_report(report: Report) -> str:
         "report.html.jinja",
         report=report,
         overall=overall(report.figures),
+        viewer=viewer_program(),
         scale_bars={kind: scale_bar(kind) for kind in ("errors", "changes")},
         shown_side=_SHOWN_SIDE,
         fit_side=_FIT_SIDE,

@@ -8,6 +8,8 @@ import pytest
 from browser_sizes import DESK, OpenPage
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+_OF_SCREENSHOTS = "GPU stall due to ReadPixels"
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
@@ -17,7 +19,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # The sandbox of Chromium refuses to run as root, as which containers run.
         running = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--use-gl=swiftshader"]
+            executable_path=program, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
         )
         yield running
         running.close()
@@ -28,9 +30,18 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     """Opens a file from disk; at the end of the test, the page must have had no complaint and no request."""
     troubles: list[str] = []
 
-    def open_file(path: Path, viewport: ViewportSize = DESK, **context: object) -> Page:
+    def open_file(
+        path: Path, viewport: ViewportSize = DESK, before: str = "", **context: object
+    ) -> Page:
         page = browser.new_page(viewport=viewport, **context)  # pyright: ignore[reportArgumentType]
-        page.on("console", lambda message: troubles.append(f"{message.type}: {message.text}"))
+        page.add_init_script(before)
+        page.on(
+            "console",
+            lambda message: (
+                _OF_SCREENSHOTS in message.text
+                or troubles.append(f"{message.type}: {message.text}")
+            ),
+        )
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on(
             "request",

@@ -9,12 +9,32 @@ from browser_sizes import PHONE, OpenPage
 from PIL import Image
 from playwright.sync_api import Locator, Page
 
+from scenestyle.cameras import PinholeCamera
 from scenestyle.viz.charts import line_chart
 from scenestyle.viz.figures import read_figures
+from scenestyle.viz.look import Look, pack_cloud, start_at
 from scenestyle.viz.report import Chart, Comparison, Maps, Report, render_report
 from scenestyle.viz.video import side_by_side, write_video
 
 RED, BLUE = (np.tile(np.float32(colour), (96, 128, 1)) for colour in ([0.9, 0.1, 0.1], [0, 0.2, 1]))
+
+
+def ball() -> Look:
+    """A ball, grey before and green after, and red on its side at positive x."""
+    index = np.arange(8000) + 0.5
+    height, turn = 1 - 2 * index / 8000, np.pi * (1 + np.sqrt(5)) * index  # evenly spaced
+    radius = np.sqrt(1 - height**2)
+    points = np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], axis=-1)
+    points = points.astype(np.float32)
+    is_right = points[:, :1] > 0
+    clouds = [
+        pack_cloud(points, np.where(is_right, [0.9, 0.0, 0.0], rest).astype(np.float32))
+        for rest in ([0.5, 0.5, 0.5], [0.0, 0.8, 0.0])
+    ]
+    camera = PinholeCamera(np.eye(4), 100.0, 100.0, 64.0, 48.0, 128, 96)
+    camera.c2w_opengl[:3, 3] = [0, 0, 3]
+    start = start_at(camera, focus=np.zeros(3), radius=2.0, up=np.array([0.0, 1.0, 0.0]))
+    return Look(*clouds, start)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +50,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         style="ukiyoe",
         caption="colourful objects",
         prompt="a woodblock print of colourful objects " * 4,
+        look=ball(),
         video_mp4=(folder / "orbit.mp4").read_bytes(),
         comparisons=[Comparison(f"view_{i}", RED, BLUE) for i in range(3)],
         contact_sheet=np.concatenate([RED, BLUE], axis=1),
@@ -95,6 +116,80 @@ def test_everything_that_moves_can_be_reached_by_tab(page_file: Path, open_page:
         reached.add(page.evaluate("document.activeElement.tagName"))
 
     assert {"INPUT", "VIDEO", "SUMMARY", "CODE", "A"} <= reached
+
+
+def shares(canvas: Locator) -> dict[str, float]:
+    """Shares of a picture of the ball, once it stands still, that are red, green and grey."""
+    shot, last = canvas.screenshot(), b""
+    while shot != last:
+        canvas.page.wait_for_timeout(500)  # a processor draws few frames per second
+        shot, last = canvas.screenshot(), shot
+    picture = Image.open(io.BytesIO(shot)).convert("RGB")
+    red, green, _ = np.moveaxis(np.asarray(picture).astype(int), -1, 0)
+    return {
+        "red": float(np.mean((red > 150) & (green < 90))),
+        "green": float(np.mean((green > 150) & (red < 90))),
+        "grey": float(np.mean((abs(red - 127) < 12) & (abs(green - 127) < 12))),
+    }
+
+
+def test_the_scene_can_be_looked_round(page_file: Path, open_page: OpenPage) -> None:
+    page = open_page(page_file)
+    canvas = page.locator(".look canvas")
+    canvas.scroll_into_view_if_needed()
+
+    first = shares(canvas)
+    assert first["red"] == pytest.approx(first["green"], rel=0.1)
+    assert first["red"] > 0.03
+    canvas.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowLeft")
+    assert shares(canvas)["red"] < 0.5 * first["red"]
+    page.get_by_role("button", name="Back to the start").click()
+    assert shares(canvas)["red"] == pytest.approx(first["red"], rel=0.1)
+    page.get_by_label("before", exact=True).check()
+    before = shares(canvas)
+    assert before["green"] < 0.001 < 0.03 < before["grey"]
+
+
+def test_dragging_turns_the_scene(page_file: Path, open_page: OpenPage) -> None:
+    page = open_page(page_file)
+    canvas = page.locator(".look canvas")
+    canvas.scroll_into_view_if_needed()
+    first, box = shares(canvas), canvas.bounding_box()
+    assert box is not None
+
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+
+    assert shares(canvas)["red"] > 1.3 * first["red"]
+
+
+def test_the_wheel_scrolls_the_page_past_the_scene(page_file: Path, open_page: OpenPage) -> None:
+    page = open_page(page_file)
+    canvas = page.locator(".look canvas")
+    canvas.scroll_into_view_if_needed()
+    canvas.hover()
+    before = page.evaluate("scrollY")
+    page.mouse.wheel(0, 300)
+    page.wait_for_timeout(300)
+
+    assert page.evaluate("scrollY") > before + 200
+
+
+def test_without_webgl_a_sentence_points_to_the_video(page_file: Path, open_page: OpenPage) -> None:
+    page = open_page(
+        page_file,
+        before="""const real = HTMLCanvasElement.prototype.getContext;
+          HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+            return kind.startsWith("webgl") ? null : real.call(this, kind, ...rest);
+          };""",
+    )
+
+    assert page.get_by_text("This browser draws no 3D pictures").is_visible()
+    assert not page.locator(".look canvas").is_visible()
 
 
 def test_the_video_plays(page_file: Path, open_page: OpenPage) -> None:

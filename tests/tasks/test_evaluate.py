@@ -52,7 +52,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     finetune(
         folders["nerf"],
         folders["views"],
-        folders["stylized"],
+        {folders["stylized"]: 1.0},
         finetuned,
         FinetuneNerf(iterations=40, patch_size=32, patch_scales=(1.0,), min_movement=0.0),
         work=root / "work_finetune",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scenestyle.viz.figures import Figure
+from scenestyle.viz.look import Cloud, Look, viewer_program
 from scenestyle.viz.report import Chart, Comparison, Maps, Report, render_report
 
 HOSTILE = """<script>alert("x")</script> & 'quotes' {{ 7 * 7 }}"""
@@ -42,6 +43,7 @@ def report() -> Report:
         style="ukiyoe",
         caption="colourful objects",
         prompt="a woodblock print of colourful objects",
+        look=Look(Cloud(b"123456789", "{}"), Cloud(b"abcdefghi", "{}"), '{"fov": 50}'),
         video_mp4=b"not really a video",
         comparisons=[Comparison(f"view_{i}", noise(16, i), noise(16, i + 9)) for i in range(3)],
         contact_sheet=noise(40, 1),
@@ -90,7 +92,7 @@ def test_the_page_shows_everything(report: Report) -> None:
     assert "dvc repro evaluate@demo-ukiyoe" in page.text
     assert "0 good · 1 look here · 0 broken" in page.text
     sliders = 3 + 4
-    assert len(page.all("input")) == sliders
+    assert len(page.all("input")) == sliders + 2
     sheet, maps, scales, charts = 1, 1, 2, 2
     assert len(page.all("img")) == 2 * sliders + sheet + maps + scales + charts
 
@@ -102,7 +104,7 @@ def test_the_video_is_in_the_page(report: Report) -> None:
 
 
 def test_nothing_is_loaded_from_elsewhere(report: Report) -> None:
-    html = render_report(report)
+    html = render_report(report).replace(viewer_program(), "")  # names the namespace of XHTML
     sources = [
         attributes[name]
         for _, attributes in Page(html).tags
@@ -113,6 +115,15 @@ def test_nothing_is_loaded_from_elsewhere(report: Report) -> None:
     assert sources
     assert all(source.startswith(("data:", "#")) for source in sources)
     assert not re.search(r"https?:|url\(|@import|fetch\(", html)
+
+
+def test_the_points_are_in_the_page(report: Report) -> None:
+    page = Page(render_report(report))
+
+    scripts = {script["data-name"]: script for script in page.all("script") if script}
+    assert scripts.keys() == {"before", "after"}
+    assert base64.b64encode(b"abcdefghi").decode() in page.text
+    assert page.all("canvas")[0]["data-camera"] == '{"fov": 50}'
 
 
 def test_texts_of_users_stay_texts(report: Report) -> None:
@@ -127,7 +138,7 @@ def test_texts_of_users_stay_texts(report: Report) -> None:
 
     page, plain = Page(render_report(hostile)), Page(render_report(report))
 
-    assert len(page.all("script")) == len(plain.all("script")) == 1
+    assert len(page.all("script")) == len(plain.all("script")) == 2 + 2
     assert page.text.count(HOSTILE) >= 5
     assert HOSTILE in page.all("img")[0]["alt"]
 
@@ -136,7 +147,8 @@ def test_every_picture_has_a_text_in_its_place(report: Report) -> None:
     page = Page(render_report(report))
 
     assert all(image["alt"] for image in page.all("img"))
-    assert all(control["aria-label"] for control in page.all("input") + page.all("video"))
+    sliders = [control for control in page.all("input") if control["type"] == "range"]
+    assert all(c["aria-label"] for c in sliders + page.all("video") + page.all("canvas"))
 
 
 def test_same_report_same_page(report: Report) -> None:
