@@ -21,8 +21,9 @@ from scenestyle.params import FinetuneNerf
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 STEPS = 20
-# Processors round differently; in 20 steps that grows to about this share of a loss.
-TOLERANCE = 2e-3
+# Processors round differently: with the instructions of one with SSE 4.2 only, or AVX2, single losses
+# of these steps were up to 1 % from those with AVX-512.
+TOLERANCE = 3e-2
 
 
 def rows(path: Path) -> list[list[str]]:
