@@ -153,7 +153,7 @@ def test_kills_at_random_moments_change_no_result(toy: Toy, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_twenty_kills_at_random_moments_change_no_result(toy: Toy, tmp_path: Path) -> None:
     check_kills(toy, toy.copy(tmp_path / "alone"), kills=20, seed=2)
 

@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 from toy_project import ROOT, Toy
@@ -53,9 +56,21 @@ class Terminal:
             shell.wait()
         return shell.returncode, self._log.read_text()
 
-    def close(self) -> None:
-        """End everything that was started here."""
-        self.type("prefect server stop")
+    def flow_runs(self, state: str | None = None) -> list[dict[str, Any]]:
+        """What the server knows of flow runs, latest first."""
+        wanted = {"flow_runs": {"state": {"type": {"any_": [state]}}}} if state else {}
+        return self._ask("flow_runs", {**wanted, "sort": "EXPECTED_START_TIME_DESC"})
+
+    def task_states(self) -> dict[str, str]:
+        """Task run -> name of its state, of all flow runs."""
+        return {run["name"]: run["state"]["name"] for run in self._ask("task_runs", {})}
+
+    def _ask(self, what: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        url = f"http://127.0.0.1:{self.port}/api/{what}/filter"
+        return httpx.post(url, json=wanted).raise_for_status().json()
+
+    def kill(self) -> None:
+        """SIGKILL to everything that was started here: server, worker, flow runs and stages."""
         started = [p for p in psutil.process_iter() if session(p.pid) in self._shells]
         for process in started:
             process.send_signal(signal.SIGKILL)
@@ -81,7 +96,7 @@ def terminal(toy: Toy, tmp_path: Path) -> Iterator[Terminal]:
         shutil.copy(ROOT / name, toy.root)
     terminal = Terminal(toy, tmp_path)
     yield terminal
-    terminal.close()
+    terminal.kill()
 
 
 def readme(headline: str) -> str:
@@ -91,15 +106,110 @@ def readme(headline: str) -> str:
     return block[1]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_deployed_flow_runs_in_a_worker(terminal: Terminal) -> None:
-    script = readme("Or with a server and a worker:")
-    for theirs, ours in (("4200", terminal.port), ("fern", "garden"), ("watercolor2", "oil")):
-        script = script.replace(theirs, ours)
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_a_deployment_runs_in_a_worker(terminal: Terminal, prefect_server: None) -> None:
+    from prefect.settings import PREFECT_API_URL
+
     terminal.toy.replace("oil painting of", "big oil painting of")
-    code, said = terminal.type(script)
+    code, said = terminal.type(
+        f"""
+        export PREFECT_API_URL={PREFECT_API_URL.value()}
+        prefect work-pool create local --type process
+        prefect --no-prompt deploy --all
+        prefect worker start --pool local --type process &
+        prefect deployment run stylize-scene/local -p scene=garden -p style=oil --watch
+        """
+    )
     assert code == 0, said
     assert said.count("task-run.Cached") == 3, said
     assert said.count("task-run.Completed") == 3
     assert terminal.toy.stale() == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) -> None:
+    """One server for all of it, since its start is what takes the time."""
+    toy = terminal.toy
+    script = readme("Or with a server and a worker:")
+    for theirs, ours in (("4200", terminal.port), ("fern", "garden"), ("watercolor2", "oil")):
+        script = script.replace(theirs, ours)
+    toy.replace("oil painting of", "big oil painting of")
+    code, said = terminal.type(script)
+    assert code == 0, said
+    assert said.count("task-run.Cached") == 3, said
+    assert said.count("task-run.Completed") == 3
+    assert toy.stale() == set()
+
+    # The catalog of the nightly deployment is the one that prefect.yaml names.
+    catalog = toy.root / "catalogs/demo.csv"
+    catalog.parent.mkdir()
+    catalog.write_text("scene,caption,styles\ngarden,,ink;made of glass\nlost,lost,ink\n")
+    code, said = terminal.type("prefect deployment run stylize-catalog/nightly --watch")
+    assert code == 1, "one row is bad"
+    assert "1 of 3 results failed" in said
+    states = terminal.task_states()
+    assert states["add_scene@lost"] == "Failed"
+    assert states["add_scene@garden"] == "Cached"
+    assert {state for name, state in states.items() if "made_of_glass" in name} == {"Completed"}
+    table = (toy.root / "outputs/catalogs/demo.csv").read_text()
+    assert [line.split(",")[3] for line in table.splitlines()[1:]] == [
+        "Cached",
+        "Completed",
+        "Failed",
+    ]
+
+    # SQLAlchemy 2.1 silently never creates scheduled runs.
+    scheduled = until(lambda: terminal.flow_runs("SCHEDULED"), 150)
+    assert {run["auto_scheduled"] for run in scheduled} == {True}
+    assert all("T02:00:00" in run["expected_start_time"] for run in scheduled)
+    page = httpx.get(f"http://127.0.0.1:{terminal.port}/", follow_redirects=True)
+    assert page.status_code == 200
+    assert "<html" in page.text.lower()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_after_kills_of_worker_and_server_the_next_run_repeats_only_what_was_unfinished(
+    terminal: Terminal,
+) -> None:
+    toy = terminal.toy
+    *begin, worker, run = readme("Or with a server and a worker:").splitlines()
+    run = run.replace("fern", "garden").replace("watercolor2", "oil")
+    toy.replace("render_views: {max_image_side: 64}", "render_views: {max_image_side: 32}")
+    toy.plant_trouble(
+        "stylize_views",
+        "import time\nif not Path('begun').exists(): Path('begun').touch(); time.sleep(600)",
+    )
+    script = "\n".join([*begin, worker, run.replace(" --watch", "")])
+    code, said = terminal.type(script.replace("4200", terminal.port))
+    assert code == 0, said
+    until((toy.root / "begun").exists, 120)
+    terminal.kill()
+    until(lambda: not [p for p in psutil.process_iter() if is_at(p, toy.root)], 20)
+    assert toy.runs() == ["render_views@garden"]
+
+    once = [line for line in begin if "create" not in line and "deploy" not in line]
+    script = "\n".join([*once, worker, run])
+    code, said = terminal.type(script.replace("4200", terminal.port))
+    assert code == 0, said
+    assert toy.runs() == [f"{stage}@garden-oil" for stage in PER_EDIT]
+    assert toy.stale() == {f"{stage}@garden-ink" for stage in PER_EDIT}
+
+
+PER_EDIT = ("stylize_views", "finetune_nerf", "evaluate")
+
+
+def is_at(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(folder)
+    except psutil.Error:
+        return False
