@@ -71,7 +71,11 @@ class Terminal:
 
     def kill(self) -> None:
         """SIGKILL to everything that was started here: server, worker, flow runs and stages."""
-        started = [p for p in psutil.process_iter() if session(p.pid) in self._shells]
+        started = [
+            process
+            for process in psutil.process_iter()
+            if session(process.pid) in self._shells or is_at(process, self.toy.root)
+        ]
         for process in started:
             process.send_signal(signal.SIGKILL)
         psutil.wait_procs(started)
