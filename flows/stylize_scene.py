@@ -12,6 +12,7 @@ from prefect import flow
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows._show import show_result
 from scenestyle.errors import ScenestyleError
 from scenestyle.params import edit_key, load_params
 from tasks._prefect import StageRuns, stage_task
@@ -51,7 +52,9 @@ def stylize_scene(scene: str, style: str) -> list[str]:
     stages.submit(stylize_views, edit)  # all of these views restyled together
     stages.submit(finetune_nerf, edit)  # the field, moved towards them
     stages.submit(evaluate, edit)  # figures, orbit video, report
-    return [str(path) for path in stages.conclude()]
+    result = stages.conclude()
+    show_result(edit, result)
+    return [str(path) for path in result]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -247,6 +247,9 @@ class Evaluate:
     """views shown before and after, held-out ones first; 1 to 64"""
     warp_tau: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
     """a point counts as seen by two frames if their depths agree within this share, 0 < tau < 1"""
+    pretrained: Literal["off", "cached", "download"] = "cached"
+    """weights of LPIPS and CLIP, which do not come with the installation: unused, only those in the caches of torch and
+    the hub, or downloaded (1.9 GB); without them their figures are reported as not computed"""
     seed: Seed = 0
     """of the projection directions of the held-out SWD"""
 

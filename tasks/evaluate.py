@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from scenestyle.artifacts import (
     write_rgb,
 )
 from scenestyle.cameras import PinholeCamera
-from scenestyle.errors import ArtifactError
+from scenestyle.errors import ArtifactError, WeightsError
 from scenestyle.geometry import common_up, focus_from_depths
 from scenestyle.metrics.depth import depth_change
 from scenestyle.metrics.image import rmse
@@ -143,7 +144,9 @@ def run(
         **view_figures(steps, params),
         "heldout_psnr_source": float(read_json(nerf / "metrics.json")["heldout_psnr"]),
     }
-    figures, intervals = summary(measured, params.seed)
+    prompt = style.prompt.replace("{caption}", caption)
+    more, not_computed = pretrained_figures(orbit, steps, (caption, prompt), params.pretrained)
+    figures, intervals = summary({**measured, **more}, params.seed)
     shown = choose_views(steps, params.num_stills)
     write_stills(out / "stills", shown)
     write_orbit(out / "orbit.mp4", orbit, fps=params.fps)
@@ -151,14 +154,14 @@ def run(
         scene=finetuned.parent.name,
         style=finetuned.name,
         caption=caption,
-        prompt=style.prompt.replace("{caption}", caption),
+        prompt=prompt,
         look=look_round(orbit, steps),
         video_mp4=(out / "orbit.mp4").read_bytes(),
         comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],
         contact_sheet=sheet(shown),
         fits=[Comparison(title(step.view), step.stylized, step.after) for step in steps],
         figures=read_figures(figures, intervals),
-        not_computed={},
+        not_computed=not_computed,
         maps=error_maps(orbit, links["short"]),
         charts=[
             loss_chart("Source field", nerf),
@@ -168,6 +171,7 @@ def run(
         settings=settings(inputs, params),
         commands=commands(finetuned),
     )
+    write_curves(out, orbit, links["short"], finetuned)
     (out / "report.html").write_text(render_report(report), encoding="utf-8")
     figures["seconds"] = round(time.perf_counter() - started, 1)
     write_json(out / "metrics.json", figures)
@@ -310,6 +314,88 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
             [step.before for step in held_out],
             [resized(step.photo, step.before.shape) for step in held_out],
         ),
+    }
+
+
+def pretrained_figures(
+    orbit: Orbit, steps: Sequence[Step], texts: tuple[str, str], access: str
+) -> tuple[Measurements, dict[str, str]]:
+    """The figures that need weights which do not come with the installation.
+
+    Args:
+        orbit: Whose frames CLIP looks at.
+        steps: Whose held-out photos LPIPS compares.
+        texts: Captions of the scene and of the edit.
+        access: `evaluate.pretrained`.
+
+    Returns:
+        The figures, and why others could not be computed.
+    """
+    parts: dict[str, Callable[[bool], Measurements]] = {
+        "LPIPS of the source field": lambda may: lpips_figures(steps, may_download=may),
+        "CLIP text-image directional similarity, CLIP direction consistency (edit, motion)": (
+            lambda may: clip_figures(orbit, steps, texts, may_download=may)
+        ),
+    }
+    if access == "off":
+        return {}, dict.fromkeys(parts, "Turned off (evaluate.pretrained: off).")
+    measured, missing = {}, {}
+    for name, compute in parts.items():
+        try:
+            measured |= compute(access == "download")
+        except WeightsError as error:
+            logger.warning("not computed: %s. %s", name, error)
+            missing[name] = str(error)
+    return measured, missing
+
+
+def lpips_figures(steps: Sequence[Step], *, may_download: bool) -> Measurements:
+    """LPIPS of the source field against held-out photos.
+
+    Raises:
+        WeightsError: If the weights are not there.
+    """
+    from scenestyle.metrics.lpips import load_lpips
+
+    lpips = load_lpips(may_download=may_download)
+    held_out = [step for step in steps if step.view.split == "held_out"]
+    photos = [resized(step.photo, step.before.shape) for step in held_out]
+    return {"heldout_lpips_source": each(lpips, [step.before for step in held_out], photos)}
+
+
+def clip_figures(
+    orbit: Orbit, steps: Sequence[Step], texts: tuple[str, str], *, may_download: bool
+) -> Measurements:
+    """CLIP's figures along the orbit, and the directional similarity of the stylized views.
+
+    Raises:
+        WeightsError: If the weights are not there.
+    """
+    from scenestyle.clip import clip_weights, open_clip
+    from scenestyle.metrics.clip import (
+        direction_consistency_edit,
+        direction_consistency_motion,
+        text_image_directional_similarity,
+    )
+
+    clip = open_clip(clip_weights(may_download=may_download))
+    before, after, source, stylized = (
+        clip.embed_pictures(pictures)
+        for pictures in (
+            [frame.rgb for frame in orbit.before],
+            [frame.rgb for frame in orbit.after],
+            [step.before for step in steps],
+            [step.stylized for step in steps],
+        )
+    )
+    captions = clip.embed_texts(texts)
+    return {
+        "clip_directional_similarity": text_image_directional_similarity(before, after, *captions),
+        "clip_directional_similarity_stylized": text_image_directional_similarity(
+            source, stylized, *captions
+        ),
+        "clip_direction_consistency_edit": direction_consistency_edit(before, after),
+        "clip_direction_consistency_motion": direction_consistency_motion(before, after),
     }
 
 
@@ -475,19 +561,34 @@ def error_maps(orbit: Orbit, links: Sequence[ViewLink]) -> Maps:
     return Maps(sheet, flicker=flicker_chart(orbit, links), top_error=top, depth_limit=_DEPTH_LIMIT)
 
 
-def flicker_chart(orbit: Orbit, links: Sequence[ViewLink]) -> Chart:
-    """Warp error of neighbouring frames along the orbit, before and after."""
-    name = "Flicker along the orbit"
+def flicker_curves(orbit: Orbit, links: Sequence[ViewLink]) -> dict[str, list[tuple[int, float]]]:
+    """Warp error of every frame to the one before it, before and after the edit."""
     seen = [link for link in links if link.is_visible.any()]
-    curves = {
+    return {
         when: [
             (link.i, float(error))
             for link, error in zip(seen, warp_errors([f.rgb for f in frames], seen), strict=True)
         ]
         for when, frames in (("before", orbit.before), ("after", orbit.after))
     }
+
+
+def flicker_chart(orbit: Orbit, links: Sequence[ViewLink]) -> Chart:
+    """Flicker along the orbit, for the report."""
+    name, curves = "Flicker along the orbit", flicker_curves(orbit, links)
     svg = line_chart(curves, title=name, x_label="frame", y_label="warp error", format="svg")
     return Chart(name, svg)
+
+
+def write_curves(out: Path, orbit: Orbit, links: Sequence[ViewLink], finetuned: Path) -> None:
+    """Write `flicker.csv` and `losses.csv` for `dvc plots`."""
+    curves = flicker_curves(orbit, links)
+    with (out / "flicker.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["frame", *curves])
+        for points in zip(*curves.values(), strict=True):
+            writer.writerow([points[0][0], *(f"{error:.6g}" for _, error in points)])
+    shutil.copyfile(finetuned / "losses.csv", out / "losses.csv")
 
 
 def look_round(orbit: Orbit, steps: Sequence[Step]) -> Look:

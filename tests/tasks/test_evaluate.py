@@ -1,3 +1,4 @@
+import csv
 import json
 import math
 import shutil
@@ -10,7 +11,7 @@ import pytest
 from tiny_field import write_tiny_source
 
 from scenestyle.artifacts import read_views, write_json, write_views
-from scenestyle.errors import ArtifactError
+from scenestyle.errors import ArtifactError, WeightsError
 from scenestyle.metrics.image import rmse
 from scenestyle.params import Evaluate, FinetuneNerf, Style
 from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
@@ -23,6 +24,7 @@ PARAMS = Evaluate(
     num_frames=9,
     max_image_side=48,
     num_stills=3,
+    pretrained="off",
     warp_tau=0.5,  # a field of sixty steps does not agree with itself any better
 )
 
@@ -104,8 +106,24 @@ def test_the_result_is_complete(judged: Path) -> None:
         "report.html",
         "orbit.mp4",
         "stills",
+        "flicker.csv",
+        "losses.csv",
     }
     assert all(isinstance(value, float) and math.isfinite(value) for value in figures.values())
+
+
+def test_the_curves_for_dvc_are_those_of_the_figures(judged: Path) -> None:
+    figures = json.loads((judged / "metrics.json").read_text())
+    with (judged / "flicker.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    assert [int(row["frame"]) for row in rows] == list(range(1, PARAMS.num_frames))
+    for column, key in (("before", "warp_short_source"), ("after", "warp_short")):
+        mean = np.mean([float(row[column]) for row in rows])
+        assert mean == pytest.approx(figures[key], rel=1e-4)
+    header, *steps = (judged / "losses.csv").read_text().splitlines()
+    assert header.split(",")[:2] == ["step", "style"]
+    assert len(steps) == 40
 
 
 def test_the_figures_know_an_edit_when_they_see_one(judged: Path) -> None:
@@ -202,3 +220,29 @@ def test_without_a_held_out_view_nothing_is_measured(
 )
 def test_items_are_spread_evenly(count: int, picked: str) -> None:
     assert "".join(evaluate.spread("abcde", count)) == picked
+
+
+def test_figures_whose_weights_are_missing_are_reported_and_not_made_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(**_: object) -> None:
+        raise WeightsError("There is no such file.")
+
+    monkeypatch.setattr("scenestyle.metrics.lpips.load_lpips", missing)
+    monkeypatch.setattr("scenestyle.clip.clip_weights", missing)
+    orbit = evaluate.Orbit([], [], [])
+
+    measured, why = evaluate.pretrained_figures(orbit, [], ("toys", "oil painting"), "cached")
+
+    assert measured == {}
+    assert set(why.values()) == {"There is no such file."}
+    assert [name.split()[0] for name in why] == ["LPIPS", "CLIP"]
+
+
+@pytest.mark.usefixtures("judged")
+def test_the_report_says_what_was_not_computed(judged: Path) -> None:
+    html = (judged / "report.html").read_text()
+
+    assert "Not computed" in html
+    assert html.count("Turned off (evaluate.pretrained: off).") == 2
+    assert "clip" not in (judged / "metrics.json").read_text()

@@ -1,0 +1,52 @@
+"""LPIPS proper, with the weights that its authors fitted; see `perceptual` for what needs no download."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from scenestyle.errors import WeightsError
+
+Picture = Float[np.ndarray, "height width 3"]
+
+
+def load_lpips(*, may_download: bool) -> Callable[[Picture, Picture], float]:
+    """LPIPS (AlexNet) of two RGB pictures in [0, 1], as torchmetrics computes it; 0 if equal.
+
+    Its linear weights come with torchmetrics; AlexNet's come from torch's cache or, if allowed, from
+    the network.
+
+    Raises:
+        WeightsError: If AlexNet's weights are neither in the cache nor to be had.
+
+    Source: Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual
+        Metric", arXiv:1801.03924.
+    """
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+    from torchvision.models import AlexNet_Weights
+
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.DEFAULT.url).name
+    if not (file.is_file() or may_download):
+        raise WeightsError(
+            f"AlexNet's weights are not at {file} and may not be downloaded. Allow it with "
+            "evaluate.pretrained: download (0.2 GB)."
+        )
+    try:
+        network = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval()
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"AlexNet's weights could not be read from {file} or downloaded ({error})."
+        ) from error
+
+    @torch.no_grad()
+    def distance(picture: Picture, other: Picture) -> float:
+        batches = (
+            torch.from_numpy(np.clip(rgb, 0, 1).astype(np.float32)).movedim(-1, 0)[None]
+            for rgb in (picture, other)
+        )
+        return float(network(*batches))
+
+    return distance
