@@ -12,6 +12,8 @@ from tiny_field import write_tiny_source
 
 from scenestyle.artifacts import read_views, write_json, write_views
 from scenestyle.errors import ArtifactError, WeightsError
+from scenestyle.judge import figures as figures_of
+from scenestyle.judge import renders
 from scenestyle.metrics.image import rmse
 from scenestyle.params import Evaluate, FinetuneNerf, Style
 from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
@@ -84,9 +86,9 @@ def test_figures_of_an_exactly_known_edit() -> None:
     before = [Rendering(b.rgb, b.depth_z, b.hit.astype(np.float32)) for b in buffers]
     after = [Rendering(1 - f.rgb, f.depth_z * np.float32(1.1), f.opacity) for f in before]
 
-    orbit = evaluate.Orbit(cameras, before, after)
-    measured = evaluate.orbit_figures(orbit, evaluate.orbit_links(orbit, tau=0.02))
-    figures, intervals = evaluate.summary(measured, seed=0)
+    orbit = renders.Orbit(cameras, before, after)
+    measured = figures_of.orbit_figures(orbit, figures_of.orbit_links(orbit, tau=0.02))
+    figures, intervals = figures_of.summary(measured, seed=0)
 
     low, high = intervals["warp_short"]
     assert low < figures["warp_short"] < high
@@ -219,7 +221,7 @@ def test_without_a_held_out_view_nothing_is_measured(
     [(0, ""), (-2, ""), (1, "c"), (2, "bd"), (3, "ace"), (5, "abcde"), (9, "abcde")],
 )
 def test_items_are_spread_evenly(count: int, picked: str) -> None:
-    assert "".join(evaluate.spread("abcde", count)) == picked
+    assert "".join(renders.spread("abcde", count)) == picked
 
 
 def test_figures_whose_weights_are_missing_are_reported_and_not_made_up(
@@ -230,9 +232,9 @@ def test_figures_whose_weights_are_missing_are_reported_and_not_made_up(
 
     monkeypatch.setattr("scenestyle.metrics.lpips.load_lpips", missing)
     monkeypatch.setattr("scenestyle.clip.clip_weights", missing)
-    orbit = evaluate.Orbit([], [], [])
+    orbit = renders.Orbit([], [], [])
 
-    measured, why = evaluate.pretrained_figures(orbit, [], ("toys", "oil painting"), "cached")
+    measured, why = figures_of.pretrained_figures(orbit, [], ("toys", "oil painting"), "cached")
 
     assert measured == {}
     assert set(why.values()) == {"There is no such file."}

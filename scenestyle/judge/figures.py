@@ -1,0 +1,301 @@
+"""The figures of a result, each beside its controls; `docs/metrics.md` lists them."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from scenestyle.errors import WeightsError
+from scenestyle.judge.renders import Map, Orbit, Picture, Step
+from scenestyle.metrics.depth import depth_change
+from scenestyle.metrics.image import rmse
+from scenestyle.metrics.intervals import bootstrap_mean
+from scenestyle.metrics.style import style_distances
+from scenestyle.metrics.warp import (
+    ViewLink,
+    link_pairs,
+    link_views,
+    nearest_pairs,
+    perceptual_warp_errors,
+    visible_share,
+    warp_errors,
+)
+from scenestyle.nerf.orbit import MIN_OPACITY, surface_z
+from scenestyle.params import Evaluate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scenestyle.features import FeatureExtractor
+
+_WARP_GAPS = {"short": 1, "long": 7}
+"""frames between the two of a pair, per range of the warp error"""
+
+Distance = Callable[[Picture, Picture], float]
+DistanceMap = Callable[[Picture, Picture], Map]
+Measurements = dict[str, float | Float[np.ndarray, " _"]]
+"""figures by name; an array holds one value per view or pair of views, its mean is the figure"""
+
+logger = logging.getLogger(__name__)
+
+
+def orbit_links(orbit: Orbit, *, tau: float) -> dict[str, list[ViewLink]]:
+    """Which frames of the orbit see the same, by the source's geometry, at the short and the long range."""
+    surfaces_z = [surface_z(frame.depth_z, frame.opacity) for frame in orbit.before]
+    return {
+        name: link_views(surfaces_z, orbit.cameras, gap=gap, tau=tau)
+        for name, gap in _WARP_GAPS.items()
+    }
+
+
+def orbit_figures(orbit: Orbit, links: Mapping[str, Sequence[ViewLink]]) -> Measurements:
+    """Movement, depth change and warp errors along the orbit.
+
+    Raises:
+        ArtifactError: If the source field shows no surface.
+    """
+    rgb_before, rgb_after = [f.rgb for f in orbit.before], [f.rgb for f in orbit.after]
+    depth = depth_change(
+        [frame.depth_z for frame in orbit.before],
+        [frame.depth_z for frame in orbit.after],
+        [frame.opacity > MIN_OPACITY for frame in orbit.before],
+    )
+    measured: Measurements = {
+        "movement_rmse": rmse(rgb_before, rgb_after),
+        "depth_abs_rel": depth.abs_rel,
+        "depth_delta_125": depth.delta_125,
+    }
+    distance = feature_distance()
+    for name, pairs in links.items():
+        for suffix, frames in (("", rgb_after), ("_source", rgb_before)):
+            measured[f"warp_{name}{suffix}"] = warp_errors(frames, pairs)
+            measured[f"warp_{name}_features{suffix}"] = perceptual_warp_errors(
+                frames, pairs, distance
+            )
+        measured[f"warp_{name}_visible_share"] = visible_share(pairs)
+    return measured
+
+
+def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
+    """Style, agreement and content of the views, each beside the same of the stylized pictures or the source."""
+    from scenestyle.metrics.structure import luminance_ssim
+
+    pairs = nearest_pairs([step.view.camera for step in steps])
+    links = link_pairs(
+        [step.surface_z for step in steps],
+        [step.view.camera for step in steps],
+        pairs,
+        tau=params.warp_tau,
+    )
+    before, stylized, after = (
+        [getattr(step, name) for step in steps] for name in ("before", "stylized", "after")
+    )
+    held_out = [step for step in steps if step.view.split == "held_out"]
+    likeness = feature_likeness()
+    return {
+        **style_figures(held_out, params.seed),
+        "views_warp": warp_errors(after, links),
+        "views_warp_source": warp_errors(before, links),
+        "views_warp_stylized": warp_errors(stylized, links),
+        "content_ssim": each(luminance_ssim, before, after),
+        "content_ssim_stylized": each(luminance_ssim, before, stylized),
+        "content_features": each(likeness, before, after),
+        "content_features_stylized": each(likeness, before, stylized),
+        "heldout_ssim_source": each(
+            luminance_ssim,
+            [step.before for step in held_out],
+            [resized(step.photo, step.before.shape) for step in held_out],
+        ),
+    }
+
+
+def style_figures(held_out: Sequence[Step], seed: int) -> Measurements:
+    """Held-out SWD of the restyled field, and the same of the source field as its yardstick."""
+    stylized = [step.stylized for step in held_out]
+    distance = feature_swd(stylized, seed)
+    return {
+        "heldout_swd": style_distances([step.after for step in held_out], stylized, distance),
+        "heldout_swd_source": style_distances(
+            [step.before for step in held_out], stylized, distance
+        ),
+    }
+
+
+def pretrained_figures(
+    orbit: Orbit, steps: Sequence[Step], texts: tuple[str, str], access: str
+) -> tuple[Measurements, dict[str, str]]:
+    """The figures that need weights which do not come with the installation.
+
+    Args:
+        orbit: Whose frames CLIP looks at.
+        steps: Whose held-out photos LPIPS compares.
+        texts: Captions of the scene and of the edit.
+        access: `evaluate.pretrained`.
+
+    Returns:
+        The figures, and why others could not be computed.
+    """
+    parts: dict[str, Callable[[bool], Measurements]] = {
+        "LPIPS of the source field": lambda may: lpips_figures(steps, may_download=may),
+        "CLIP text-image directional similarity, CLIP direction consistency (edit, motion)": (
+            lambda may: clip_figures(orbit, steps, texts, may_download=may)
+        ),
+    }
+    if access == "off":
+        return {}, dict.fromkeys(parts, "Turned off (evaluate.pretrained: off).")
+    measured, missing = {}, {}
+    for name, compute in parts.items():
+        try:
+            measured |= compute(access == "download")
+        except WeightsError as error:
+            logger.warning("not computed: %s. %s", name, error)
+            missing[name] = str(error)
+    return measured, missing
+
+
+def lpips_figures(steps: Sequence[Step], *, may_download: bool) -> Measurements:
+    """LPIPS of the source field against held-out photos.
+
+    Raises:
+        WeightsError: If the weights are not there.
+    """
+    from scenestyle.metrics.lpips import load_lpips
+
+    lpips = load_lpips(may_download=may_download)
+    held_out = [step for step in steps if step.view.split == "held_out"]
+    photos = [resized(step.photo, step.before.shape) for step in held_out]
+    return {"heldout_lpips_source": each(lpips, [step.before for step in held_out], photos)}
+
+
+def clip_figures(
+    orbit: Orbit, steps: Sequence[Step], texts: tuple[str, str], *, may_download: bool
+) -> Measurements:
+    """CLIP's figures along the orbit, and the directional similarity of the stylized views.
+
+    Raises:
+        WeightsError: If the weights are not there.
+    """
+    from scenestyle.clip import clip_weights, open_clip
+    from scenestyle.metrics.clip import (
+        direction_consistency_edit,
+        direction_consistency_motion,
+        text_image_directional_similarity,
+    )
+
+    clip = open_clip(clip_weights(may_download=may_download))
+    before, after, source, stylized = (
+        clip.embed_pictures(pictures)
+        for pictures in (
+            [frame.rgb for frame in orbit.before],
+            [frame.rgb for frame in orbit.after],
+            [step.before for step in steps],
+            [step.stylized for step in steps],
+        )
+    )
+    captions = clip.embed_texts(texts)
+    return {
+        "clip_directional_similarity": text_image_directional_similarity(before, after, *captions),
+        "clip_directional_similarity_stylized": text_image_directional_similarity(
+            source, stylized, *captions
+        ),
+        "clip_direction_consistency_edit": direction_consistency_edit(before, after),
+        "clip_direction_consistency_motion": direction_consistency_motion(before, after),
+    }
+
+
+def summary(
+    measured: Measurements, seed: int
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """The figures, and of those that are means the interval in which they lie over other views."""
+    figures, intervals = {}, {}
+    for name, value in measured.items():
+        if isinstance(value, np.ndarray):
+            estimate = bootstrap_mean(value, seed=seed)
+            figures[name], intervals[name] = estimate.mean, (estimate.low, estimate.high)
+        else:
+            figures[name] = value
+    return figures, intervals
+
+
+def each(
+    figure: Distance, pictures: Iterable[Picture], others: Iterable[Picture]
+) -> Float[np.ndarray, " views"]:
+    """A figure of every two pictures that belong together."""
+    return np.array([figure(x, y) for x, y in zip(pictures, others, strict=True)])
+
+
+def resized(picture: Picture, shape: tuple[int, ...]) -> Picture:
+    """A picture at another size, averaged over areas where it shrinks."""
+    import cv2
+
+    height, width = shape[:2]
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def as_batch(pictures: Sequence[Picture]) -> "Tensor":
+    """Pictures of one size as the features want them: channels first."""
+    import torch
+
+    return torch.from_numpy(np.stack(pictures).astype(np.float32)).movedim(-1, 1)
+
+
+def packaged_features() -> "FeatureExtractor":
+    """The features that come with the installation, whatever the finetuning used: figures compare."""
+    from scenestyle.features import load_features
+
+    return load_features("efficientnet_lite0")
+
+
+def feature_distance() -> DistanceMap:
+    """LPIPS-class distance of two pictures at every pixel."""
+    import torch
+
+    from scenestyle.metrics.perceptual import perceptual_map
+
+    features = packaged_features()
+
+    @torch.no_grad()
+    def distance(picture: Picture, other: Picture) -> Map:
+        maps = [features(as_batch([rgb])) for rgb in (picture, other)]
+        return perceptual_map(*maps, size=picture.shape[:2])[0].numpy()
+
+    return distance
+
+
+def feature_likeness() -> Distance:
+    """Mean cosine of the deep features of two pictures."""
+    import torch
+
+    from scenestyle.metrics.perceptual import feature_similarity
+
+    features = packaged_features()
+
+    @torch.no_grad()
+    def likeness(picture: Picture, other: Picture) -> float:
+        deep = slice(-features.num_content_taps, None)
+        maps = [features(as_batch([rgb]))[deep] for rgb in (picture, other)]
+        return float(feature_similarity(*maps))
+
+    return likeness
+
+
+def feature_swd(targets: Sequence[Picture], seed: int) -> Distance:
+    """SWD between the features of two pictures, along the same directions at every call.
+
+    Each tap is divided by its deviation over `targets`.
+    """
+    import torch
+
+    from scenestyle.losses import directions_for, style_loss
+
+    features = packaged_features().balanced(as_batch(targets))
+
+    @torch.no_grad()
+    def distance(render: Picture, target: Picture) -> float:
+        render_maps, target_maps = features(as_batch([render])), features(as_batch([target]))
+        directions = directions_for(target_maps, torch.Generator().manual_seed(seed))
+        return float(style_loss(render_maps, target_maps, directions))
+
+    return distance

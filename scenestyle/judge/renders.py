@@ -1,0 +1,147 @@
+"""What there is to judge: the orbit and the views of the capture, before and after the edit."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from scenestyle.artifacts import View, check_same_views, read_rgb
+from scenestyle.cameras import PinholeCamera
+from scenestyle.errors import ArtifactError
+from scenestyle.nerf.orbit import novel_path, read_surfaces
+from scenestyle.params import Evaluate
+
+if TYPE_CHECKING:
+    from scenestyle.nerf.field import Rendering
+
+Map = Float[np.ndarray, "height width"]
+Picture = Float[np.ndarray, "_ _ 3"]
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The folders of the earlier stages."""
+
+    poses: Path
+    nerf: Path
+    views: Path
+    stylized: Path
+    finetuned: Path
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """A novel path through the scene, before and after the edit."""
+
+    cameras: Sequence[PinholeCamera]
+    before: "Sequence[Rendering]"
+    after: "Sequence[Rendering]"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One camera of the capture on its way from photo to restyled field; RGB in [0, 1]."""
+
+    view: View
+    photo: Picture
+    before: Picture
+    stylized: Picture
+    rendering: "Rendering"
+    """of the restyled field"""
+    surface_z: Map
+    """z-depth of the source field, NaN where it has no surface"""
+
+    @property
+    def after(self) -> Picture:
+        """Colours of the restyled field."""
+        return self.rendering.rgb
+
+
+def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[Step]]:
+    """Render the orbit from both fields, and every view from the restyled one."""
+    posed, surfaces_z = read_surfaces(inputs.views)
+    names = [view.name for view in posed]
+    check_same_views(inputs.views / "rgb", names, suffix=".png", stage="render_views")
+    check_same_views(inputs.stylized / "rgb", names, suffix=".png", stage="stylize_views")
+    check_held_out(posed)
+    cameras = novel_path(posed, surfaces_z, params.num_frames, max_side=params.max_image_side)
+    before = render_cameras(inputs.nerf, cameras, work / "before")
+    after = render_cameras(
+        inputs.finetuned, [*cameras, *(view.camera for view in posed)], work / "after"
+    )
+    steps = [
+        Step(
+            view,
+            photo=read_rgb(inputs.poses / "images" / f"{view.name}.png"),
+            before=read_rgb(inputs.views / "rgb" / f"{view.name}.png"),
+            stylized=read_rgb(inputs.stylized / "rgb" / f"{view.name}.png"),
+            rendering=rendering,
+            surface_z=depth_z,
+        )
+        for view, depth_z, rendering in zip(posed, surfaces_z, after[len(cameras) :], strict=True)
+    ]
+    return Orbit(cameras, before, after[: len(cameras)]), steps
+
+
+def check_held_out(posed: Sequence[View]) -> None:
+    """Refuse a scene none of whose views is held out.
+
+    Raises:
+        ArtifactError: If no view is held out.
+    """
+    if not any(view.split == "held_out" for view in posed):
+        raise ArtifactError(
+            f"None of the {len(posed)} views is held out, so that the style cannot be measured on a "
+            "view the field has not seen. Lower train_nerf.holdout_every or add photos."
+        )
+
+
+def choose_views(steps: Sequence[Step], count: int) -> list[Step]:
+    """`count` views to show: held-out ones first, then training views, evenly spread."""
+    held_out = [step for step in steps if step.view.split == "held_out"][:count]
+    train = [step for step in steps if step.view.split == "train"]
+    return [*held_out, *spread(train, count - len(held_out))]
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` items, evenly spaced in their order."""
+    count = min(max(count, 0), len(items))
+    return [items[round((position + 0.5) * len(items) / count - 0.5)] for position in range(count)]
+
+
+def render_cameras(
+    run_folder: Path, cameras: Sequence[PinholeCamera], frames: Path
+) -> "list[Rendering]":
+    """Render a trained field from every camera, taking from `frames` what is there already."""
+    from scenestyle.nerf.field import load_field
+
+    frames.mkdir(parents=True, exist_ok=True)
+    files = [frames / f"{index:05d}.npz" for index in range(len(cameras))]
+    missing = [index for index, file in enumerate(files) if not file.exists()]
+    if missing:
+        field = load_field(run_folder)
+        for count, index in enumerate(missing, start=1):
+            _save(files[index], field.render(cameras[index]))
+            logger.info("%s: rendered %d of %d", run_folder, count, len(missing))
+    return [_load(file) for file in files]
+
+
+def _save(file: Path, rendering: "Rendering") -> None:
+    """Write a frame whole or not at all."""
+    partial = file.with_suffix(".partial.npz")
+    np.savez(partial, rgb=rendering.rgb, depth_z=rendering.depth_z, opacity=rendering.opacity)
+    partial.replace(file)
+
+
+def _load(file: Path) -> "Rendering":
+    from scenestyle.nerf.field import Rendering
+
+    with np.load(file, allow_pickle=False) as arrays:
+        return Rendering(**{name: arrays[name] for name in arrays.files})

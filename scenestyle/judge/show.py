@@ -1,0 +1,221 @@
+"""The parts of the report: pictures, maps, curves, and how the result came about."""
+
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenestyle.artifacts import View, read_json, write_rgb
+from scenestyle.geometry import common_up, focus_from_depths
+from scenestyle.judge.renders import Inputs, Orbit, Picture, Step, spread
+from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
+from scenestyle.nerf.orbit import MIN_OPACITY
+from scenestyle.params import Evaluate
+from scenestyle.viz.charts import line_chart, smoothed
+from scenestyle.viz.contact_sheet import contact_sheet
+from scenestyle.viz.look import Cloud, Look, pack_cloud, start_at
+from scenestyle.viz.maps import depth_change_map, error_map
+from scenestyle.viz.report import Chart, Maps
+from scenestyle.viz.video import side_by_side, write_video
+
+if TYPE_CHECKING:
+    from scenestyle.nerf.field import Rendering
+
+_CHART_POINTS = 300
+_NUM_MAPPED_FRAMES = 4
+_LOOK_POINTS = 80_000
+_LOOK_RADIUS = 0.6
+"""share of the cameras' distance from the focus within which points are evenly spaced"""
+_DEPTH_LIMIT = 0.25
+"""relative change of depth of the deepest colours on a map"""
+
+
+def write_stills(folder: Path, steps: Sequence[Step]) -> None:
+    """Write each view before and after the edit."""
+    for step in steps:
+        write_rgb(folder / f"{step.view.name}_before.png", step.before)
+        write_rgb(folder / f"{step.view.name}_after.png", step.after)
+
+
+def write_orbit(path: Path, orbit: Orbit, *, fps: int) -> None:
+    """Write the orbit as a video, before beside after."""
+    pairs = zip(orbit.before, orbit.after, strict=True)
+    frames = (side_by_side(x.rgb, y.rgb, labels=("before", "after")) for x, y in pairs)
+    write_video(path, frames, fps=fps)
+
+
+def write_curves(out: Path, orbit: Orbit, links: Sequence[ViewLink], finetuned: Path) -> None:
+    """Write `flicker.csv` and `losses.csv` for `dvc plots`."""
+    curves = flicker_curves(orbit, links)
+    with (out / "flicker.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["frame", *curves])
+        for points in zip(*curves.values(), strict=True):
+            writer.writerow([points[0][0], *(f"{error:.6g}" for _, error in points)])
+    shutil.copyfile(finetuned / "losses.csv", out / "losses.csv")
+
+
+def sheet(steps: Sequence[Step]) -> Picture:
+    """One row per camera, from photo to restyled field."""
+    return contact_sheet(
+        [[step.photo, step.before, step.stylized, step.after] for step in steps],
+        row_labels=[title(step.view) for step in steps],
+        column_labels=["photo", "source field", "stylized view", "restyled field"],
+        max_picture_side=min(256, max(steps[0].before.shape)),
+    )
+
+
+def title(view: View) -> str:
+    """Name of a view for people."""
+    return f"{view.name} (held out)" if view.split == "held_out" else view.name
+
+
+def error_maps(orbit: Orbit, links: Sequence[ViewLink]) -> Maps:
+    """Warp errors and changes of depth of some frames, the one that flickers most first."""
+    before, after = ([f.rgb for f in frames] for frames in (orbit.before, orbit.after))
+    residuals = [warp_residual(after, link) for link in links]
+    worst = int(np.argmax([np.mean(np.nan_to_num(r) ** 2) for r in residuals]))
+    chosen = [worst, *(i for i in spread(range(len(links)), _NUM_MAPPED_FRAMES) if i != worst)]
+    chosen = chosen[:_NUM_MAPPED_FRAMES]
+    top = max(0.05, *(float(np.nanpercentile(residuals[i], 99)) for i in chosen))
+    rows = []
+    for index in chosen:
+        link = links[index]
+        source, restyled = orbit.before[link.j], orbit.after[link.j]
+        is_surface = source.opacity > MIN_OPACITY
+        rows.append(
+            [
+                restyled.rgb,
+                error_map(warp_residual(before, link), top=top),
+                error_map(residuals[index], top=top),
+                depth_change_map(source.depth_z, restyled.depth_z, is_surface, limit=_DEPTH_LIMIT),
+            ]
+        )
+    sheet = contact_sheet(
+        rows,
+        row_labels=[f"frame {links[index].j}" for index in chosen],
+        column_labels=["restyled", "warp error before", "warp error after", "depth change"],
+        max_picture_side=256,
+    )
+    return Maps(sheet, flicker=flicker_chart(orbit, links), top_error=top, depth_limit=_DEPTH_LIMIT)
+
+
+def flicker_chart(orbit: Orbit, links: Sequence[ViewLink]) -> Chart:
+    """Flicker along the orbit, for the report."""
+    name, curves = "Flicker along the orbit", flicker_curves(orbit, links)
+    svg = line_chart(curves, title=name, x_label="frame", y_label="warp error", format="svg")
+    return Chart(name, svg)
+
+
+def flicker_curves(orbit: Orbit, links: Sequence[ViewLink]) -> dict[str, list[tuple[int, float]]]:
+    """Warp error of every frame to the one before it, before and after the edit."""
+    seen = [link for link in links if link.is_visible.any()]
+    return {
+        when: [
+            (link.i, float(error))
+            for link, error in zip(seen, warp_errors([f.rgb for f in frames], seen), strict=True)
+        ]
+        for when, frames in (("before", orbit.before), ("after", orbit.after))
+    }
+
+
+def look_round(orbit: Orbit, steps: Sequence[Step]) -> Look:
+    """Both fields as points, sampled where the views of the capture see them."""
+    from scenestyle.nerf.field import Rendering
+    from scenestyle.nerf.surface import contracted, surface_points, thinned
+
+    cameras = [step.view.camera for step in steps]
+    focus = focus_from_depths(cameras, [step.surface_z for step in steps])
+    away = [np.linalg.norm(camera.c2w_opengl[:3, 3] - focus) for camera in cameras]
+    radius = _LOOK_RADIUS * float(np.median(away))
+
+    def cloud(renderings: "Sequence[Rendering]") -> Cloud:
+        points = thinned(
+            surface_points(cameras, renderings),
+            _LOOK_POINTS,
+            warp=lambda points: contracted(points, focus=focus, radius=radius),
+        )
+        return pack_cloud(points.points, points.colours)
+
+    before = [
+        Rendering(
+            step.before,
+            np.nan_to_num(step.surface_z),
+            np.isfinite(step.surface_z).astype(np.float32),
+        )
+        for step in steps
+    ]
+    up = common_up([camera.c2w_opengl for camera in orbit.cameras])
+    return Look(
+        before=cloud(before),
+        after=cloud([step.rendering for step in steps]),
+        camera=start_at(orbit.cameras[0], focus=focus, radius=radius, up=up),
+    )
+
+
+def loss_chart(name: str, run_folder: Path) -> Chart:
+    """The loss terms of a training, smoothed, on a logarithmic axis."""
+    with (run_folder / "losses.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    stride = -(-len(rows) // _CHART_POINTS)
+    curves = {
+        term: smoothed([(int(row["step"]), float(row[term])) for row in rows], half_width=stride)[
+            ::stride
+        ]
+        for term in rows[0]
+        if term != "step"
+    }
+    svg = line_chart(curves, title=name, x_label="step", y_label="loss", log_y=True, format="svg")
+    return Chart(name, svg)
+
+
+def records(inputs: Inputs) -> Mapping[str, Mapping[str, Any]]:
+    """What each earlier stage noted about itself."""
+    return {
+        "estimate_poses": read_json(inputs.poses / "report.json"),
+        "train_nerf": read_json(inputs.nerf / "metrics.json"),
+        "render_views": read_json(inputs.views / "report.json"),
+        "stylize_views": read_json(inputs.stylized / "manifest.json"),
+        "finetune_nerf": read_json(inputs.finetuned / "metrics.json"),
+    }
+
+
+def seconds_per_stage(inputs: Inputs) -> dict[str, float]:
+    """Wall-clock time of the earlier stages, in their order."""
+    return {stage: float(record["seconds"]) for stage, record in records(inputs).items()}
+
+
+def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
+    """Model, revisions, seeds and versions: what a second run must have in common with this one."""
+    found = records(inputs)
+    manifest = found["stylize_views"]
+    versions = {
+        name: number for record in found.values() for name, number in record["versions"].items()
+    }
+    described = {
+        "model": manifest["model"],
+        **{f"{part} weights": source for part, source in manifest["sources"].items()},
+        **{name: value for name, value in manifest["settings"].items() if name != "prompt"},
+        "seed of evaluate": params.seed,
+        "scenestyle": version("scenestyle"),
+        **dict(sorted(versions.items())),
+    }
+    return {
+        name.replace("_", " "): "none" if value == "" else str(value)
+        for name, value in described.items()
+    }
+
+
+def commands(finetuned: Path) -> dict[str, str]:
+    """How to make, redo and walk through the result, for a folder `.../SCENE/STYLE`."""
+    scene, style = finetuned.parent.name, finetuned.name
+    return {
+        "This result and all it needs": f"dvc repro evaluate@{scene}-{style}",
+        "The same through Prefect": f"python -m flows.stylize_scene --scene {scene} --style {style}",
+        "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml "
+        "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
+    }
