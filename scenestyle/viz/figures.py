@@ -182,13 +182,14 @@ def read_figures(
     """Put the figures of `metrics.json` into words, in the order of the report.
 
     Args:
-        metrics: Key -> figure; a figure that was not computed is not in it.
+        metrics: Key -> figure; a figure that was not computed, or that its verdict is relative to, is not in it.
         intervals: Lower and upper end, of those figures that are means over views.
     """
     return [
         _read(name, reading, metrics, (intervals or {}).get(name))
         for name, reading in _READINGS.items()
         if name in metrics
+        and (not reading.bounds or (reading.bounds.relative_to or name) in metrics)
     ]
 
 

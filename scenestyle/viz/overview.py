@@ -13,6 +13,7 @@ from PIL import Image
 from scenestyle.artifacts import read_json, read_rgb
 from scenestyle.cameras import fit_within
 from scenestyle.viz.contact_sheet import to_pil
+from scenestyle.viz.figures import overall, read_figures
 from scenestyle.viz.page import render_page
 
 State = Literal["done", "failed", "missing"]
@@ -65,7 +66,7 @@ def render_overview(rows: Sequence[OverviewRow], *, title: str = "All results") 
         "overview.html.jinja",
         title=title,
         rows=[(row, _cells(row)) for row in rows],
-        headings=[heading for heading, _ in _COLUMNS.values()],
+        headings=["verdicts", *(heading for heading, _ in _COLUMNS.values())],
         num_done=sum(row.state == "done" for row in rows),
         num_failed=sum(row.state == "failed" for row in rows),
     )
@@ -111,7 +112,23 @@ def _thumbnail(picture: Picture) -> Picture:
 
 def _cells(row: OverviewRow) -> list[tuple[object, str]]:
     """Per column the value to sort by and its text; both empty where there is no such figure."""
-    return [
-        (value, format.format(value)) if isinstance(value, int | float) else ("", "")
-        for value, format in ((row.figures.get(key), form) for key, (_, form) in _COLUMNS.items())
+    known = {
+        key: float(value)
+        for key, value in row.figures.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    columns = [
+        (known[key], format.format(known[key])) if key in known else ("", "")
+        for key, (_, format) in _COLUMNS.items()
     ]
+    return [_verdicts(known), *columns]
+
+
+def _verdicts(figures: Mapping[str, float]) -> tuple[object, str]:
+    """How many figures are not good; a broken one counts before all that ask for a look."""
+    counts = overall(read_figures(figures))
+    if not any(counts.values()):
+        return "", ""
+    rank = 100 * counts["broken"] + counts["look here"]
+    text = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return rank, text

@@ -103,4 +103,14 @@ def test_figures_that_are_no_numbers_are_left_blank() -> None:
     figures = json.loads('{"movement_rmse": "not computed: no weights"}')
     cells = render_overview([replace(FERN, figures=figures)]).split("<tbody>")[1]
 
-    assert cells.count('data-key=""') == 6
+    assert cells.count('data-key=""') == 7
+
+
+def test_verdicts_are_counted_and_ranked_by_the_worst() -> None:
+    def cell(**figures: float) -> tuple[str, str]:
+        html = render_overview([replace(FERN, figures=figures)]).split("<tbody>")[1]
+        return re.findall(r'<td class="number" data-key="([^"]*)">([^<]*)', html)[0]
+
+    assert cell(movement_rmse=0.2, depth_abs_rel=0.01) == ("0", "2 good")
+    assert cell(movement_rmse=0.2, depth_abs_rel=0.1) == ("1", "1 good, 1 look here")
+    assert cell(movement_rmse=0.0, depth_abs_rel=0.1) == ("101", "1 look here, 1 broken")
