@@ -36,7 +36,7 @@ class Preset:
     """of the negative prompt's half"""
 
 
-EMBEDDED = Preset(image_side=256, num_inference_steps=10, strength=0.5, guidance_scale=2.0)
+EMBEDDED = Preset(image_side=320, num_inference_steps=10, strength=0.5, guidance_scale=2.0)
 """The tiny SDXL in this repository; values at which it was judged best."""
 
 SDXL = Preset(image_side=1024, num_inference_steps=50, strength=0.8, guidance_scale=7.5)
