@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.utils.checkpoint import checkpoint
 
 from scenestyle.features import FeatureExtractor
@@ -58,9 +58,8 @@ def patch_losses(
         weights: Of the styles of each target, in their order.
         params: Weights of the terms, size of a patch, kind of directions.
     """
-    has_regions = any(bool((target.region < 1).any()) for target in targets)
 
-    def losses(generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(generator: Generator) -> dict[str, Tensor]:
         patch = random_patch(targets, params.patch_size, generator)
         rendered = render_patch(trainer.model, patch.rays, params.rays_per_pass)
         rgb = rendered.rgb
@@ -68,25 +67,8 @@ def patch_losses(
             # As in the source's training, so that nothing is painted by letting the void through.
             void = torch.rand(3, generator=generator).to(rgb)
             rgb = rgb + (1 - rendered.opacity) * void
-        render_maps = features(rgb.T.reshape(1, *patch.rgb.shape[1:]))
-        with torch.no_grad():
-            stylized_maps = features(patch.rgb)
-        directions = [
-            rows.to(patch.rgb.device)
-            for rows in directions_for(
-                stylized_maps, generator, params.num_directions, kind=params.directions
-            )
-        ]
-        deep = slice(-features.num_content_taps, None)
-        style, content = rgb.new_zeros(()), rgb.new_zeros(())
-        for weight, maps in zip(weights, _by_style(stylized_maps), strict=True):
-            pair, rows = (render_maps, maps), directions
-            if has_regions:
-                reach = region_reach(*pair)
-                tagged = [tag_region(m, directions, patch.region, reach=reach) for m in pair]
-                pair, rows = (tagged[0][0], tagged[1][0]), tagged[0][1]
-            style = style + weight * style_loss(*pair, rows, layer_reduction=params.layer_reduction)
-            content = content + weight * content_loss(render_maps[deep], maps[deep])
+        picture = rgb.T.reshape(1, *patch.rgb.shape[1:])
+        style, content = weighted_distances(picture, patch, weights, features, params, generator)
         return {
             "style": style,
             "content": params.content_weight * content,
@@ -95,6 +77,40 @@ def patch_losses(
         }
 
     return losses
+
+
+def weighted_distances(
+    picture: Float[Tensor, "1 3 height width"],
+    patch: Patch,
+    weights: Float[Tensor, " styles"],
+    features: FeatureExtractor,
+    params: FinetuneNerf,
+    generator: Generator,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Style and content loss of a rendered patch, each a weighted sum over the patch's styles.
+
+    Where the edge of the region runs through the patch, features are matched on either side of it.
+    """
+    maps = features(picture)
+    with torch.no_grad():
+        stylized = _by_style(features(patch.rgb))
+    directions = [
+        rows.to(picture.device)
+        for rows in directions_for(maps, generator, params.num_directions, kind=params.directions)
+    ]
+    deep = slice(-features.num_content_taps, None)
+    styles, contents = [], []
+    for others in stylized:
+        pair, rows = (maps, others), directions
+        if patch.region.min() < patch.region.max():
+            reach = region_reach(maps, others)
+            (tagged, rows), (tagged_others, _) = (
+                tag_region(each, directions, patch.region, reach=reach) for each in pair
+            )
+            pair = tagged, tagged_others
+        styles.append(style_loss(*pair, rows, layer_reduction=params.layer_reduction))
+        contents.append(content_loss(maps[deep], others[deep]))
+    return (weights * torch.stack(styles)).sum(), (weights * torch.stack(contents)).sum()
 
 
 def render_patch(
