@@ -211,11 +211,17 @@ def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
 
 
 def commands(finetuned: Path) -> dict[str, str]:
-    """How to make, redo and walk through the result, for a folder `.../SCENE/STYLE`."""
+    """How to make, walk through and export the result, for a folder `.../SCENE/STYLE`."""
     scene, style = finetuned.parent.name, finetuned.name
+    export = f"scenestyle export {scene} {style} --format"
     return {
         "This result and all it needs": f"dvc repro evaluate@{scene}-{style}",
         "The same through Prefect": f"python -m flows.stylize_scene --scene {scene} --style {style}",
         "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml "
         "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
+        "A video of any length and size": f"{export} video --seconds 8 --fps 24 --size 480",
+        "Coloured points for Open3D, MeshLab, Blender": f"{export} ply",
+        "A coloured mesh": f"{export} mesh",
+        "Frames with their cameras": f"{export} frames",
+        "The run for nerfstudio's tools, elsewhere": f"{export} nerfstudio",
     }

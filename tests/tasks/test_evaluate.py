@@ -158,6 +158,8 @@ def test_stills_and_report_show_the_held_out_views_first(judged: Path) -> None:
         "a negative of toys &amp; tiles",
         "photo_16 (held out)",
         "dvc repro evaluate@demo-negative",
+        "ns-viewer --load-config config.yml",
+        "scenestyle export demo negative --format ply",
         "stylize_views",
         "pycolmap",
     ):
