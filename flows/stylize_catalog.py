@@ -16,7 +16,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows._rows import Row, row_of, write_page, write_table
 from scenestyle.errors import InputError, ScenestyleError
@@ -35,12 +35,15 @@ per_edit = [stage_task(stage) for stage in EDIT_STAGES]
     name="stylize-catalog",
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # pyright: ignore[reportArgumentType]
 )
-def stylize_catalog(catalog: str, time_limits: dict[str, float] | None = None) -> list[str]:
+def stylize_catalog(
+    catalog: str, time_limits: dict[str, float] | None = None, shared: bool = False
+) -> list[str]:
     """Take in the captures of a catalog, write its wishes to params.yaml, and run what is out of date.
 
     Args:
         catalog: Path of the CSV file.
         time_limits: Stage -> minutes after which it is ended and its row fails; none where it is not named.
+        shared: The task runner's workers are other clones of the project; see docs/cluster.md.
 
     Returns:
         The table of all rows and the page of their pictures, relative to the project's root.
@@ -52,7 +55,7 @@ def stylize_catalog(catalog: str, time_limits: dict[str, float] | None = None) -
     wishes = read_catalog(Path(catalog), read_raw(PARAMS))
     faults = take_in_captures(wishes)
     update(PARAMS, wishes.changes_for(wishes.sources.keys() - faults.keys()))
-    stages = StageRuns(time_limits or {}, skip_fresh=True)
+    stages = StageRuns(time_limits or {}, skip_fresh=True, shared=shared)
     for wanted in wishes.wanted:
         if wanted.scene not in faults:
             for stage in per_scene:
@@ -101,15 +104,12 @@ def take_in_captures(wishes: Catalog) -> dict[str, str]:
     Returns:
         Scene -> why its capture cannot be used, for those that cannot.
     """
-    futures = {
-        scene: add_scene.submit(scene, source, return_state=False)
-        for scene, source in wishes.sources.items()
-    }
     faults = {}
-    for scene, future in futures.items():
-        future.wait()
-        if not future.state.is_completed():
-            faults[scene] = str(future.result(raise_on_failure=False))
+    for scene, source in wishes.sources.items():
+        # In this process, not on a worker: here the captures are.
+        state = add_scene(scene, source, return_state=True)
+        if not state.is_completed():
+            faults[scene] = str(state.result(raise_on_failure=False))
     return faults
 
 
@@ -123,6 +123,14 @@ def publish(name: str, rows: Sequence[Row]) -> list[str]:
     return [str(table), str(page)]
 
 
+def _runner(workers: int, dask: str | None) -> TaskRunner[Any]:
+    if dask is None:
+        return ThreadPoolTaskRunner(max_workers=workers)
+    from prefect_dask import DaskTaskRunner
+
+    return DaskTaskRunner(address=dask)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the flow as a program.
 
@@ -132,15 +140,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.stylize_catalog", description=__doc__)
     parser.add_argument("--catalog", required=True, type=Path, help="CSV file")
     parser.add_argument("--workers", type=int, default=2, help="stages at a time")
+    parser.add_argument("--dask", metavar="ADDRESS", help="run on the clones of a Dask cluster")
     options = parser.parse_args(argv)
     try:
         # Before Prefect is asked for anything: without a server it takes ten seconds to start one.
         read_catalog(options.catalog, read_raw(PARAMS))
         run: Any = stylize_catalog
-        runner = ThreadPoolTaskRunner(max_workers=options.workers)
+        runner = _runner(options.workers, options.dask)
         # A run in the foreground needs no heartbeat, and its thread takes a second to stop.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            for path in run.with_options(task_runner=runner)(str(options.catalog)):
+            flow_run = run.with_options(task_runner=runner)
+            for path in flow_run(str(options.catalog), shared=options.dask is not None):
                 sys.stdout.write(f"{path}\n")
     except ScenestyleError as error:
         sys.stderr.write(f"error: {error}\n")

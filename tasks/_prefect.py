@@ -15,7 +15,17 @@ from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
 from scenestyle.errors import ScenestyleError
-from tasks._engine import Outcome, Pipeline, StageError, estimate, run_stage
+from tasks._engine import (
+    Outcome,
+    Parcel,
+    Pipeline,
+    StageError,
+    estimate,
+    parcel,
+    run_shared,
+    run_stage,
+    take_over,
+)
 from tasks._gpu import GPU_STAGES
 
 _RETRIES, _FIRST_DELAY_SECONDS = 2, 20
@@ -43,8 +53,18 @@ def stage_task(stage: str) -> Task[..., Any]:
         retry_delay_seconds=exponential_backoff(_FIRST_DELAY_SECONDS),
         retry_condition_fn=_may_pass,
     )
-    def bring_up_to_date(instance: str, time_limit: float | None = None) -> State[Outcome]:
-        outcome = run_stage(f"{stage}@{instance}", timeout=time_limit, log=get_run_logger().info)
+    def bring_up_to_date(
+        instance: str,
+        time_limit: float | None = None,
+        parcel: Parcel | None = None,
+        upstream: Sequence[Outcome] = (),
+    ) -> State[Outcome]:
+        name, log = f"{stage}@{instance}", get_run_logger().info
+        if parcel is None:
+            outcome = run_stage(name, timeout=time_limit, log=log)
+        else:
+            entries = {done.stage: done.entry for done in upstream}
+            outcome = run_shared(name, Path.cwd(), parcel, entries, timeout=time_limit, log=log)
         why = "; ".join(outcome.reasons)
         match outcome.kind:
             case "fresh":
@@ -74,6 +94,8 @@ class Done:
     """why it was not up to date"""
     error: str = ""
     """the sentence that it failed with"""
+    entry: Mapping[str, Any] | None = None
+    """what dvc.lock says of the result, if it was made in another clone"""
 
 
 @dataclass
@@ -84,6 +106,8 @@ class StageRuns:
     """stage -> minutes after which it is ended; none where it is not named"""
     skip_fresh: bool = False
     """look at all stages at once, and make no task run of those that are up to date"""
+    shared: bool = False
+    """the task runner's workers are other clones of the project; results travel by DVC's default remote"""
 
     def __post_init__(self) -> None:
         self._pipeline = Pipeline(Path.cwd())
@@ -91,6 +115,7 @@ class StageRuns:
         self._needs = self._pipeline.needs()
         self._futures: dict[str, PrefectFuture[Any]] = {}
         self._names: list[str] = []
+        self._packed: dict[tuple[frozenset[str], frozenset[str]], Parcel] = {}
 
     def submit(self, stage: Task[..., Any], instance: str) -> None:
         """Have a stage brought up to date; those it needs must have been submitted before."""
@@ -104,15 +129,29 @@ class StageRuns:
             self._futures[name] = stage.submit(
                 instance,
                 time_limit=None if minutes is None else 60 * minutes,
+                parcel=self._parcel(name) if self.shared else None,
+                upstream=needed if self.shared else (),
                 wait_for=needed,
                 return_state=False,
             )
+
+    def _parcel(self, name: str) -> Parcel:
+        needs = self._needs[name]
+        fresh = frozenset(needs - self._futures.keys())
+        scenes = frozenset() if needs else frozenset([name.split("@")[1]])
+        if (fresh, scenes) not in self._packed:
+            self._packed[fresh, scenes] = parcel(Path.cwd(), sorted(fresh), scenes)
+        return self._packed[fresh, scenes]
 
     def results(self) -> dict[str, Done]:
         """Wait for all stages, and say how each ended."""
         for _ in self._as_they_end():
             pass
-        return {name: _done(self._futures.get(name)) for name in self._names}
+        results = {name: _done(self._futures.get(name)) for name in self._names}
+        entries = {name: done.entry for name, done in results.items() if done.entry is not None}
+        if entries:
+            take_over(Path.cwd(), entries)
+        return results
 
     def conclude(self) -> list[Path]:
         """Wait for all stages.
@@ -170,7 +209,7 @@ def _done(future: PrefectFuture[Any] | None) -> Done:
     state = future.state
     if state.is_completed():
         outcome: Outcome = future.result()
-        return Done(outcome.kind, outcome.seconds, outcome.reasons)
+        return Done(outcome.kind, outcome.seconds, outcome.reasons, entry=outcome.entry)
     if state.is_failed() or state.is_crashed():
         return Done("failed", error=str(future.result(raise_on_failure=False)))
     return Done("not run")

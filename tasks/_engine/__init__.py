@@ -2,6 +2,17 @@
 
 from tasks._engine.pipeline import Pipeline
 from tasks._engine.runner import Outcome, StageError, run_stage
+from tasks._engine.share import Parcel, parcel, run_shared, take_over
 from tasks._engine.timing import estimate
 
-__all__ = ["Outcome", "Pipeline", "StageError", "estimate", "run_stage"]
+__all__ = [
+    "Outcome",
+    "Parcel",
+    "Pipeline",
+    "StageError",
+    "estimate",
+    "parcel",
+    "run_shared",
+    "run_stage",
+    "take_over",
+]

@@ -87,17 +87,28 @@ class Pipeline:
 
     def forget(self, names: Collection[str]) -> None:
         """Take stage instances out of dvc.lock."""
+        if names:
+            self._rewrite(lambda text: lockfile.without(text, names))
+
+    def remember(self, entries: Mapping[str, Any]) -> None:
+        """Record stage instances that ran in another clone.
+
+        Args:
+            entries: Stage instance -> its entry in that clone's dvc.lock.
+        """
+        self._rewrite(lambda text: lockfile.with_entries(text, entries))
+
+    def _rewrite(self, change: Callable[[str], str | None]) -> None:
         path = self._root / "dvc.lock"
 
-        def take_out(repo: "Repo") -> None:
+        def rewrite(repo: "Repo") -> None:
             with repo.lock:
-                text = lockfile.without(path.read_text(encoding="utf-8"), names)
+                text = change(path.read_text(encoding="utf-8") if path.exists() else "")
                 if text is None:
                     raise PipelineError(f"{path} is not laid out as DVC does; run dvc repro first.")
                 lockfile.write_whole(path, text)
 
-        if names:
-            self._ask(take_out)
+        self._ask(rewrite)
 
     def reasons(self, name: str) -> list[str]:
         """Why `name` has to run, such as `modified: styles.ukiyoe`; empty when it is up to date."""
@@ -159,7 +170,7 @@ class Pipeline:
         from dvc.repo import Repo
 
         if self._opened is None:
-            self._opened = Repo(str(self._root))
+            self._opened = Repo(str(self._root), _wait_for_lock=True)
         written = [_date(self._root / name) for name in ("dvc.yaml", "params.yaml")]
         if again or written != self._written:
             self._opened._reset()

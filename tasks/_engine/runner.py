@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from scenestyle.errors import ScenestyleError
 from tasks._engine.pipeline import Pipeline
@@ -56,6 +56,8 @@ class Outcome:
     """why it was not fresh, such as `modified: styles.ukiyoe`"""
     seconds: float
     """wall clock"""
+    entry: Mapping[str, Any] | None = None
+    """what dvc.lock says of the result, if it was made in another clone"""
 
 
 def run_stage(
@@ -63,6 +65,7 @@ def run_stage(
     *,
     root: Path | None = None,
     timeout: float | None = None,
+    pull: bool = False,
     log: Callable[[str], object] = logger.info,
 ) -> Outcome:
     """Bring a stage instance up to date; those upstream of it must be so already.
@@ -74,6 +77,7 @@ def run_stage(
         name: A stage instance of dvc.yaml, such as `stylize_views@demo-ukiyoe`.
         root: The project's root folder; the current folder by default.
         timeout: Seconds after which the stage is ended.
+        pull: Look for an earlier result in DVC's remote, too.
         log: Takes why the stage runs, then each line it prints.
 
     Raises:
@@ -89,7 +93,7 @@ def run_stage(
         why = why or reasons
         left = None if timeout is None else timeout - (time.monotonic() - start)
         try:
-            kind = _reproduce(name, root, left, log)
+            kind = _reproduce(name, root, left, log, *(["--pull"] if pull else []))
         except TimeoutError as error:
             raise StageError(f"{name}: ended after its time limit of {timeout:g} s.") from error
         if kind != "busy":
@@ -104,11 +108,15 @@ def _pipeline(root: Path) -> Pipeline:
 
 
 def _reproduce(
-    name: str, root: Path, timeout: float | None, log: Callable[[str], object]
+    name: str,
+    root: Path,
+    timeout: float | None,
+    log: Callable[[str], object],
+    *options: str,
 ) -> Kind | Literal["busy"]:
     lines = []
-    command = ["--wait-for-lock", "repro", "--single-item", name]
-    with _dvc(command, root) as process, _time_limit(process, timeout) as timed_out:
+    command = ["--wait-for-lock", "repro", "--single-item", *options, name]
+    with dvc_process(command, root) as process, _time_limit(process, timeout) as timed_out:
         for line in process.stdout or ():
             lines.append(line)
             log(line.rstrip())
@@ -157,7 +165,7 @@ def _signal(exit_code: int) -> str | None:
 
 
 @contextmanager
-def _dvc(arguments: list[str], root: Path) -> Iterator[subprocess.Popen[str]]:
+def dvc_process(arguments: list[str], root: Path) -> Iterator[subprocess.Popen[str]]:
     """DVC as a child process that does not outlive the block."""
     programs = Path(sys.executable).parent  # so that the `python` of dvc.yaml is this one
     process = subprocess.Popen(
