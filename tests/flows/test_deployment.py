@@ -1,5 +1,7 @@
 """The commands of the README as they are written there, with a server and a worker of the test's own."""
 
+import csv
+import io
 import os
 import re
 import shutil
@@ -156,20 +158,22 @@ def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) 
     # The catalog of the nightly deployment is the one that prefect.yaml names.
     catalog = toy.root / "catalogs/demo.csv"
     catalog.parent.mkdir()
-    catalog.write_text("scene,caption,styles\ngarden,,ink;made of glass\nlost,lost,ink\n")
+    catalog.write_text(
+        "scene,caption,styles\ngarden,,ink\ngarden,,oil\ngarden,,pen\ngarden,,made of glass\n"
+        "lost,lost,ink\nmoss,moss,ink\n"
+    )
+    shutil.copytree(toy.root / "data/scenes/garden", toy.root / "data/scenes/moss")
+    toy.plant_trouble("train_nerf", 'if "moss" in str(out): raise InputError("too dark")')
     code, said = terminal.type("prefect deployment run stylize-catalog/nightly --watch")
-    assert code == 1, "one row is bad"
-    assert "1 of 3 results failed" in said
+    assert code == 1, "two rows are bad"
+    assert "2 of 6 results failed" in said
     states = terminal.task_states()
-    assert states["add_scene@lost"] == "Failed"
+    assert states["add_scene@lost"] == states["train_nerf@moss"] == "Failed"
     assert states["add_scene@garden"] == "Cached"
     assert {state for name, state in states.items() if "made_of_glass" in name} == {"Completed"}
     table = (toy.root / "outputs/catalogs/demo.csv").read_text()
-    assert [line.split(",")[3] for line in table.splitlines()[1:]] == [
-        "Cached",
-        "Completed",
-        "Failed",
-    ]
+    states = [row["state"] for row in csv.DictReader(io.StringIO(table))]
+    assert states == ["Cached", "Cached", "Completed", "Completed", "Failed", "Failed"]
 
     # SQLAlchemy 2.1 silently never creates scheduled runs.
     scheduled = until(lambda: terminal.flow_runs("SCHEDULED"), 150)
