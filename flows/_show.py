@@ -25,7 +25,8 @@ def show_result(edit: str, files: Sequence[Path]) -> None:
         ArtifactError: If its figures cannot be read.
     """
     folder = next(path.parent for path in files if path.name == "report.html")
-    figures = read_figures(read_json(folder / "metrics.json"))
+    metrics = read_json(folder / "metrics.json")
+    figures = read_figures({name: float(value) for name, value in metrics.items()})
     key = artifact_key(edit)
     create_markdown_artifact(summary(edit, figures, folder / "report.html"), key=f"{key}-summary")
     create_table_artifact([row(figure) for figure in figures], key=f"{key}-figures")

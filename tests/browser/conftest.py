@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 _OF_SCREENSHOTS = "GPU stall due to ReadPixels"
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright runs, its event loop changes how Prefect answers other tests.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:

@@ -244,7 +244,9 @@ def test_on_the_command_line_bad_input_ends_in_one_clear_error_and_nothing_is_lo
     prepare(tmp_path / "in")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.json").write_text("an earlier result")
-    monkeypatch.setattr(sys, "argv", ["estimate_poses", "--source", "in", "--out", "out"])
+    monkeypatch.setattr(
+        sys, "argv", ["estimate_poses", "--scene", "demo", "--source", "in", "--out", "out"]
+    )
     with pytest.raises(SystemExit) as caught:
         estimate_poses.main()
     assert caught.value.code == 1
