@@ -9,7 +9,7 @@ import sys
 
 import psutil
 
-from tasks._engine.lockfile import have_dvc_write_it_whole
+from tasks._engine.lockfile import teach_dvc
 from tasks._process import die_with_parent
 
 _SECONDS_BETWEEN_SIGNALS = 0.5
@@ -19,7 +19,7 @@ def main() -> None:
     """Run `dvc` with this program's arguments."""
     from dvc.cli import main as dvc
 
-    have_dvc_write_it_whole()
+    teach_dvc()
     signal.signal(signal.SIGTERM, _end_stages)
     signal.signal(signal.SIGALRM, _end_stages)
     die_with_parent(signal.SIGTERM)

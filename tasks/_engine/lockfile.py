@@ -1,33 +1,55 @@
-"""dvc.lock, written as a whole or not at all.
+"""dvc.lock, read entry by entry, and written as a whole or not at all.
 
 DVC (3.67) writes it in place: killed at that moment it leaves nothing, or a file without its last stages. It also parses
-and prints the whole file to change one stage, in pure Python, which with hundreds of stages takes longer than
+and prints the whole file to read or change one stage, in pure Python, which with hundreds of stages takes longer than
 everything else about a stage that does little.
 """
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 if TYPE_CHECKING:
     from dvc.dvcfile import Lockfile
     from dvc.stage import PipelineStage
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STAGES = "stages:\n"
+_HEAD = f"schema: '2.0'\n{_STAGES}"
 _BLOCK = re.compile(r"""^  ([^\s?'"].*):\n(?:   .*\n)*""", re.MULTILINE)
 """The entry of a stage; names of 129 letters and more, and texts with empty lines, look otherwise."""
 
 
-def have_dvc_write_it_whole() -> None:
-    """Replace, in this process, the method with which DVC records stages; a test holds it to the same bytes."""
+class Entries(Mapping[str, Any]):
+    """Stage instance -> its entry, parsed by DVC's own parser when it is asked for.
+
+    PyYAML reads another YAML: what DVC prints as `1e-05` or `yes` are to it a text and a truth.
+    """
+
+    def __init__(self, blocks: Mapping[str, str]) -> None:
+        self._blocks = blocks
+
+    def __getitem__(self, name: str) -> Any:
+        return _parsed(_HEAD + self._blocks[name])[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blocks)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+
+@cache
+def teach_dvc() -> None:
+    """Replace, in this process, the methods with which DVC reads and records stages.
+
+    Tests hold what they read, and the bytes they write, to DVC's own.
+    """
     from dvc.dvcfile import Lockfile
 
-    dump_stages = Lockfile.dump_stages
+    dump_stages, load_yaml = Lockfile.dump_stages, Lockfile._load_yaml
 
     def record(lockfile: "Lockfile", stages: "Sequence[PipelineStage]", **options: Any) -> None:
         from dvc.stage.serialize import to_lockfile
@@ -43,7 +65,17 @@ def have_dvc_write_it_whole() -> None:
             print(f"{'Updating' if before else 'Generating'} lock file '{lockfile.relpath}'")  # noqa: T201
             write_whole(path, after)
 
+    def load(lockfile: "Lockfile", **options: Any) -> tuple[dict[str, Any], str]:
+        with lockfile.repo.fs.open(lockfile.path, "rb") as file:
+            text = file.read().decode(errors="replace")
+        blocks = None if options else _blocks(text)
+        if blocks is None:
+            return load_yaml(lockfile, **options)
+        _parsed(_HEAD + [*blocks.values()][-1])  # the one that a kill can have torn
+        return {"schema": "2.0", "stages": Entries(blocks)}, text
+
     setattr(Lockfile, "dump_stages", record)  # noqa: B010 (pyright minds the other way)
+    setattr(Lockfile, "_load_yaml", load)  # noqa: B010
 
 
 def with_entries(text: str, entries: Mapping[str, Any]) -> str | None:
@@ -78,19 +110,21 @@ def without(text: str, names: Collection[str]) -> str | None:
 
 def is_torn(path: Path) -> bool:
     """Whether the file does not hold stages, as a kill in the middle of writing leaves it."""
-    if not path.exists():
-        return False
+    from dvc.exceptions import DvcException
+
     try:
-        return not all({"cmd", "outs"} <= entry.keys() for entry in read(path).values())
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        return not all("outs" in entry for entry in read(path).values())
+    except DvcException:
         return True
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Mapping[str, Any]:
     """Stage instance -> its entry, of a file that is whole; empty if there is none."""
     if not path.exists():
         return {}
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)["stages"]
+    text = path.read_bytes().decode(errors="replace")
+    blocks = _blocks(text)
+    return _parsed(text) if blocks is None else Entries(blocks)
 
 
 def set_aside_if_torn(path: Path) -> Path | None:
@@ -104,6 +138,20 @@ def set_aside_if_torn(path: Path) -> Path | None:
     aside = path.with_name(f"{path.name}.torn")
     path.replace(aside)
     return aside
+
+
+def _blocks(text: str) -> dict[str, str] | None:
+    """The lines of each stage; none if there are no stages, or more than stages."""
+    parts = _parts(text)
+    return parts[1] if parts and parts[1] and parts[0] == _HEAD else None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The stages of a dvc.lock, by DVC's parser and checks."""
+    from dvc.dvcfile import Lockfile
+    from dvc.utils.serialize import parse_yaml
+
+    return Lockfile.validate(parse_yaml(text, "dvc.lock"), "dvc.lock").get("stages", {})
 
 
 def _parts(text: str) -> tuple[str, dict[str, str]] | None:

@@ -1,6 +1,6 @@
 """What DVC knows: the stage instances of dvc.yaml, their order, and which are out of date.
 
-The only module that touches DVC's Python objects (3.67). It takes none of DVC's locks and writes nothing,
+With `lockfile`, the only module that touches DVC's Python objects (3.67). It takes none of DVC's locks and writes nothing,
 so it can ask while a stage runs.
 """
 
@@ -170,6 +170,7 @@ class Pipeline:
         from dvc.repo import Repo
 
         if self._opened is None:
+            lockfile.teach_dvc()
             self._opened = Repo(str(self._root), _wait_for_lock=True)
         written = [_date(self._root / name) for name in ("dvc.yaml", "params.yaml")]
         if again or written != self._written:

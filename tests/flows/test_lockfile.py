@@ -5,10 +5,11 @@ import sys
 
 import pytest
 import yaml
+from dvc.utils.serialize import parse_yaml
 from toy_project import Toy
 
 from tasks._engine import Pipeline, run_stage
-from tasks._engine.lockfile import set_aside_if_torn, with_entries, without
+from tasks._engine.lockfile import read, set_aside_if_torn, with_entries, without
 
 NAME = "stylize_views@garden-oil"
 
@@ -28,6 +29,22 @@ def test_a_record_is_what_dvc_would_have_written(toy: Toy) -> None:
     ours = lock.read_bytes()
     assert toy.run("dvc", "commit", "-f", "estimate_poses@garden").returncode == 0
     assert lock.read_bytes() == ours
+
+
+def test_an_entry_is_read_as_dvc_reads_it(toy: Toy) -> None:
+    """PyYAML would take `1e-05` for a text and `yes` for a truth, and a result of another clone would not fit."""
+    odd = {"rate": 1e-05, "caption": "yes", "ratio": "1:30", "none": None, "mode": "0o17"}
+    lock = toy.root / "dvc.lock"
+    entries = yaml.safe_load(lock.read_text())["stages"]
+    entries[NAME]["params"] = {"params.yaml": odd}
+    text = with_entries(lock.read_text(), {NAME: entries[NAME]})
+    assert text is not None
+    lock.write_text(text)
+    assert read(lock)[NAME]["params"]["params.yaml"] == odd
+    assert dict(read(lock)) == parse_yaml(text, lock)["stages"]
+    assert with_entries(text, read(lock)) == text
+    lock.write_text(text + "datasets: []\n")
+    assert dict(read(lock)) == parse_yaml(text, lock)["stages"]
 
 
 def test_what_is_laid_out_otherwise_is_left_to_dvc(toy: Toy) -> None:
@@ -95,7 +112,7 @@ dump = _yaml._dump
 if {ours}:
     os.fsync = end
 else:
-    dvc_cli.have_dvc_write_it_whole = lambda: None
+    dvc_cli.teach_dvc = lambda: None
     _yaml._dump = begin_to_print
 sys.argv[1:] = ["repro", "--single-item", "{name}"]
 dvc_cli.main()
