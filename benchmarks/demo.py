@@ -9,10 +9,7 @@ minutes; the no-op is repeated after one warm-up.
 """
 
 import argparse
-import datetime
-import importlib.metadata
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,7 +21,8 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.machine import ROOT, provenance, table, write_result
+
 STAGES = (
     "estimate_poses",
     "train_nerf",
@@ -104,45 +102,29 @@ def stage_names(scene: str, style: str) -> list[str]:
     ]
 
 
-def report(rows: dict[str, Measurement], noop: list[float]) -> str:
+def report(origin: str, rows: dict[str, Measurement], noop: list[float]) -> str:
     """The result file."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    total = sum(row.seconds for row in rows.values())
-    peak = max(row.peak_gb for row in rows.values())
+    cells = [
+        (f"`{name}`", f"{row.seconds:.1f}", f"{row.cpu_seconds:.1f}", f"{row.peak_gb:.2f}")
+        for name, row in rows.items()
+    ]
+    total = f"**{sum(row.seconds for row in rows.values()):.1f}**"
+    peak = f"**{max(row.peak_gb for row in rows.values()):.2f}**"
     lines = [
         "# The demo, stage by stage",
         "",
-        f"Commit {commit}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} cores "
-        f"({_cpu_name()}), {psutil.virtual_memory().total / 1e9:.0f} GB, Python {platform.python_version()}, "
-        f"load average at the start of the report {os.getloadavg()[2]:.1f}.",
-        ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES) + ".",
+        origin,
         "Parameters: `params.yaml` of that commit. Fresh clone, empty caches; each stage once.",
         "",
-        "| stage | seconds | CPU seconds | peak memory, GB |",
-        "|---|---|---|---|",
-        *(
-            f"| `{name}` | {row.seconds:.1f} | {row.cpu_seconds:.1f} | {row.peak_gb:.2f} |"
-            for name, row in rows.items()
+        table(
+            ["stage", "seconds", "CPU seconds", "peak memory, GB"],
+            [*cells, ("**all**", total, "", peak)],
         ),
-        f"| **all** | **{total:.1f}** | | **{peak:.2f}** |",
         "",
         f"`dvc repro` with nothing to do, {len(noop)} runs after one warm-up: median "
         f"{statistics.median(noop):.2f} s, {min(noop):.2f} to {max(noop):.2f} s.",
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown processor"
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -153,8 +135,9 @@ def main() -> None:
     parser.add_argument("--scene", default="demo")
     parser.add_argument("--style", default="ukiyoe")
     parser.add_argument("--noop-repeats", type=int, default=5)
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
+    num_threads = os.cpu_count() or 1
+    origin = provenance(PACKAGES, num_threads=num_threads)
     dvc = [sys.executable, "-m", "dvc"]
     with tempfile.TemporaryDirectory() as folder:
         clone = clone_head(Path(folder))
@@ -166,11 +149,7 @@ def main() -> None:
         noop = [
             measure([*dvc, "repro", target], clone).seconds for _ in range(args.noop_repeats + 1)
         ]
-    text = report(rows, noop[1:])
-    print(text)
-    name = f"demo_{os.cpu_count()}cores_{datetime.datetime.now(datetime.UTC):%Y-%m-%d}.md"
-    args.results.mkdir(parents=True, exist_ok=True)
-    (args.results / name).write_text(text, encoding="utf-8")
+    write_result("demo", report(origin, rows, noop[1:]), num_threads=num_threads)
 
 
 if __name__ == "__main__":

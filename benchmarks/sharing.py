@@ -9,18 +9,15 @@ on one small view. Random pictures, since the time does not depend on what they 
 """
 
 import argparse
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.machine import provenance, table, write_result
+
 FORMS = ("full", "references", "none")
 
 
@@ -66,39 +63,46 @@ def measure_apart(form: str, num_views: int, args: argparse.Namespace) -> dict[s
     return {name: min(run[name] for run in runs) for name in runs[0]}
 
 
-def report(rows: dict[tuple[str, int], dict[str, float]], args: argparse.Namespace) -> str:
+def report(
+    origin: str, rows: dict[tuple[str, int], dict[str, float]], args: argparse.Namespace
+) -> str:
     """The result file."""
-    packages = ("torch", "diffusers")
+    figures = [
+        (
+            num_views,
+            form,
+            f"{row['seconds']:.2f}",
+            f"{row['seconds'] / num_views:.3f}",
+            f"{row['gb']:.2f}",
+            f"{row['planned_gb']:.2f}",
+        )
+        for (form, num_views), row in rows.items()
+    ]
+    ratios = [
+        (
+            num_views,
+            *(
+                f"{rows['full', num_views][what] / rows['references', num_views][what]:.2f}"
+                for what in ("seconds", "gb")
+            ),
+        )
+        for num_views in args.views
+    ]
     lines = [
         "# Sharing attention between views: exact and in step",
         "",
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, "
-        + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-        + f", load average at the end {os.getloadavg()[1]:.1f}.",
+        origin,
         f"Embedded model, long side {args.side}, one step with guidance, least of {args.repeats} processes; "
         "4 references, at most 8 views per call.",
         "",
-        "| views | sharing | seconds | seconds per view | memory, GB | planned, GB |",
-        "|---|---|---|---|---|---|",
-    ]
-    for (form, num_views), row in rows.items():
-        lines.append(
-            f"| {num_views} | {form} | {row['seconds']:.2f} | {row['seconds'] / num_views:.3f} | "
-            f"{row['gb']:.2f} | {row['planned_gb']:.2f} |"
-        )
-    lines += [
+        table(
+            ["views", "sharing", "seconds", "seconds per view", "memory, GB", "planned, GB"],
+            figures,
+        ),
         "",
-        "| views | time, full / references | memory, full / references |",
-        "|---|---|---|",
+        table(["views", "time, full / references", "memory, full / references"], ratios),
     ]
-    for num_views in args.views:
-        full, references = rows["full", num_views], rows["references", num_views]
-        lines.append(
-            f"| {num_views} | {full['seconds'] / references['seconds']:.2f} | "
-            f"{full['gb'] / references['gb']:.2f} |"
-        )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -110,21 +114,18 @@ def main() -> None:
     parser.add_argument("--views", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--one", nargs=2, metavar=("FORM", "VIEWS"), help=argparse.SUPPRESS)
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
     if args.one:
         print(json.dumps(measure(args.one[0], int(args.one[1]), args.side)))
         return
+    num_threads = os.cpu_count() or 1
+    origin = provenance(("torch", "diffusers"), num_threads=num_threads)
     rows = {}
     for num_views in args.views:
         for form in FORMS:
             rows[form, num_views] = measure_apart(form, num_views, args)
             print(form, num_views, rows[form, num_views], flush=True)
-    text = report(rows, args)
-    print(text)
-    name = f"sharing_{args.side}px_{os.cpu_count()}cores_{datetime.datetime.now(datetime.UTC):%Y-%m-%d}.md"
-    args.results.mkdir(parents=True, exist_ok=True)
-    (args.results / name).write_text(text, encoding="utf-8")
+    write_result(f"sharing_{args.side}px", report(origin, rows, args), num_threads=num_threads)
 
 
 if __name__ == "__main__":
