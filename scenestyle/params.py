@@ -250,6 +250,10 @@ class Evaluate:
     pretrained: Literal["off", "cached", "download"] = "cached"
     """weights of LPIPS and CLIP, which do not come with the installation: unused, only those in the caches of torch and
     the hub, or downloaded (1.9 GB); without them their figures are reported as not computed"""
+    unshared_control: StrictBool = False
+    """restyle the views once more, each by itself, to see what sharing is worth; takes as long as stylize_views"""
+    refit_iterations: Annotated[int, Field(ge=0, strict=True)] = 0
+    """training steps of the fresh fields that tell whether the stylized views agree, two or three fields; 0: none"""
     seed: Seed = 0
     """of the projection directions of the held-out SWD"""
 

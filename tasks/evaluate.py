@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from scenestyle.artifacts import read_json, write_json
+from scenestyle.judge.controls import requested_figures
 from scenestyle.judge.figures import (
     orbit_figures,
     orbit_links,
@@ -58,6 +59,7 @@ def run(
     measured = {
         **orbit_figures(orbit, links),
         **view_figures(steps, params),
+        **requested_figures(inputs, steps, params, work),
         "heldout_psnr_source": float(read_json(nerf / "metrics.json")["heldout_psnr"]),
     }
     prompt = style.prompt.replace("{caption}", caption)

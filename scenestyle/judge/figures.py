@@ -82,13 +82,7 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
     """Style, agreement and content of the views, each beside the same of the stylized pictures or the source."""
     from scenestyle.metrics.structure import luminance_ssim
 
-    pairs = nearest_pairs([step.view.camera for step in steps])
-    links = link_pairs(
-        [step.surface_z for step in steps],
-        [step.view.camera for step in steps],
-        pairs,
-        tau=params.warp_tau,
-    )
+    links = view_links(steps, tau=params.warp_tau)
     before, stylized, after = (
         [getattr(step, name) for step in steps] for name in ("before", "stylized", "after")
     )
@@ -109,6 +103,12 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
             [resized(step.photo, step.before.shape) for step in held_out],
         ),
     }
+
+
+def view_links(steps: Sequence[Step], *, tau: float) -> list[ViewLink]:
+    """Which neighbouring views of the capture see the same, by the source's geometry."""
+    cameras = [step.view.camera for step in steps]
+    return link_pairs([step.surface_z for step in steps], cameras, nearest_pairs(cameras), tau=tau)
 
 
 def style_figures(held_out: Sequence[Step], seed: int) -> Measurements:

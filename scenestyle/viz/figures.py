@@ -49,7 +49,11 @@ class _Reading:
     """keys of the same measure of something else"""
 
 
-_CONTROL_NAMES = {"source": "source renders", "stylized": "stylized views before fitting"}
+_CONTROL_NAMES = {
+    "source": "source renders",
+    "stylized": "stylized views before fitting",
+    "unshared": "views restyled without sharing",
+}
 """last word of a control's key -> whose figure it is"""
 
 _READINGS = {
@@ -104,7 +108,15 @@ _READINGS = {
         "The same measure between neighbouring cameras of the capture, where the stylized pictures can be "
         "measured too: the field must agree with itself better than the pictures that it was fitted to.",
         _Bounds(1.0, 1.25, relative_to="views_warp_stylized"),
-        ("views_warp_source", "views_warp_stylized"),
+        ("views_warp_source", "views_warp_stylized", "views_warp_unshared"),
+    ),
+    "refit_psnr": _Reading(
+        "Agreement of the stylized views, refit PSNR",
+        "{:.1f} dB",
+        "How well a fresh field, trained on the stylized pictures alone, predicts those that were held out "
+        "(higher is better): pictures that contradict each other cannot be predicted.",
+        None,
+        ("refit_psnr_source", "refit_psnr_unshared"),
     ),
     "depth_abs_rel": _Reading(
         "Depth moved",

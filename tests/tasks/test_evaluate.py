@@ -2,12 +2,13 @@ import csv
 import json
 import math
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from tiny_diffusion import tiny_pipeline
 from tiny_field import write_tiny_source
 
 from scenestyle.artifacts import read_views, write_json, write_views
@@ -64,9 +65,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {**folders, "finetuned": finetuned}
 
 
-def judge(inputs: dict[str, Path], out: Path, work: Path) -> dict[str, object]:
+def judge(
+    inputs: dict[str, Path], out: Path, work: Path, params: Evaluate = PARAMS
+) -> dict[str, object]:
     out.mkdir()
-    return evaluate.run(**inputs, out=out, params=PARAMS, caption=CAPTION, style=STYLE, work=work)
+    return evaluate.run(**inputs, out=out, params=params, caption=CAPTION, style=STYLE, work=work)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +219,40 @@ def test_without_a_held_out_view_nothing_is_measured(
 
     with pytest.raises(ArtifactError, match="held out"):
         judge({**inputs, "views": views}, tmp_path / "out", tmp_path / "work")
+
+
+def test_controls_on_request_stand_in_the_figures_and_in_the_report(
+    inputs: dict[str, Path], judged: Path, tmp_path: Path
+) -> None:
+    from scenestyle.diffusion.stylize import Settings
+
+    model, stylized = tmp_path / "model", tmp_path / "stylized"
+    tiny_pipeline().save_pretrained(model)
+    shutil.copytree(inputs["stylized"], stylized)
+    settings = Settings("a negative", "", 0.5, 2.0, 4, 1.0, image_side=64, seed=0)
+    manifest = json.loads((stylized / "manifest.json").read_text())
+    made_by = {"model": str(model), "sources": {"base": str(model)}, "settings": asdict(settings)}
+    write_json(stylized / "manifest.json", manifest | made_by)
+    shutil.copytree(judged.parent / "work", tmp_path / "work")
+
+    figures = judge(
+        {**inputs, "stylized": stylized},
+        tmp_path / "out",
+        tmp_path / "work",
+        replace(PARAMS, unshared_control=True, refit_iterations=5),
+    )
+
+    usual = set(json.loads((judged / "metrics.json").read_text()))
+    assert figures.keys() - usual == {
+        "views_warp_unshared",
+        "refit_psnr",
+        "refit_psnr_source",
+        "refit_psnr_unshared",
+    }
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert f"views restyled without sharing: {figures['views_warp_unshared']:.4f}" in html
+    assert f"views restyled without sharing: {figures['refit_psnr_unshared']:.1f} dB" in html
+    assert f"source renders: {figures['refit_psnr_source']:.1f} dB" in html
 
 
 @pytest.mark.parametrize(

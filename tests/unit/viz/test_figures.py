@@ -74,6 +74,18 @@ def test_verdicts_turn_at_their_bounds(title: str, key: str, worsening: list[flo
     assert verdicts == ["good", "good", "look here", "look here", "broken", "broken"]
 
 
+def test_a_control_that_was_asked_for_stands_beside_the_others() -> None:
+    extra = {"views_warp_unshared": 0.09, "refit_psnr": 21.04, "refit_psnr_source": 28.0}
+    figures = {figure.title: figure for figure in read_figures(METRICS | extra)}
+
+    assert figures["Disagreement of neighbouring views"].controls[-1] == (
+        "views restyled without sharing",
+        "0.0900",
+    )
+    refit = figures["Agreement of the stylized views, refit PSNR"]
+    assert (refit.value, refit.controls) == ("21.0 dB", [("source renders", "28.0 dB")])
+
+
 def test_the_overall_count() -> None:
     assert overall(read_figures(METRICS)) == {"good": 6, "look here": 1, "broken": 1}
 
