@@ -172,6 +172,9 @@ class StylizeViews:
     """length of the whole noise schedule, steps; null: the model preset's value"""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     """how strongly depth holds the geometry, 0 (not at all) to 2; null: the model preset's value"""
+    fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
+    """executed steps, from the first, at which what the views show of one surface becomes one colour, by the source's
+    depth; 0 (paper): none, null: the model preset's value"""
     image_side: Annotated[int, Field(ge=64, le=2048, strict=True)] | None = None
     """long side at which the model works, pixels; null: the model preset's value"""
     seed: Seed = 0

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
+from scenestyle.diffusion.fusion import Fusion, clean_latents, shifted_prediction
 
 T = TypeVar("T")
 
@@ -28,7 +29,12 @@ _SECONDS_BETWEEN_MESSAGES = 10.0
 
 @contextmanager
 def denoising_in_step(
-    pipeline: Any, groups: Sequence[Sequence[int]], *, share: bool, work: Path | None = None
+    pipeline: Any,
+    groups: Sequence[Sequence[int]],
+    *,
+    share: bool,
+    fusion: Fusion | None = None,
+    work: Path | None = None,
 ) -> Iterator[None]:
     """Within the block, `pipeline` runs its ControlNet and UNet group by group; afterwards all is as before.
 
@@ -36,6 +42,7 @@ def denoising_in_step(
         pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`; batches hold every view of `groups`.
         groups: Indices of all views, in the order in which they pass through the networks.
         share: Whether every view attends to the views of the first group, the references.
+        fusion: How what the views show of one surface becomes one at the first timesteps; None: never.
         work: Folder for what the UNet predicted; a call that was interrupted goes on after the last
             group that was finished. None: nothing is kept.
     """
@@ -44,7 +51,9 @@ def denoising_in_step(
         shared_self_attention(unet, num_references=len(groups[0])) if share else nullcontext([])
     )
     with sharing as processors:
-        loop = _GroupLoop(pipeline, groups, processors, unet.forward, controlnet.forward, work)
+        loop = _GroupLoop(
+            pipeline, groups, processors, unet.forward, controlnet.forward, fusion, work
+        )
         with _forward(controlnet, _Postponed), _forward(unet, loop), _one_by_one(pipeline.vae):
             yield
 
@@ -68,6 +77,7 @@ class _GroupLoop:
     processors: Sequence[SharedSelfAttention]
     predict: Any
     control: Any
+    fusion: Fusion | None
     work: Path | None
     step: int = 0
     computed: int = 0
@@ -104,8 +114,20 @@ class _GroupLoop:
                 self.computed += len(group)
                 self._tell(num_views, sum(map(len, self.groups[: index + 1])))
             prediction[rows] = predicted.to(prediction)
+        if self.fusion and self.step < self.fusion.num_steps:
+            prediction = self._fused(sample[:num_views], prediction, timestep, self.fusion)
         self.step += 1
         return (prediction,)
+
+    def _fused(self, noisy: Tensor, prediction: Tensor, timestep: Tensor, fusion: Fusion) -> Tensor:
+        guided = prediction[-len(noisy) :]
+        if len(prediction) > len(noisy):
+            unconditional = prediction[: len(noisy)]
+            guided = unconditional + self.pipeline.guidance_scale * (guided - unconditional)
+        scheduler = self.pipeline.scheduler
+        clean = clean_latents(noisy, guided, scheduler, timestep)
+        change = fusion.change(clean, self.pipeline.vae)
+        return shifted_prediction(prediction, change, scheduler, timestep)
 
     def _predict(
         self,

@@ -12,6 +12,9 @@ from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.geometry.depth import disparity_from_z
 
+MIN_OPACITY = 0.5
+"""at or below it a pixel is empty space"""
+
 
 @dataclass(frozen=True)
 class RenderedViews:
@@ -22,6 +25,8 @@ class RenderedViews:
     """0..1"""
     disparity: Float[np.ndarray, "views height width"]
     """1 / z-depth, 0..1 on one scale for the whole scene; near is bright, empty space 0"""
+    depth_z: Float[np.ndarray, "views height width"]
+    """scene units; NaN in empty space"""
     cameras: Sequence[PinholeCamera]
     """where they were rendered from, in the field's frame"""
 
@@ -32,6 +37,7 @@ class RenderedViews:
             [self.names[index] for index in chosen],
             self.rgb[chosen],
             self.disparity[chosen],
+            self.depth_z[chosen],
             [self.cameras[index] for index in chosen],
         )
 
@@ -64,5 +70,11 @@ def read_rendered_views(folder: Path) -> RenderedViews:
             f"{folder}: the views are restyled as one batch and must have one size, but have "
             f"{len(sizes)} ({listed}). Use photos of one size and orientation per scene."
         )
-    disparity = disparity_from_z(np.stack(depth_z), np.stack(opacity))
-    return RenderedViews(names, np.stack(rgb), disparity, [view.camera for view in views])
+    depths_z, opacities = np.stack(depth_z), np.stack(opacity)
+    return RenderedViews(
+        names,
+        np.stack(rgb),
+        disparity_from_z(depths_z, opacities),
+        np.where(opacities > MIN_OPACITY, depths_z, np.nan),
+        [view.camera for view in views],
+    )

@@ -30,6 +30,8 @@ class Preset:
     """classifier-free guidance; 1 is off"""
     controlnet_conditioning_scale: float = 1.0
     """factor on the depth ControlNet's residuals"""
+    fusion_steps: int = 0
+    """executed steps, from the first, at which the views are fused through the source's depth; 0: none"""
     aesthetic_score: float = 6.0
     """of the prompt's half; only models with an aesthetic embedding (SDXL's refiner) read it"""
     negative_aesthetic_score: float = 2.5

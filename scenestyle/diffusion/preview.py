@@ -8,7 +8,7 @@ from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
-from scenestyle.diffusion.stylize import resolve_settings, stylize
+from scenestyle.diffusion.stylize import fusion_of, resolve_settings, stylize
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
 
@@ -48,7 +48,11 @@ def preview(
     model = load_pipeline(params.model, select_device())
     settings = [resolve_settings(caption, style, params, model.preset) for style in styles.values()]
     plan = Plan.joint(len(few.names), share=params.sharing != "none")
-    rows = [few.rgb, *(stylize(model, few.rgb, few.disparity, each, plan) for each in settings)]
+    restyled = [
+        stylize(model, few.rgb, few.disparity, each, plan, fusion=fusion_of(few, each))
+        for each in settings
+    ]
+    rows = [few.rgb, *restyled]
     sheet = contact_sheet(
         [list(row) for row in rows],
         row_labels=["rendered", *styles],

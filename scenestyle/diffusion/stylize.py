@@ -21,6 +21,9 @@ from scenestyle.params import Style, StylizeViews
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scenestyle.diffusion.fusion import Fusion
+    from scenestyle.diffusion.inputs import RenderedViews
+
 Number = TypeVar("Number", int, float)
 
 
@@ -43,6 +46,8 @@ class Settings:
     """long side of the working size, pixels"""
     seed: int
     """of the noise"""
+    fusion_steps: int = 0
+    """executed steps, from the first, at which the views are fused in 3D"""
 
     def working_size(self, width: int, height: int, model: DiffusionModel) -> tuple[int, int]:
         """Width and height at which `model` sees views of the given size."""
@@ -67,6 +72,7 @@ def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: P
         ),
         image_side=_given(params.image_side, preset.image_side),
         seed=style.seed + params.seed,
+        fusion_steps=_given(params.fusion_steps, preset.fusion_steps),
     )
     if settings.num_inference_steps * settings.strength < 1:
         raise ParamsError(
@@ -83,6 +89,7 @@ def stylize(
     settings: Settings,
     plan: Plan | None = None,
     *,
+    fusion: "Fusion | None" = None,
     work: Path | None = None,
 ) -> Float[np.ndarray, "views height width 3"]:
     """Restyle all views of a scene together.
@@ -96,6 +103,8 @@ def stylize(
         disparity: Of the same pixels, 0..1 on one scale for all views, near is bright.
         settings: What to make of them.
         plan: Which views pass through the model together; None: all, each sees all.
+        fusion: What the views see of the same surfaces, from `fusion_of`; None: each is restyled by itself
+            but for the attention.
         work: Folder from which an interrupted call with the same views, settings and plan goes on.
 
     Returns:
@@ -116,7 +125,7 @@ def stylize(
     try:
         share = plan.sharing != "none"
         kept = work and work / _key(settings, plan)
-        with denoising_in_step(model.pipeline, plan.groups, share=share, work=kept):
+        with denoising_in_step(model.pipeline, plan.groups, share=share, fusion=fusion, work=kept):
             styled = _run(model, pictures, depth_pictures, settings)
     except torch.OutOfMemoryError as error:
         raise ParamsError(
@@ -125,6 +134,15 @@ def stylize(
             "sharing: references."
         ) from error
     return _resize(styled, (width, height)).movedim(1, -1).numpy()
+
+
+def fusion_of(views: "RenderedViews", settings: Settings) -> "Fusion | None":
+    """How the views are fused in 3D, None if the settings ask for no step of it."""
+    from scenestyle.diffusion.fusion import Fusion
+
+    if not settings.fusion_steps:
+        return None
+    return Fusion(views.depth_z, views.cameras, settings.fusion_steps)
 
 
 def working_size(width: int, height: int, image_side: int, *, multiple_of: int) -> tuple[int, int]:
