@@ -9,7 +9,9 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from scenestyle.cli.blend import blend
 from scenestyle.cli.export import export
+from scenestyle.cli.sweep import swept
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import ArtifactError, ParamsError, ScenestyleError
 from scenestyle.params import check_id, load_params, lookup
@@ -120,28 +122,44 @@ def restyle(scene: SceneId, style: StyleId) -> None:
 def preview(
     scene: SceneId,
     styles: StyleIds = (),
+    *,
+    views: int = 4,
+    guidance: tuple[float, ...] = (),
+    strength: tuple[float, ...] = (),
+    seed: tuple[int, ...] = (),
 ) -> None:
     """See styles on a few views of a scene, on one page, before any field is fitted to them.
 
-    Example: scenestyle preview fern watercolor winter
+    With several values of an option, every style is shown with each of them, and with all combinations if
+    several options are given.
+
+    Example: scenestyle preview fern watercolor winter --strength 0.4 0.6 0.8
 
     Args:
         scene: Id of a scene whose views are rendered.
         styles: Ids of styles; default: all of params.yaml.
+        views: How many views to show, evenly spaced.
+        guidance: Values of the guidance scale; default: the style's own.
+        strength: Values of the strength; default: the style's own.
+        seed: Values of the seed; default: the style's own.
     """
+    if views < 1:
+        raise ParamsError(f"--views: must be above 0, got {views}.")
     params = load_params(_PARAMS)
     caption = lookup("scene", scene, params.scenes).caption
     chosen = {style: lookup("style", style, params.styles) for style in styles or params.styles}
-    views = _VIEWS / scene
-    if not views.is_dir():
+    sweep = {"guidance_scale": guidance, "strength": strength, "seed": seed}
+    chosen = swept(chosen, sweep)
+    rendered = _VIEWS / scene
+    if not rendered.is_dir():
         raise ArtifactError(
-            f"{views}: the views are not rendered yet. Run: dvc repro render_views@{scene}"
+            f"{rendered}: the views are not rendered yet. Run: dvc repro render_views@{scene}"
         )
     from scenestyle.diffusion.preview import preview as preview_styles
 
     _PREVIEWS.mkdir(parents=True, exist_ok=True)
     sheet = _PREVIEWS / f"{scene}.png"
-    preview_styles(views, chosen, caption, params.stylize_views, sheet)
+    preview_styles(rendered, chosen, caption, params.stylize_views, sheet, num_views=views)
     _say(f"preview: {sheet.resolve()}")
 
 
@@ -150,6 +168,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "add-style": add_style,
     "restyle": restyle,
     "preview": preview,
+    "blend": blend,
     "export": export,
 }
 

@@ -91,7 +91,7 @@ class _Link:
         self.weight = is_visible[..., None]
         # Fixed-point maps take 6 bytes a pixel instead of 8, and OpenCV reads them faster.
         centres = np.where(is_visible[..., None], pixels - 0.5, 0).astype(np.float32)
-        self._maps = cv2.convertMaps(centres, None, cv2.CV_16SC2)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        self._map_1, self._map_2 = cv2.convertMaps(centres, None, cv2.CV_16SC2)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     @classmethod
     def between(
@@ -109,7 +109,11 @@ class _Link:
     def read(self, pictures: Pictures) -> Float[np.ndarray, "height width 3"]:
         """The other view's colours, at the pixels of the view."""
         return cv2.remap(
-            pictures[self.other], *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            pictures[self.other],
+            self._map_1,
+            self._map_2,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
         )
 
 
