@@ -8,27 +8,25 @@ is DVC, Prefect, processes, and what lies between them.
 """
 
 import argparse
-import datetime
 import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.machine import ROOT, provenance, table, write_result
+
 sys.path.insert(0, str(ROOT / "tests"))
 
-from toy_project import Toy  # noqa: E402
+from toy_project import Toy
 
 _RUN_ALL = """\
 import importlib, shlex
@@ -70,18 +68,37 @@ def grow(toy: Toy, num_scenes: int, num_styles: int) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def seconds(action: Callable[[], object], repeats: int = 3) -> float:
-    """Median wall clock of an action."""
-    times = []
+@dataclass(frozen=True)
+class Cost:
+    """What a command takes."""
+
+    seconds: float
+    """wall clock"""
+    cpu_seconds: float
+    """processor time of it and its finished children, which other work on the machine lengthens less"""
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.2f} s ({self.cpu_seconds:.2f})"
+
+
+def cost(action: Callable[[], object], repeats: int = 3) -> Cost:
+    """Medians of an action that starts processes and waits for them."""
+    costs = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        before = os.times()
         action()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        after = os.times()
+        processor = [getattr(after, f"children_{mode}") for mode in ("user", "system")]
+        earlier = [getattr(before, f"children_{mode}") for mode in ("user", "system")]
+        costs.append(Cost(after.elapsed - before.elapsed, sum(processor) - sum(earlier)))
+    return Cost(
+        statistics.median(cost.seconds for cost in costs),
+        statistics.median(cost.cpu_seconds for cost in costs),
+    )
 
 
-def noop(toy: Toy, env: dict[str, str]) -> dict[str, float]:
-    """Seconds of each door when there is nothing to do, and of the imports alone."""
+def noop(toy: Toy, env: Mapping[str, str]) -> dict[str, Cost]:
+    """What each door costs when there is nothing to do, and its imports alone."""
     edits = yaml.safe_load((toy.root / "params.yaml").read_text())["edits"].values()
     rows = "".join(f"{edit['scene']},{edit['style']}\n" for edit in edits)
     (toy.root / "catalog.csv").write_text(f"scene,styles\n{rows}")
@@ -93,16 +110,16 @@ def noop(toy: Toy, env: dict[str, str]) -> dict[str, float]:
         )
 
     return {
-        "import dvc.repo": seconds(python("-c", "import dvc.repo")),
-        "dvc repro": seconds(python("-m", "dvc", "repro", "-q")),
-        "import flow": seconds(python("-c", "import flows.stylize_catalog, dvc.repo")),
-        "flow": seconds(python("-m", "flows.stylize_catalog", "--catalog", "catalog.csv")),
-        "scenestyle status": seconds(python("-c", "from tasks._cli import main; main(['status'])")),
+        "`import dvc.repo`": cost(python("-c", "import dvc.repo")),
+        "`dvc repro`": cost(python("-m", "dvc", "repro", "-q")),
+        "imports of the flow": cost(python("-c", "import flows.stylize_catalog, dvc.repo")),
+        "flow": cost(python("-m", "flows.stylize_catalog", "--catalog", "catalog.csv")),
+        "`scenestyle status`": cost(python("-c", "from tasks._cli import main; main(['status'])")),
     }
 
 
-def per_stage(toy: Toy, repeats: int = 5) -> tuple[float, float]:
-    """Seconds to have one stage run through the engine, and of its function in a warm process."""
+def per_stage(toy: Toy, repeats: int = 5) -> dict[str, str]:
+    """What it takes to have one stage run through the engine, and its function in a warm process."""
     from tasks._engine import run_stage
 
     def once() -> None:
@@ -121,7 +138,9 @@ def per_stage(toy: Toy, repeats: int = 5) -> tuple[float, float]:
     warm = subprocess.run(
         [sys.executable, "-c", _WARM], cwd=toy.root, check=True, capture_output=True, text=True
     )
-    return statistics.median(times), float(warm.stdout)
+    through, function = statistics.median(times), float(warm.stdout)
+    named = {"engine": through, "function": function, "overhead": through - function}
+    return {name: f"{seconds:.2f} s" for name, seconds in named.items()}
 
 
 _WARM = """\
@@ -178,52 +197,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", nargs="*", default=["1x1", "4x5", "20x5"])
+    parser.add_argument("--pairs", nargs="+", default=["1x1", "4x5", "20x5"])
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    date = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
-    lines = [
-        "# The engine on toy stages",
-        "",
-        f"{date}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB, Python "
-        f"{platform.python_version()}, prefect {version('prefect')}, dvc {version('dvc')}. Other work ran "
-        f"on the machine (load average {os.getloadavg()[2]:.1f} at the start): ratios count, not seconds. "
-        "Medians of 3 (nothing to do) and 5 (per stage). The flow talks to a running server.",
-        "",
-        "| scenes x styles | stages | `import dvc.repo` | `dvc repro`, nothing to do | imports of the flow | "
-        "flow, nothing to do | `scenestyle status` | one stage through the engine | its function, warm |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    num_threads = os.cpu_count() or 1
+    origin = provenance(("prefect", "dvc"), num_threads=num_threads)
+    doors, stages = [], []
     with tempfile.TemporaryDirectory() as folder, prefect_test_harness(server_startup_timeout=300):
         env = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
         for pair in args.pairs:
             num_scenes, num_styles = map(int, pair.split("x"))
+            size = {"scenes x styles": pair, "stages": 3 * num_scenes * (1 + num_styles)}
             toy = Toy.make(Path(folder) / pair)
             grow(toy, num_scenes, num_styles)
-            times = noop(toy, env)
-            through, warm = per_stage(toy)
-            stages = 3 * num_scenes * (1 + num_styles)
-            cells = [*times.values(), through, warm]
-            lines.append(f"| {pair} | {stages} | " + " | ".join(f"{t:.2f} s" for t in cells) + " |")
-            print(lines[-1], flush=True)
+            doors.append({**size, **noop(toy, env)})
+            stages.append({**size, **per_stage(toy)})
+            print(*doors[-1].values(), *stages[-1].values(), sep=", ", flush=True)
+        lines = [
+            "# The engine on toy stages",
+            "",
+            origin,
+            "",
+            "Nothing to do, each command in a process of its own: medians of 3, wall clock and in brackets processor time. "
+            "The flow talks to a running server, whose time is not in the brackets.",
+            "",
+            table([*doors[0]], [[*row.values()] for row in doors]),
+            "",
+            "One stage that has to run, medians of 5: through the engine; its function in a warm process; the difference.",
+            "",
+            table([*stages[0]], [[*row.values()] for row in stages]),
+        ]
         if args.rounds:
             toy = Toy.make(Path(folder) / "finishers")
             grow(toy, 1, 8)
             lost, middle = finishers(toy, args.rounds)
             lines += [
                 "",
-                f"Eight stages that end at the same moment, {args.rounds} rounds: {lost} records lost or "
-                f"wrong; {middle:.1f} s a round.",
+                f"Eight stages that end at the same moment, {args.rounds} rounds: {lost} of {8 * args.rounds} "
+                f"records lost or wrong; {middle:.1f} s a round (median).",
             ]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    args.results.mkdir(parents=True, exist_ok=True)
-    name = f"engine_{os.cpu_count()}cores_{date}.md"
-    (args.results / name).write_text(text, encoding="utf-8")
+    write_result("engine", "\n".join(lines), num_threads=num_threads)
 
 
 if __name__ == "__main__":
