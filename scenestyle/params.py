@@ -151,7 +151,7 @@ class TrainNerf:
 class RenderViews:
     """Renders of the source field from every posed camera."""
 
-    max_image_side: Positive = 192
+    max_image_side: Positive = 240
     """long side of the rendered views, pixels; the diffusion model sees this size"""
 
 
@@ -244,7 +244,7 @@ class Evaluate:
     """frames of the orbit, each rendered before and after; 8 to 10000"""
     fps: Annotated[int, Field(ge=1, le=120, strict=True)] = 12
     """frames per second of the orbit video, 1 to 120"""
-    max_image_side: Annotated[int, Field(ge=32, le=4096, strict=True)] = 192
+    max_image_side: Annotated[int, Field(ge=32, le=4096, strict=True)] = 240
     """long side of the orbit's frames, pixels, 32 to 4096; at most that of the rendered views"""
     num_stills: Annotated[int, Field(ge=1, le=64, strict=True)] = 6
     """views shown before and after, held-out ones first; 1 to 64"""

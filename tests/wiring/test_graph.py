@@ -269,7 +269,8 @@ def test_code_dirties_only_the_stages_that_import_it(toy: Toy) -> None:
     (toy.root / "scenestyle/sfm/__pycache__/x.pyc").write_bytes(b"x")
     assert changed(toy) == set()
     (toy.root / "scenestyle/diffusion/attention.py").write_text("# new\n")
-    assert changed(toy) == {"stylize_views@garden-oil", "stylize_views@garden-ink"}
+    restyling = {"stylize_views", "evaluate"}  # which restyles once more as a control
+    assert changed(toy) == {f"{stage}@garden-{style}" for stage in restyling for style in ("oil", "ink")}
 
 
 def reruns(toy: Toy) -> list[str]:
@@ -302,8 +303,25 @@ def test_a_new_edit_makes_only_its_own_stages(toy: Toy) -> None:
     assert reruns(toy) == [f"{stage}@garden-pen" for stage in STAGES[3:]]
 
 
+def test_a_project_without_edits_has_an_empty_overview(tmp_path: Path) -> None:
+    """A stage whose input does not exist ends `dvc repro` with an error, and a fresh clone has no results."""
+    toy = Toy.make(tmp_path)
+    toy.add_overview()
+    head, edits = (toy.root / "params.yaml").read_text().split("edits:\n")
+    _, blocks = edits.split("\n\n", 1)
+    (toy.root / "params.yaml").write_text(f"{head}edits: {{}}\n\n{blocks}")
+    toy.repro()
+    assert toy.runs() == [f"{stage}@garden" for stage in STAGES[:3]]
+    assert "0 of 0 made" in (toy.root / "data/overview/index.html").read_text()
+    assert toy.stale() == set()
+    kept = subprocess.run(
+        ["git", "ls-files", "data/results"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert kept.stdout == "data/results/.gitkeep\n"
+
+
 def test_the_overview_follows_every_result(toy: Toy) -> None:
-    shutil.copy(ROOT / "dvc.yaml", toy.root / "dvc.yaml")
+    toy.add_overview()
     page = toy.root / "data/overview/index.html"
     toy.repro("overview")
     assert "big oil painting" not in page.read_text()
