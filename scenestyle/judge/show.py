@@ -25,6 +25,9 @@ from scenestyle.viz.video import side_by_side, write_video
 if TYPE_CHECKING:
     from scenestyle.nerf.field import Rendering
 
+Curves = dict[str, list[tuple[int, float]]]
+"""name -> frame and value of every point"""
+
 _CHART_POINTS = 300
 _NUM_MAPPED_FRAMES = 4
 _LOOK_POINTS = 80_000
@@ -48,13 +51,12 @@ def write_orbit(path: Path, orbit: Orbit, *, fps: int) -> None:
     write_video(path, frames, fps=fps)
 
 
-def write_curves(out: Path, orbit: Orbit, links: Sequence[ViewLink], finetuned: Path) -> None:
+def write_curves(out: Path, flicker: Curves, finetuned: Path) -> None:
     """Write `flicker.csv` and `losses.csv` for `dvc plots`."""
-    curves = flicker_curves(orbit, links)
     with (out / "flicker.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["frame", *curves])
-        for points in zip(*curves.values(), strict=True):
+        writer.writerow(["frame", *flicker])
+        for points in zip(*flicker.values(), strict=True):
             writer.writerow([points[0][0], *(f"{error:.6g}" for _, error in points)])
     shutil.copyfile(finetuned / "losses.csv", out / "losses.csv")
 
@@ -74,14 +76,15 @@ def title(view: View) -> str:
     return f"{view.name} (held out)" if view.split == "held_out" else view.name
 
 
-def error_maps(orbit: Orbit, links: Sequence[ViewLink]) -> Maps:
+def error_maps(orbit: Orbit, links: Sequence[ViewLink], flicker: Curves) -> Maps:
     """Warp errors and changes of depth of some frames, the one that flickers most first."""
     before, after = ([f.rgb for f in frames] for frames in (orbit.before, orbit.after))
-    residuals = [warp_residual(after, link) for link in links]
-    worst = int(np.argmax([np.mean(np.nan_to_num(r) ** 2) for r in residuals]))
+    worst_frame, _ = max(flicker["after"], key=lambda point: point[1])
+    worst = next(index for index, link in enumerate(links) if link.i == worst_frame)
     chosen = [worst, *(i for i in spread(range(len(links)), _NUM_MAPPED_FRAMES) if i != worst)]
     chosen = chosen[:_NUM_MAPPED_FRAMES]
-    top = max(0.05, *(float(np.nanpercentile(residuals[i], 99)) for i in chosen))
+    residuals = {index: warp_residual(after, links[index]) for index in chosen}
+    top = max(0.05, *(float(np.nanpercentile(residual, 99)) for residual in residuals.values()))
     rows = []
     for index in chosen:
         link = links[index]
@@ -101,17 +104,17 @@ def error_maps(orbit: Orbit, links: Sequence[ViewLink]) -> Maps:
         column_labels=["restyled", "warp error before", "warp error after", "depth change"],
         max_picture_side=256,
     )
-    return Maps(sheet, flicker=flicker_chart(orbit, links), top_error=top, depth_limit=_DEPTH_LIMIT)
+    return Maps(sheet, flicker=flicker_chart(flicker), top_error=top, depth_limit=_DEPTH_LIMIT)
 
 
-def flicker_chart(orbit: Orbit, links: Sequence[ViewLink]) -> Chart:
+def flicker_chart(flicker: Curves) -> Chart:
     """Flicker along the orbit, for the report."""
-    name, curves = "Flicker along the orbit", flicker_curves(orbit, links)
-    svg = line_chart(curves, title=name, x_label="frame", y_label="warp error", format="svg")
+    name = "Flicker along the orbit"
+    svg = line_chart(flicker, title=name, x_label="frame", y_label="warp error", format="svg")
     return Chart(name, svg)
 
 
-def flicker_curves(orbit: Orbit, links: Sequence[ViewLink]) -> dict[str, list[tuple[int, float]]]:
+def flicker_curves(orbit: Orbit, links: Sequence[ViewLink]) -> Curves:
     """Warp error of every frame to the one before it, before and after the edit."""
     seen = [link for link in links if link.is_visible.any()]
     return {

@@ -1,5 +1,6 @@
 """The visible surface of a field, as coloured points and as a mesh, from renders with depth."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ _MAX_DISTANCE = 3.0
 """what is farther away than this many times the median depth is background and left out"""
 _MIN_VIEWS = 2.0
 """renders that must have seen a cell of the mesh's grid"""
+_FULL_ENOUGH, _AIMED_AT = 0.96, 0.98
+"""shares of the points asked for with which the search of a cell size ends, and that it aims at"""
 _MESH_CELLS = 384
 """cells of the mesh's grid along the diagonal of its points"""
 
@@ -65,7 +68,7 @@ def surface_points(
 def thinned(
     cloud: PointCloud, max_points: int, *, warp: Callable[[Points], Points] = lambda points: points
 ) -> PointCloud:
-    """One point, the mean, per occupied cell of a cubic grid, its cells just large enough.
+    """One point, the mean, per occupied cell of a cubic grid, its cells just about large enough.
 
     A cloud that is small enough already stays as it is.
 
@@ -79,10 +82,15 @@ def thinned(
     warped = warp(cloud.points)
     warped = warped - warped.min(axis=0)
     low, high = 0.0, float(warped.max())  # cell sizes: too small, large enough
+    size = high / math.sqrt(max_points)
     for _ in range(20):
-        size = (low + high) / 2
         num_cells = len(np.unique(_cells(warped, size)))
         low, high = (low, size) if num_cells <= max_points else (size, high)
+        if _FULL_ENOUGH * max_points <= num_cells <= max_points:
+            break
+        # A surface fills about as many cells as the square of its extent over their size.
+        guess = size * math.sqrt(num_cells / max_points / _AIMED_AT)
+        size = guess if low < guess < high else (low + high) / 2
     _, cell, count = np.unique(_cells(warped, high), return_inverse=True, return_counts=True)
     return PointCloud(_means(cloud.points, cell, count), _means(cloud.colours, cell, count))
 
