@@ -166,6 +166,8 @@ class StylizeViews:
     `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views that memory holds"""
     num_references: Positive = 4
     """views that all others see where sharing is by references"""
+    align_attention: StrictBool = False
+    """where attention is shared, give every view's queries and keys the mean and deviation of the references' (StyleAligned)"""
     memory_gb: Annotated[float, Field(gt=0, strict=True)] | None = None
     """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what is free"""
     num_inference_steps: Positive | None = None

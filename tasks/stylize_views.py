@@ -11,7 +11,12 @@ from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import describe, plan_views
-from scenestyle.diffusion.stylize import fusion_of, resolve_settings, stylize
+from scenestyle.diffusion.stylize import (
+    expected_seconds,
+    fusion_of,
+    resolve_settings,
+    stylize,
+)
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
 from tasks._stage import stage_main
@@ -41,7 +46,8 @@ def run(
     height, width = before.rgb.shape[1:3]
     size = settings.working_size(width, height, model)
     plan = plan_views(model.pipeline, before.cameras, size, params)
-    logger.info(describe(plan, before.names, size))
+    minutes = expected_seconds(model, before.rgb, before.disparity, settings) / 60
+    logger.info("%s, about %.1f minutes", describe(plan, before.names, size), minutes)
     fusion = fusion_of(before, settings)
     after = stylize(model, before.rgb, before.disparity, settings, plan, fusion=fusion, work=work)
     for name, picture in zip(before.names, after, strict=True):

@@ -9,6 +9,10 @@ the fully shared attention of Fujiwara, Mukuta, Harada 2024, "Style-NeRF2NeRF", 
 section 3.1, whose cost grows with n squared; with m of them it grows with n (m + 1), as in the
 authors' sequel, Fujiwara et al. 2025, arXiv:2509.05285. Cross-attention (text) is left alone.
 
+Optionally the queries and keys of every view are first given the mean and the deviation over tokens that those of the
+references have (adaptive instance normalisation, as in Hertz et al. 2024, "Style Aligned Image Generation via Shared
+Attention", arXiv:2312.02133, section 3.2, who have one reference).
+
 Shape suffixes: B = (G N), batch; G guidance halves (2 with classifier-free guidance, unconditional
 first, else 1); N views of the batch; L tokens of one view; D channels; H heads; E = D / H.
 """
@@ -32,10 +36,12 @@ class SharedSelfAttention:
     batches that follow hold any number of further views. The two halves of classifier-free guidance never mix.
     """
 
-    def __init__(self, num_references: int) -> None:
-        """The first batch will hold `num_references` views per guidance half."""
+    def __init__(self, num_references: int, *, align: bool = False) -> None:
+        """The first batch will hold `num_references` views per guidance half; `align`: normalise queries and keys."""
         self.num_references = num_references
+        self.align = align
         self._kept: tuple[Tensor, Tensor] | None = None
+        self._statistics: list[tuple[Tensor, Tensor]] = []
 
     def forget(self) -> None:
         """Take the next batch for the references."""
@@ -60,6 +66,18 @@ class SharedSelfAttention:
             project(x_BLD).unflatten(-1, (layer.heads, -1)).transpose(1, 2)  # B H L E
             for project in (layer.to_q, layer.to_k, layer.to_v)
         )
+        if self._kept is None and len(query) % self.num_references:
+            raise ShapeError(
+                f"Shared attention over {self.num_references} views got a batch of {len(query)}; "
+                "wanted the same number of views in every guidance half."
+            )
+        if self.align:
+            if self._kept is None:
+                self._statistics = [self._over_references(part) for part in (query, key)]
+            query, key = (
+                _with_statistics(part, *wanted)
+                for part, wanted in zip((query, key), self._statistics, strict=True)
+            )
         attended = (
             self._among_references(query, key, value)
             if self._kept is None
@@ -68,12 +86,14 @@ class SharedSelfAttention:
         dropout = layer.to_out[1]
         return dropout(layer.to_out[0](attended.transpose(1, 2).flatten(2)))
 
+    def _over_references(
+        self, part: Float[Tensor, "batch heads tokens width"]
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and deviation over all tokens of all references, per guidance half."""
+        part_GNHLE = part.unflatten(0, (-1, self.num_references))
+        return part_GNHLE.mean((1, 3), keepdim=True), part_GNHLE.std((1, 3), keepdim=True)
+
     def _among_references(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        if len(query) % self.num_references:
-            raise ShapeError(
-                f"Shared attention over {self.num_references} views got a batch of {len(query)}; "
-                "wanted the same number of views in every guidance half."
-            )
         query_GHME, key_GHME, value_GHME = (
             part.unflatten(0, (-1, self.num_references)).transpose(1, 2).flatten(2, 3)
             for part in (query, key, value)
@@ -81,6 +101,18 @@ class SharedSelfAttention:
         self._kept = key_GHME, value_GHME
         attended = scaled_dot_product_attention(query_GHME, key_GHME, value_GHME)
         return attended.unflatten(2, (self.num_references, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def _with_statistics(
+    part: Float[Tensor, "batch heads tokens width"], mean: Tensor, deviation: Tensor
+) -> Float[Tensor, "batch heads tokens width"]:
+    """Every view with this mean and deviation over its tokens, per guidance half, head and channel."""
+    part_GNHLE = part.unflatten(0, (len(mean), -1))
+    own_mean, own_deviation = (
+        part_GNHLE.mean(3, keepdim=True),
+        part_GNHLE.std(3, keepdim=True).clamp(min=1e-5),
+    )
+    return ((part_GNHLE - own_mean) / own_deviation * deviation + mean).flatten(0, 1)
 
 
 def _with_references(
@@ -101,7 +133,7 @@ def _with_references(
 
 @contextmanager
 def shared_self_attention(
-    model: Any, num_references: int
+    model: Any, num_references: int, *, align: bool = False
 ) -> Iterator[Sequence[SharedSelfAttention]]:
     """Share every self-attention layer of `model`; afterwards all is as before.
 
@@ -110,13 +142,14 @@ def shared_self_attention(
             the same number of views per guidance half, in the order that diffusers' pipelines give them:
             all views unconditional, then all views conditional.
         num_references: Views of the first batch per guidance half; all views for the exact form.
+        align: Whether queries and keys take the references' mean and deviation.
 
     Yields:
         The layers' processors, to `forget` the references before the next timestep.
     """
     before = model.attn_processors
     shared = {
-        name: SharedSelfAttention(num_references)
+        name: SharedSelfAttention(num_references, align=align)
         for name in before
         if _is_self_attention(model, name)
     }

@@ -33,6 +33,7 @@ def denoising_in_step(
     groups: Sequence[Sequence[int]],
     *,
     share: bool,
+    align: bool = False,
     fusion: Fusion | None = None,
     work: Path | None = None,
 ) -> Iterator[None]:
@@ -42,13 +43,16 @@ def denoising_in_step(
         pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`; batches hold every view of `groups`.
         groups: Indices of all views, in the order in which they pass through the networks.
         share: Whether every view attends to the views of the first group, the references.
+        align: Whether shared attention gives every view the references' statistics.
         fusion: How what the views show of one surface becomes one at the first timesteps; None: never.
         work: Folder for what the UNet predicted; a call that was interrupted goes on after the last
             group that was finished. None: nothing is kept.
     """
     unet, controlnet = pipeline.unet, pipeline.controlnet
     sharing = (
-        shared_self_attention(unet, num_references=len(groups[0])) if share else nullcontext([])
+        shared_self_attention(unet, num_references=len(groups[0]), align=align)
+        if share
+        else nullcontext([])
     )
     with sharing as processors:
         loop = _GroupLoop(

@@ -5,7 +5,8 @@ Fujiwara et al. 2024, arXiv:2406.13393, section 3.1.
 """
 
 import hashlib
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,6 +49,13 @@ class Settings:
     """of the noise"""
     fusion_steps: int = 0
     """executed steps, from the first, at which the views are fused in 3D"""
+    align_attention: bool = False
+    """whether shared attention gives every view the references' statistics"""
+
+    @property
+    def executed_steps(self) -> int:
+        """Steps of the noise schedule that are run."""
+        return int(self.num_inference_steps * self.strength)
 
     def working_size(self, width: int, height: int, model: DiffusionModel) -> tuple[int, int]:
         """Width and height at which `model` sees views of the given size."""
@@ -73,8 +81,9 @@ def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: P
         image_side=_given(params.image_side, preset.image_side),
         seed=style.seed + params.seed,
         fusion_steps=_given(params.fusion_steps, preset.fusion_steps),
+        align_attention=params.align_attention,
     )
-    if settings.num_inference_steps * settings.strength < 1:
+    if settings.executed_steps < 1:
         raise ParamsError(
             f"strength {settings.strength} of {settings.num_inference_steps} steps leaves no step "
             "to run. Raise the style's strength or stylize_views.num_inference_steps."
@@ -134,6 +143,22 @@ def stylize(
             "sharing: references."
         ) from error
     return _resize(styled, (width, height)).movedim(1, -1).numpy()
+
+
+def expected_seconds(
+    model: DiffusionModel,
+    rgb: Float[np.ndarray, "views height width 3"],
+    disparity: Float[np.ndarray, "views height width"],
+    settings: Settings,
+) -> float:
+    """About how long `stylize` will take: one step of one view is timed, attention to others and fusing left out."""
+    one_step = replace(settings, strength=min(1.0, 1.5 / settings.num_inference_steps))
+    seconds = []
+    for _ in range(2):  # the first call also pays for what is prepared once
+        start = time.perf_counter()
+        stylize(model, rgb[:1], disparity[:1], one_step)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) * len(rgb) * settings.executed_steps
 
 
 def fusion_of(views: "RenderedViews", settings: Settings) -> "Fusion | None":

@@ -2,6 +2,7 @@ import pytest
 import torch
 from tiny_diffusion import tiny_pipeline
 
+from scenestyle.diffusion import attention
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
 from scenestyle.errors import ShapeError
 
@@ -150,3 +151,42 @@ def test_an_odd_batch_is_refused(self_attention):
     processor = SharedSelfAttention(3)
     with pytest.raises(ShapeError, match="3 views got a batch of 4"):
         processor(self_attention, torch.zeros(4, 5, 32))
+
+
+def statistics(part, dims):
+    return part.mean(dims), part.std(dims)
+
+
+@torch.no_grad()
+def test_alignment_gives_every_view_the_statistics_of_the_references(self_attention):
+    """Seen through an attention that is near to uniform: the queries and keys themselves are compared."""
+    tokens = torch.randn(2, 5, 7, 32, generator=torch.Generator().manual_seed(0))
+    tokens *= torch.linspace(0.5, 2, 5).view(1, 5, 1, 1)
+    queries = self_attention.to_q(tokens).unflatten(-1, (self_attention.heads, -1))
+    wanted = statistics(queries[:, :2], (1, 2))
+    shared = SharedSelfAttention(2, align=True)
+    shared(self_attention, tokens[:, :2].flatten(0, 1))
+    aligned = attention._with_statistics(
+        queries[:, 2:].flatten(0, 1).transpose(1, 2), *shared._statistics[0]
+    ).unflatten(0, (2, 3))
+    for half in range(2):
+        for view in range(3):
+            mean, deviation = statistics(aligned[half, view].transpose(0, 1), 0)
+            torch.testing.assert_close(mean, wanted[0][half])
+            torch.testing.assert_close(deviation, wanted[1][half])
+
+
+@torch.no_grad()
+def test_alignment_of_one_view_with_itself_changes_nothing(self_attention):
+    tokens = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    plain = SharedSelfAttention(1)(self_attention, tokens)
+    aligned = SharedSelfAttention(1, align=True)(self_attention, tokens)
+    torch.testing.assert_close(aligned, plain)
+
+
+@torch.no_grad()
+def test_alignment_changes_views_that_differ(self_attention):
+    tokens = torch.randn(2, 3, 5, 32, generator=torch.Generator().manual_seed(0))
+    tokens = (tokens * torch.tensor([0.5, 1, 2]).view(1, 3, 1, 1)).flatten(0, 1)
+    plain = SharedSelfAttention(3)(self_attention, tokens)
+    assert not torch.allclose(SharedSelfAttention(3, align=True)(self_attention, tokens), plain)

@@ -7,7 +7,13 @@ import torch
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
-from scenestyle.diffusion.stylize import Settings, resolve_settings, stylize, working_size
+from scenestyle.diffusion.stylize import (
+    Settings,
+    expected_seconds,
+    resolve_settings,
+    stylize,
+    working_size,
+)
 from scenestyle.errors import ParamsError
 from scenestyle.params import Style, StylizeViews
 
@@ -235,3 +241,10 @@ def test_a_schedule_without_a_step_is_refused():
     style = Style(prompt="{caption} in winter", strength=0.05)
     with pytest.raises(ParamsError, match=r"strength 0.05 of 10 steps leaves no step"):
         resolve_settings("a fern", style, StylizeViews(), presets.EMBEDDED)
+
+
+def test_the_expected_time_grows_with_views_and_steps(model):
+    rgb, disparity = some_views(6)
+    few = expected_seconds(model, rgb[:1], disparity[:1], SETTINGS)
+    many = expected_seconds(model, rgb, disparity, replace(SETTINGS, num_inference_steps=40))
+    assert 0 < few < many  # one view and 2 steps against six and 20
