@@ -66,6 +66,8 @@ def grow(toy: Toy, num_scenes: int, num_styles: int) -> None:
     toy.runs()
     done = toy.run("dvc", "commit", "-f", "-q")
     assert done.returncode == 0, done.stdout
+    toy.add_overview()
+    toy.repro("overview")
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def main() -> None:
         env = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
         for pair in args.pairs:
             num_scenes, num_styles = map(int, pair.split("x"))
-            size = {"scenes x styles": pair, "stages": 3 * num_scenes * (1 + num_styles)}
+            size = {"scenes x styles": pair, "stages": 1 + 3 * num_scenes * (1 + num_styles)}
             toy = Toy.make(Path(folder) / pair)
             grow(toy, num_scenes, num_styles)
             doors.append({**size, **noop(toy, env)})

@@ -6,7 +6,6 @@ their pictures lie in outputs/catalogs/.
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,16 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows._program import run_in_foreground
 from flows._rows import Row, row_of, write_page, write_table
-from scenestyle.errors import InputError, ScenestyleError
+from scenestyle.errors import InputError
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params
 from scenestyle.project.catalog import Catalog, read_catalog
 from scenestyle.project.params_file import read_raw, update
-from tasks._prefect import FlowError, StageRuns, stage_task
+from tasks._prefect import FlowError, StageRuns, bring_overview_up_to_date, stage_task
 
 PARAMS, SCENES, OUTPUTS = Path("params.yaml"), Path("data/scenes"), Path("outputs/catalogs")
 
@@ -46,11 +45,12 @@ def stylize_catalog(
         shared: The task runner's workers are other clones of the project; see docs/cluster.md.
 
     Returns:
-        The table of all rows and the page of their pictures, relative to the project's root.
+        The table of all rows, the page of their pictures and that of all results of the project, relative to its root.
 
     Raises:
         CatalogError: If the file has faults; nothing was changed then.
-        FlowError: If rows failed; table and page were written all the same.
+        FlowError: If rows failed; table and pages were written all the same.
+        StageError: If only the page of all results failed.
     """
     wishes = read_catalog(Path(catalog), read_raw(PARAMS))
     faults = take_in_captures(wishes)
@@ -67,6 +67,7 @@ def stylize_catalog(
         row_of(wanted, results, outputs, faults.get(wanted.scene, "")) for wanted in wishes.wanted
     ]
     files = publish(Path(catalog).stem, rows)
+    overview = bring_overview_up_to_date(return_state=True)
     if bad := [row for row in rows if row.error]:
         raise FlowError(
             "\n".join(
@@ -76,7 +77,8 @@ def stylize_catalog(
                 ]
             )
         )
-    return files
+    overview.result()
+    return [*files, *map(str, outputs["overview"])]
 
 
 @task(
@@ -142,20 +144,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help="stages at a time")
     parser.add_argument("--dask", metavar="ADDRESS", help="run on the clones of a Dask cluster")
     options = parser.parse_args(argv)
-    try:
-        # Before Prefect is asked for anything: without a server it takes ten seconds to start one.
-        read_catalog(options.catalog, read_raw(PARAMS))
-        run: Any = stylize_catalog
-        runner = _runner(options.workers, options.dask)
-        # A run in the foreground needs no heartbeat, and its thread takes a second to stop.
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            flow_run = run.with_options(task_runner=runner)
-            for path in flow_run(str(options.catalog), shared=options.dask is not None):
-                sys.stdout.write(f"{path}\n")
-    except ScenestyleError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 0
+    runner, shared = _runner(options.workers, options.dask), options.dask is not None
+    run: Any = stylize_catalog
+    return run_in_foreground(
+        lambda: read_catalog(options.catalog, read_raw(PARAMS)),
+        lambda: run.with_options(task_runner=runner)(str(options.catalog), shared=shared),
+    )
 
 
 if __name__ == "__main__":

@@ -4,16 +4,14 @@ The same stages, in the same order and on the same cache, as `dvc repro evaluate
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import flow
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows._program import run_in_foreground
 from flows._show import show_result
-from scenestyle.errors import ScenestyleError
 from scenestyle.params import edit_key, load_params
 from tasks._prefect import StageRuns, stage_task
 
@@ -67,17 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scene", required=True, help="id in params.yaml")
     parser.add_argument("--style", required=True, help="id in params.yaml")
     options = parser.parse_args(argv)
-    try:
-        # Before Prefect is asked for anything: without a server it takes ten seconds to start one.
-        edit_key(load_params(Path("params.yaml")), options.scene, options.style)
-        # A run in the foreground needs no heartbeat, and its thread takes a second to stop.
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            for path in stylize_scene(options.scene, options.style):
-                sys.stdout.write(f"{path}\n")
-    except ScenestyleError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 0
+    return run_in_foreground(
+        lambda: edit_key(load_params(Path("params.yaml")), options.scene, options.style),
+        lambda: stylize_scene(options.scene, options.style),
+    )
 
 
 if __name__ == "__main__":

@@ -41,14 +41,14 @@ def status_lines(
     recorded: Mapping[str, float],
     scene: str | None = None,
 ) -> list[str]:
-    """A paragraph per edit, and the sum.
+    """A paragraph per edit, the overview, and the sum.
 
     Args:
         params: All parameters.
         stale: Stage instance -> why it has to run by itself.
         runs: All stage instances that would run.
         recorded: Stage instance -> seconds of its last run.
-        scene: Only its edits.
+        scene: Only its edits, and no overview.
     """
     lines, counted = [], set()
     edits = {key: e for key, e in params.edits.items() if scene in (None, e.scene)}
@@ -67,6 +67,8 @@ def status_lines(
         lines += [f"  {name}: {_in_short(stale[name])}" for name in running if name in stale]
     if not edits:
         return ["Nothing is asked for yet: scenestyle restyle SCENE STYLE"]
+    if scene is None:
+        lines.append(f"overview: {'would be written anew' if 'overview' in runs else 'up to date'}")
     return [*lines, "", f"{len(counted)} stages in all, {_minutes([*counted], recorded)}."]
 
 

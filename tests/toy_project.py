@@ -1,6 +1,6 @@
 """A project with the real graph, engine and stage shell, whose stages only mix the bytes they are given.
 
-Its dvc.yaml is the real one, less the overview, which comes after all others. A toy stage writes what dvc.yaml says
+Its dvc.yaml is the real one, less the overview, which comes after all others and can be added. A toy stage writes what dvc.yaml says
 it writes, as a function of its inputs and parameters. Trouble is planted as Python code in `trouble/STAGE.py`, which the toy stage executes first.
 """
 
@@ -137,7 +137,13 @@ class Toy:
     def graph(self) -> dict[str, dict[str, Any]]:
         """Stage -> what dvc.yaml says it does, not yet interpolated."""
         stages = yaml.safe_load((self.root / "dvc.yaml").read_text())["stages"]
-        return {name: stage["do"] for name, stage in stages.items()}
+        return {name: stage["do"] for name, stage in stages.items() if "do" in stage}
+
+    def add_overview(self) -> None:
+        """Have the page of all results as a stage, too; it is not made yet."""
+        shutil.copy(ROOT / "dvc.yaml", self.root)
+        (self.root / "data/results").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "data/results/.gitkeep", self.root / "data/results")
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment in the project; both its outputs come as `stdout`."""
@@ -190,7 +196,7 @@ class Toy:
         return {
             str(path.relative_to(data)): path.read_bytes()
             for path in sorted(data.rglob("*"))
-            if path.is_file() and "scenes" not in path.parts
+            if path.is_file() and "scenes" not in path.parts and path.name != ".gitkeep"
         }
 
 

@@ -155,6 +155,7 @@ def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) 
     assert said.count("task-run.Completed") == 3
     assert toy.stale() == set()
 
+    toy.add_overview()
     # The catalog of the nightly deployment is the one that prefect.yaml names.
     catalog = toy.root / "catalogs/demo.csv"
     catalog.parent.mkdir()

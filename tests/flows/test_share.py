@@ -119,6 +119,7 @@ if __name__ == "__main__":
 def test_a_catalog_runs_on_two_clones_with_two_dask_workers(
     toy: Toy, tmp_path: Path, prefect_server: None
 ) -> None:
+    toy.add_overview()
     use_remote(toy, str(tmp_path / "store"))
     clones = [clone(toy, tmp_path / f"clone{number}") for number in range(2)]
     for project in (toy, *clones):

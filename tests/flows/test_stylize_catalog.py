@@ -64,6 +64,8 @@ def seen_by_prefect(flow_run: UUID) -> tuple[dict[str, str], dict[str, Any]]:
 
 @pytest.fixture
 def here(toy: Toy, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Toy:
+    toy.add_overview()
+    toy.repro("overview")
     monkeypatch.chdir(toy.root)
     return toy
 
@@ -120,6 +122,8 @@ def test_each_row_is_brought_up_to_date_and_a_bad_one_fails_alone(here: Toy) -> 
     assert (here.root / fern["report"]).is_file()
     assert "too dark" in run.page
     assert "fern/ink/report.html" in run.page
+    assert run.tasks["overview"] == "Completed"
+    assert "3 of 4 made" in (here.root / "data/overview/index.html").read_text()
     assert len(json.loads(run.artifacts["table"])) == 5
     assert run.artifacts["progress"] == 100
     with pytest.raises(FlowError, match="2 of 5 results failed"):
@@ -137,7 +141,11 @@ def test_each_row_is_brought_up_to_date_and_a_bad_one_fails_alone(here: Toy) -> 
     again = Run(here.root, *rows[:2])
     assert again.state.is_completed()
     assert set(again.states().values()) == {"Cached"}
-    assert set(again.tasks) == {"add_scene@garden", "add_scene@fern"}
+    assert again.tasks == {
+        "add_scene@garden": "Cached",
+        "add_scene@fern": "Cached",
+        "overview": "Cached",
+    }
     assert here.runs() == []
     assert (here.root / "params.yaml").read_bytes() == before
 

@@ -29,9 +29,13 @@ def said(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 
 def test_status_tells_what_would_run_and_why(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    here.add_overview()
+    here.repro("overview")
+    capsys.readouterr()
     assert said(capsys, "status").splitlines() == [
         "garden in ink: up to date",
         "garden in oil: up to date",
+        "overview: up to date",
         "",
         "0 stages in all, about 0 min.",
     ]
@@ -45,6 +49,7 @@ def test_status_tells_what_would_run_and_why(here: Toy, capsys: pytest.CaptureFi
         "  stylize_views@garden-oil: modified: styles.oil",
         "  evaluate@garden-oil: modified: styles.oil",
     ]
+    assert lines[5] == "overview: would be written anew"
     assert lines[-1].startswith("4 stages in all, about 5 min and 2 stages that never ran here")
     assert "garden in oil" in said(capsys, "status", "--scene", "garden")
 

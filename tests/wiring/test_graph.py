@@ -4,7 +4,6 @@ import inspect
 import itertools
 import re
 import shlex
-import shutil
 import subprocess
 from dataclasses import fields
 from functools import cache
@@ -270,7 +269,9 @@ def test_code_dirties_only_the_stages_that_import_it(toy: Toy) -> None:
     assert changed(toy) == set()
     (toy.root / "scenestyle/diffusion/attention.py").write_text("# new\n")
     restyling = {"stylize_views", "evaluate"}  # which restyles once more as a control
-    assert changed(toy) == {f"{stage}@garden-{style}" for stage in restyling for style in ("oil", "ink")}
+    assert changed(toy) == {
+        f"{stage}@garden-{style}" for stage in restyling for style in ("oil", "ink")
+    }
 
 
 def reruns(toy: Toy) -> list[str]:
