@@ -66,7 +66,7 @@ def blends(arguments: argparse.Namespace, params: FinetuneNerf) -> tuple[np.ndar
     from scenestyle.nerf.field import load_field
     from scenestyle.nerf.finetune import finetune
     from scenestyle.viz.contact_sheet import contact_sheet
-    from tasks.evaluate import feature_swd
+    from scenestyle.judge.figures import feature_swd
 
     held_out = [view for view in read_views(arguments.views) if view.split == "held_out"]
     folders = (arguments.first, arguments.second)

@@ -167,7 +167,7 @@ def finetune(
     )
     from scenestyle.nerf.guard import change
     from scenestyle.nerf.patch_losses import patch_losses
-    from tasks.evaluate import feature_swd
+    from scenestyle.judge.figures import feature_swd
 
     posed = read_views(views)
     held_out = [view for view in posed if view.split == "held_out"]
