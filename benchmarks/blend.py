@@ -27,7 +27,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 def main() -> None:
     """Command line."""
     let_idle_threads_sleep()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     for name in ("nerf", "views", "first", "second"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--iterations", type=int, default=FinetuneNerf().iterations)
@@ -63,10 +63,10 @@ def main() -> None:
 
 def blends(arguments: argparse.Namespace, params: FinetuneNerf) -> tuple[np.ndarray, np.ndarray]:
     """Distances to both styles per t, and the first two held-out views per t on one sheet."""
+    from scenestyle.judge.figures import feature_swd
     from scenestyle.nerf.field import load_field
     from scenestyle.nerf.finetune import finetune
     from scenestyle.viz.contact_sheet import contact_sheet
-    from scenestyle.judge.figures import feature_swd
 
     held_out = [view for view in read_views(arguments.views) if view.split == "held_out"]
     folders = (arguments.first, arguments.second)

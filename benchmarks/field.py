@@ -310,7 +310,7 @@ def _training_row(name: str, curve: Curve) -> list[object]:
 def main() -> None:
     """Command line."""
     let_idle_threads_sleep()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("poses", nargs="+", type=Path, help="folders that estimate_poses wrote")
     parser.add_argument("--stock-steps", type=int, default=100)
     parser.add_argument("--iterations", type=int, default=TrainNerf().iterations, help="of ours")

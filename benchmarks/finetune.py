@@ -44,7 +44,7 @@ MEASURED_AT = (0, 10, 25, 50, 100, 200, 300, 400, 600, 800)
 def main() -> None:
     """Command line."""
     let_idle_threads_sleep()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("photos", type=Path, help="folder; its parent's name is the scene's")
     parser.add_argument(
         "stylized", type=Path, help="folder with a picture of the same name per photo"
@@ -158,6 +158,7 @@ def finetune(
     nerf: Path, views: Path, stylized: Path, params: FinetuneNerf, *, is_published: bool
 ) -> tuple[list[list[str]], list[np.ndarray]]:
     """Curve of one finetune, and three held-out views at its end."""
+    from scenestyle.judge.figures import feature_swd
     from scenestyle.nerf.field import render
     from scenestyle.nerf.finetune import (
         continued_trainer,
@@ -167,7 +168,6 @@ def finetune(
     )
     from scenestyle.nerf.guard import change
     from scenestyle.nerf.patch_losses import patch_losses
-    from scenestyle.judge.figures import feature_swd
 
     posed = read_views(views)
     held_out = [view for view in posed if view.split == "held_out"]
@@ -182,6 +182,7 @@ def finetune(
     else:
         losses = patch_losses(trainer, features, targets, torch.ones(1), params)
     curve, seconds, cpu_seconds = [], 0.0, 0.0
+    renders: list[np.ndarray] = []
     for step in range(params.iterations + 1):
         if step in MEASURED_AT or step == params.iterations:
             renders = [render(trainer.model, view.camera).rgb for view in held_out]

@@ -19,6 +19,7 @@ import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 
 import torch
@@ -102,35 +103,38 @@ def measure(kind: str, side: int, threads: int) -> Measurement:
     directions = [random_directions(channels, channels, generator) for channels in CHANNELS]
     network = random_vgg19()
     if kind == "published":
-        step, net = published_step, network.requires_grad_(True)
+        net = network.requires_grad_(True)
+        step = partial(published_step, network)
     else:
         scales = torch.ones(len(TAPS))
-        step = our_step
         net = FeatureExtractor(network, num_content_taps=NUM_CONTENT_TAPS, scales=scales)
+        step = partial(our_step, net)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds, cpu_seconds, loss, leaf = [], [], None, render
+    seconds, cpu_seconds, value, gradient = [], [], 0.0, render
     for _ in range(REPEATS + 1):
         leaf = render.clone().requires_grad_(True)
         net.zero_grad()
         start, cpu_start = time.perf_counter(), time.process_time()
-        loss = step(net, leaf, target, directions)
+        loss = step(leaf, target, directions)
         loss.backward()
         seconds.append(time.perf_counter() - start)
         cpu_seconds.append(time.process_time() - cpu_start)
+        value, gradient = float(loss.detach()), leaf.grad
+    assert gradient is not None
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Measurement(
         seconds[1:],
         cpu_seconds[1:],
         (after - before) * 1024 / 1e6,
-        float(loss),
-        float(leaf.grad.norm()),
+        value,
+        float(gradient.norm()),
     )
 
 
 def main() -> None:
     """Command line."""
     let_idle_threads_sleep()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     threads = parser.parse_args().threads
     origin = provenance(("torch",), num_threads=threads)
