@@ -8,6 +8,7 @@
 | stylized | `rgb/NAME.png`, `contact_sheet.png`, `manifest.json` |
 | results | `metrics.json`, `report.html`, `orbit.mp4`, `stills/` |
 
+In each lies `provenance.json`, too: settings, commit, machine and versions of the run that made it.
 A view keeps its NAME (the photo's stem) through all of them. Folder locations are not known here.
 """
 

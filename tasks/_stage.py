@@ -22,7 +22,7 @@ The signature of `run` is the command line; its parameters go by name:
 | `style` | | the `Style` |
 | any other | `--PARAMETER PATH` | an existing input folder |
 
-`run` returns its headline figures, which go to the log. params.yaml is read from the current folder.
+`run` returns its headline figures, which go to the log; beside its files lies `provenance.json`. params.yaml is read from the current folder.
 """
 
 import argparse
@@ -42,11 +42,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import scenestyle
+from scenestyle.artifacts import write_json
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import InputError
 from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
 from tasks._gpu import GPU_STAGES, gpus, one_gpu
 from tasks._process import MAY_PASS, die_with_parent
+from tasks._provenance import FILE, provenance
 from tasks._troubles import PassingError, in_words, may_pass
 
 Run = Callable[..., dict[str, object]]
@@ -167,6 +169,7 @@ def perform(run: Run, job: Job) -> dict[str, object]:
             scratch = {"work": work} if "work" in wanted else {}
             figures = run(**job.inputs, **settings, **scratch, out=partial)
             _check_unchanged(job, settings, contents, code)
+            write_json(partial / FILE, provenance(settings))
             if job.out.exists():
                 shutil.rmtree(job.out)
             partial.rename(job.out)

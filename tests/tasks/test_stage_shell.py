@@ -1,5 +1,7 @@
 import inspect
+import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -70,7 +72,37 @@ def test_an_older_result_is_replaced_as_a_whole(project: Path) -> None:
     old.mkdir(parents=True)
     (old / "old.txt").touch()
     perform(paint, parse(paint, ARGUMENTS))
-    assert [path.name for path in old.iterdir()] == ["given.txt"]
+    assert {path.name for path in old.iterdir()} == {"given.txt", "provenance.json"}
+
+
+def test_a_result_names_settings_commit_and_machine(project: Path) -> None:
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+        return subprocess.check_output(["git", *who, *words], text=True).strip()
+
+    note = project / "data/stylized/garden/oil/provenance.json"
+    perform(paint, parse(paint, ARGUMENTS))
+    outside = json.loads(note.read_text())
+    assert outside["code"] == {}
+    assert outside["settings"]["style"]["prompt"] == "oil painting of {caption}"
+    assert outside["settings"]["params"]["seed"] == 0
+    assert outside["machine"]["host"] == platform.node()
+    assert outside["versions"]["python"] == platform.python_version()
+
+    (project / "tasks").mkdir()
+    (project / "tasks/stage.py").write_text("1")
+    git("init", "--quiet")
+    git("add", "tasks")
+    git("commit", "--quiet", "--message", "first")
+    perform(paint, parse(paint, ARGUMENTS))
+    committed = note.read_bytes()
+    assert json.loads(committed)["code"] == {"commit": git("rev-parse", "HEAD"), "edited": []}
+    perform(paint, parse(paint, ARGUMENTS))
+    assert note.read_bytes() == committed
+
+    (project / "tasks/stage.py").write_text("2")
+    perform(paint, parse(paint, ARGUMENTS))
+    assert json.loads(note.read_text())["code"]["edited"] == ["tasks/stage.py"]
 
 
 def test_failure_leaves_the_older_result_and_the_checkpoints(project: Path) -> None:
@@ -84,7 +116,8 @@ def test_failure_leaves_the_older_result_and_the_checkpoints(project: Path) -> N
     perform(paint, parse(paint, ARGUMENTS))
     with pytest.raises(GateError):
         perform(fail, parse(fail, ARGUMENTS))
-    assert [p.name for p in (project / "data/stylized/garden/oil").iterdir()] == ["given.txt"]
+    left = {path.name for path in (project / "data/stylized/garden/oil").iterdir()}
+    assert left == {"given.txt", "provenance.json"}
     assert [Path(name).name for name in leftovers(project)][-1] == "checkpoint"
     assert not any(".partial" in name for name in leftovers(project))
 
