@@ -6,17 +6,18 @@
 Every style is made in three ways and judged by the stage `evaluate`:
 
 - method: views restyled together, SWD loss;
-- no sharing: every view restyled by itself, SWD loss;
+- no sharing: every view restyled by itself (no shared attention, no fusion in 3D), SWD loss;
 - RGB loss: views restyled together, the field finetuned by the mean squared difference of colours instead of
   the SWD, content and depth terms, on the same patches with the same steps.
 
-Writes a table and a picture per scene to benchmarks/results/. Finished ways are kept in `--work`: a killed run
-goes on where it was. Figures of consistency are lower is better; so is the held-out SWD, but "no sharing" is
+Writes a table and a picture per scene to benchmarks/results/. Finished ways are kept in `--work`, in a folder per
+parameters, weights and views: a killed run goes on where it was, and one with other sizes starts anew. Figures of consistency are lower is better; so is the held-out SWD, but "no sharing" is
 held against its own stylized pictures, so that its figure compares with the others only in kind.
 """
 
 import argparse
 import datetime
+import hashlib
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -32,6 +33,7 @@ from torch.nn.functional import mse_loss
 from benchmarks.machine import RESULTS, ROOT, provenance, table, write_result
 from scenestyle.artifacts import read_json, read_rgb, read_views, write_rgb
 from scenestyle.device import let_idle_threads_sleep
+from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.features import FeatureExtractor
 from scenestyle.nerf.finetune import finetune
 from scenestyle.nerf.patch_losses import render_patch
@@ -79,17 +81,18 @@ def make_way(
     views_as, loss = WAYS[way]
     views, look = data / "views" / scene, params.styles[style]
     caption = params.scenes[scene].caption
+    orbit_before = work / scene / "orbit_before"
     stylized = work / scene / "stylized" / views_as / style
     finetuned = work / scene / f"{views_as}_{loss}" / "finetuned" / scene / style
     result = finetuned.parents[2] / "results" / style
     if not (stylized / "manifest.json").exists():
-        sharing = "auto" if views_as == "shared" else "none"
+        alone = {} if views_as == "shared" else {"sharing": "none", "fusion_steps": 0}
         _make(
             stylized,
             lambda out, scratch: stylize_views.run(
                 views,
                 out,
-                replace(params.stylize_views, sharing=sharing),
+                replace(params.stylize_views, **alone),
                 caption=caption,
                 style=look,
                 work=scratch,
@@ -125,10 +128,33 @@ def make_way(
                 replace(params.evaluate, num_frames=sizes.num_frames),
                 caption=caption,
                 style=look,
-                work=scratch,
+                work=scratch_with(orbit_before, scratch),
             ),
         )
     return result
+
+
+def scratch_with(orbit_before: Path, scratch: Path) -> Path:
+    """The scratch folder of `evaluate`, with the source field's orbit from where every way finds it.
+
+    The orbit is the same for all of them, and rendering it is a third of judging a way.
+    """
+    orbit_before.mkdir(parents=True, exist_ok=True)
+    link = scratch / "before"
+    if not link.is_symlink():
+        link.symlink_to(orbit_before.resolve(), target_is_directory=True)
+    return scratch
+
+
+def fingerprint(scene: str, data: Path, params: Params, sizes: Sizes) -> str:
+    """Equal for runs that may share finished ways."""
+    digest = hashlib.sha256(repr((sizes, params.stylize_views, params.finetune_nerf)).encode())
+    digest.update(repr((params.evaluate, params.styles, params.scenes[scene].caption)).encode())
+    digest.update((EMBEDDED_FOLDER / "SHA256SUMS").read_bytes())
+    for folder in ("rgb", "depth_z", "opacity"):
+        for file in sorted((data / "views" / scene / folder).iterdir()):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _make(folder: Path, program: Any) -> None:
@@ -227,8 +253,9 @@ def main() -> None:
     origin = provenance(("torch", "nerfstudio", "diffusers"), num_threads=threads)
     parts = []
     for scene in args.scenes:
+        work = args.work / fingerprint(scene, args.data, params, sizes)
         results = {
-            (style, way): make_way(scene, style, way, args.data, args.work, params, sizes)
+            (style, way): make_way(scene, style, way, args.data, work, params, sizes)
             for style in args.styles
             for way in WAYS
         }
