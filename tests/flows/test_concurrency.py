@@ -2,29 +2,21 @@
 
 import os
 import random
-import signal
+import shutil
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
+from kills import driver, kill_something
 from toy_project import Toy
 
 from scenestyle.errors import ScenestyleError
 from scenestyle.project.params_file import edit_entry, update
 from tasks._engine import Pipeline, run_stage
-
-BRING_UP_TO_DATE = """\
-import sys
-from pathlib import Path
-from tasks._engine import Pipeline, run_stage
-for name in Pipeline(Path.cwd()).needs():
-    print(name, run_stage(name).kind, flush=True)
-"""
 
 
 def with_edits(toy: Toy, count: int) -> list[str]:
@@ -38,17 +30,6 @@ def with_edits(toy: Toy, count: int) -> list[str]:
         },
     )
     return [f"garden-{style}" for style in styles]
-
-
-def driver(toy: Toy) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", BRING_UP_TO_DATE],
-        cwd=toy.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def test_eight_that_finish_at_once_lose_and_mix_nothing(toy: Toy, tmp_path: Path) -> None:
@@ -78,7 +59,7 @@ def test_two_flows_and_a_dvc_repro_at_once_do_each_stage_once(toy: Toy, tmp_path
     for project in (toy, alone):
         project.replace("train_nerf: {seed: 0}", "train_nerf: {seed: 1}")
     toy.plant_trouble("train_nerf", "import time; time.sleep(1)")
-    drivers = [driver(toy) for _ in range(2)]
+    drivers = [driver(toy.root) for _ in range(2)]
     by_hand = toy.run("dvc", "--wait-for-lock", "repro")
     said = [process.communicate(timeout=200)[0] for process in drivers]
     assert [process.returncode for process in drivers] == [0, 0], said
@@ -112,23 +93,14 @@ def test_a_stage_that_runs_elsewhere_is_waited_for(toy: Toy) -> None:
     assert toy.runs() == [name]
 
 
-def kill_something(flow: subprocess.Popen[str], chance: random.Random) -> None:
-    """SIGKILL to the flow, to its DVC or to its stage."""
-    try:
-        family = [psutil.Process(flow.pid), *psutil.Process(flow.pid).children(recursive=True)]
-        chance.choice(family).send_signal(signal.SIGKILL)
-    except psutil.NoSuchProcess:
-        pass
-
-
 def kill_until_done(toy: Toy, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(kills):
-        flow = driver(toy)
+        flow = driver(toy.root)
         time.sleep(chance.uniform(0.5, 5))
         kill_something(flow, chance)
         flow.communicate(timeout=100)
-    while (flow := driver(toy)).wait(200) != 0:
+    while (flow := driver(toy.root)).wait(200) != 0:
         flow.communicate()
 
 
@@ -186,4 +158,56 @@ def test_a_cache_that_cannot_be_written_is_said_and_stays_intact(toy: Toy) -> No
     cache.unlink()
     hidden.rename(cache)
     assert run_stage(name, root=toy.root).kind in ("ran", "restored")
+    assert toy.stale() == {"finetune_nerf@garden-oil", "evaluate@garden-oil"}
+
+
+READ_ONLY = "mount --bind .dvc/cache .dvc/cache; mount -o remount,ro,bind .dvc/cache"
+FULL = (
+    "cp -a .dvc/cache saved; mount -t tmpfs -o size=1m none .dvc/cache; cp -a saved/. .dvc/cache; "
+    "dd if=/dev/zero of=.dvc/cache/filler bs=4k status=none || true"
+)
+RUN_AND_LOOK = """\
+import hashlib, sys
+from pathlib import Path
+from tasks._engine import StageError, run_stage
+before = {path: path.read_bytes() for path in Path(".dvc/cache/files").rglob("*") if path.is_file()}
+try:
+    run_stage(sys.argv[1])
+except StageError as error:
+    print(error)
+assert before and all(path.read_bytes() == data for path, data in before.items())
+for path in Path(".dvc/cache/files/md5").glob("??/*"):
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    assert path.parent.name + path.name.removesuffix(".dir") == md5, path
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0,
+    reason="needs a mount namespace",
+)
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [(READ_ONLY, "Read-only file system"), (FULL, "No space left on device")],
+)
+def test_a_read_only_and_a_full_cache_are_said_and_stay_intact(
+    trouble: str, words: str, toy: Toy
+) -> None:
+    """Mounted so for this process alone, which binds root, too."""
+    name = "stylize_views@garden-oil"
+    toy.replace("oil painting of", "big oil painting of")
+    before = (toy.root / "dvc.lock").read_bytes()
+    program = [sys.executable, "-c", RUN_AND_LOOK, name]
+    done = subprocess.run(
+        ["unshare", "-rm", "bash", "-ec", f'{trouble}; exec "$@"', "bash", *program],
+        cwd=toy.root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{name}: ")
+    assert words in done.stdout
+    assert (toy.root / "dvc.lock").read_bytes() == before
+    assert run_stage(name, root=toy.root).kind == "ran"
     assert toy.stale() == {"finetune_nerf@garden-oil", "evaluate@garden-oil"}
