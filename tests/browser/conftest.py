@@ -8,6 +8,8 @@ import pytest
 from browser_sizes import DESK, OpenPage
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+_PATIENCE_MS = 120_000
+"""milliseconds; two cores with much other work draw slowly"""
 _OF_SCREENSHOTS = "GPU stall due to ReadPixels"
 
 
@@ -35,6 +37,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         path: Path, viewport: ViewportSize = DESK, before: str = "", **context: object
     ) -> Page:
         page = browser.new_page(viewport=viewport, **context)  # pyright: ignore[reportArgumentType]
+        page.set_default_timeout(_PATIENCE_MS)
         page.add_init_script(before)
         page.on(
             "console",
