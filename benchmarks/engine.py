@@ -1,6 +1,6 @@
 """What the engine costs: nothing to do, per executed stage, eight that finish at once; on the toy project of the tests.
 
-    python -m benchmarks.engine                        # writes benchmarks/results/engine_*.md
+    python -m benchmarks.engine                        # writes benchmarks/results/engine_*.md, finishers_*.md
     python -m benchmarks.engine --pairs 1x1 --rounds 2
 
 The toy project has the real graph, engine and stage shell; its stages only mix bytes. So all that is measured
@@ -232,16 +232,20 @@ def main() -> None:
             "",
             table([*stages[0]], [[*row.values()] for row in stages]),
         ]
+        write_result("engine", "\n".join(lines), num_threads=num_threads)
         if args.rounds:
             toy = Toy.make(Path(folder) / "finishers")
             grow(toy, 1, 8)
             lost, middle = finishers(toy, args.rounds)
-            lines += [
+            lines = [
+                "# Stages that end at the same moment",
                 "",
-                f"Eight stages that end at the same moment, {args.rounds} rounds: {lost} of {8 * args.rounds} "
-                f"records lost or wrong; {middle:.1f} s a round (median).",
+                origin,
+                "",
+                f"Eight stages, {args.rounds} rounds: {lost} of {8 * args.rounds} records lost or wrong; {middle:.1f} s a "
+                "round (median).",
             ]
-    write_result("engine", "\n".join(lines), num_threads=num_threads)
+            write_result("finishers", "\n".join(lines), num_threads=num_threads)
 
 
 if __name__ == "__main__":
