@@ -264,7 +264,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 """style -> sentences with at most one place for the content; the model knows these styles and words"""
 
 KEY_WORDS: dict[str, tuple[str, ...]] = {
-    "photo": ("photo", "photograph", "photography", "picture"),
+    "photo": ("photo", "photograph", "photography"),
     "watercolor": ("watercolor", "watercolour", "aquarelle"),
     "pencil": ("pencil", "charcoal", "graphite", "sketch"),
     "ukiyo-e": ("ukiyo", "ukiyoe", "woodblock", "woodcut", "japanese", "hokusai", "hiroshige"),
@@ -284,7 +284,7 @@ KEY_WORDS: dict[str, tuple[str, ...]] = {
     "moss": ("moss", "mossy", "overgrown"),
     "sepia": ("sepia", "vintage", "daguerreotype"),
 }
-"""style -> words of which each of its sentences has one, except the bare "{}" of a photograph"""
+"""style -> words of which each of its sentences has one, but for plain ones of the photograph"""
 
 _EMBELLISHMENTS = (
     "highly detailed",

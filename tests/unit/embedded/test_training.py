@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from scenestyle.diffusion.known_styles import read_known_styles
 from scenestyle.embedded import data, latents, tokenizer, train_autoencoder
 from scenestyle.embedded.export import HASH_FILE, export
 from scenestyle.embedded.models import Denoiser, autoencoder
@@ -162,6 +163,8 @@ def test_exported_folder_runs_in_the_pipeline_class(tmp_path):
     torch.save({"model": autoencoder().state_dict()}, tmp_path / "autoencoder.pt")
     export(tmp_path / "denoiser.pt", tmp_path / "autoencoder.pt", tmp_path / "weights")
 
+    known = read_known_styles(tmp_path / "weights")
+    assert set(known) == set(data.STYLE_NAMES)
     listed = (tmp_path / "weights" / HASH_FILE).read_text().splitlines()
     files = [p for p in (tmp_path / "weights").rglob("*") if p.is_file() and p.name != HASH_FILE]
     assert len(listed) == len(files)
