@@ -9,6 +9,7 @@ from pathlib import Path
 from scenestyle.artifacts import write_json, write_rgb
 from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
+from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import describe, plan_views
 from scenestyle.diffusion.stylize import (
@@ -42,6 +43,9 @@ def run(
     started = time.perf_counter()
     before = read_rendered_views(views)
     model = load_pipeline(params.model, select_device())
+    warnings = style_warnings(style.prompt, model.known_styles)
+    for warning in warnings:
+        logger.warning(warning)
     settings = resolve_settings(caption, style, params, model.preset)
     height, width = before.rgb.shape[1:3]
     size = settings.working_size(width, height, model)
@@ -66,6 +70,7 @@ def run(
         out / "manifest.json",
         {
             **figures,
+            "warnings": warnings,
             "model": params.model,
             "sources": dict(model.sources),
             "device": str(model.pipeline.device),

@@ -4,11 +4,12 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenestyle.diffusion import presets
+from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
 from scenestyle.diffusion.presets import HubRepository, Preset
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, verified
 from scenestyle.errors import WeightsError
@@ -39,6 +40,8 @@ class DiffusionModel:
     """the values it is used with by default"""
     sources: Mapping[str, str]
     """where its parts come from: hub repository at its commit, checksum, or folder"""
+    known_styles: KnownStyles = field(default_factory=dict)
+    """the styles it knows, by their key words; empty: any"""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
     if model == "embedded":
         sources = {"base": f"embedded, sha256:{verified(EMBEDDED_FOLDER)}"}
         pipeline = _assemble(_Parts(EMBEDDED_FOLDER), device)
-        return DiffusionModel(pipeline, presets.EMBEDDED, sources)
+        known = read_known_styles(EMBEDDED_FOLDER)
+        return DiffusionModel(pipeline, presets.EMBEDDED, sources, known)
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
         pipeline = _assemble(_hub_parts(base), device)
@@ -121,9 +125,8 @@ def _load_foreign(model: str, base: Path, device: "torch.device") -> DiffusionMo
         controlnet = hub_snapshot(
             presets.SDXL_DEPTH_CONTROLNET, ["diffusion_pytorch_model.safetensors"]
         )
-    return DiffusionModel(
-        _assemble(_Parts(base, controlnet=controlnet), device), presets.SDXL, sources
-    )
+    pipeline = _assemble(_Parts(base, controlnet=controlnet), device)
+    return DiffusionModel(pipeline, presets.SDXL, sources, read_known_styles(base))
 
 
 def _assemble(parts: _Parts, device: "torch.device") -> Any:

@@ -1,16 +1,20 @@
 """Several styles on a few views of a scene, on one page: to choose before any field is fitted."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from scenestyle.artifacts import write_rgb
 from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
+from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.stylize import fusion_of, resolve_settings, stylize
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
+
+logger = logging.getLogger(__name__)
 
 
 def preview(
@@ -46,6 +50,9 @@ def preview(
     views = read_rendered_views(views_dir)
     few = views.pick(evenly_spaced(len(views.names), num_views))
     model = load_pipeline(params.model, select_device())
+    for prompt in dict.fromkeys(style.prompt for style in styles.values()):
+        for warning in style_warnings(prompt, model.known_styles):
+            logger.warning(warning)
     settings = [resolve_settings(caption, style, params, model.preset) for style in styles.values()]
     plan = Plan.joint(len(few.names), share=params.sharing != "none")
     restyled = [

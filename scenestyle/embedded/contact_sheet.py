@@ -2,8 +2,9 @@
 
     python -m scenestyle.embedded.contact_sheet --weights scenestyle/embedded/weights --out sheet.png
 
-Per scene: the photograph and the filters' pictures, then one row per strength, led by the disparity. Logs two
-figures per row: mean absolute colour difference at 32 pixels, and correlation of the edges.
+Per scene and half of the styles: the photograph and the filters' pictures, then one row per strength, led by the
+disparity. Logs two figures per scene and strength: mean absolute colour difference at 32 pixels, and
+correlation of the edges.
 """
 
 import argparse
@@ -37,7 +38,18 @@ PROMPTS = {
     "oil": "some objects in the style of van gogh",
     "blueprint": "a blueprint of some objects",
     "lava": "some objects made of lava",
+    "comic": "a comic book drawing of some objects",
+    "stained-glass": "a stained glass window of some objects",
+    "mosaic": "a mosaic of some objects",
+    "chalkboard": "a chalk drawing of some objects",
+    "marble": "a marble statue of some objects",
+    "ice": "some objects made of ice",
+    "moss": "some objects covered in moss",
+    "sepia": "a sepia photograph of some objects",
 }
+"""by style, in the order of the sheet"""
+
+_BANDS = 2
 
 Picture = Float[np.ndarray, "height width 3"]
 
@@ -88,7 +100,7 @@ def restyle(
 def sheet(
     weights: Path, seeds: Sequence[int], strengths: Sequence[float], guidance_scale: float
 ) -> Picture:
-    """All styles of the scenes with these seeds, one block of rows per scene."""
+    """All styles of the scenes with these seeds, blocks of rows for each scene."""
     pipeline = load_pipeline(weights)
     rows: list[list[Picture]] = []
     for seed in seeds:
@@ -98,21 +110,29 @@ def sheet(
         disparity = scaled_disparity(views)[0]
         photo = views[0].rgb
         wanted = [stylize(views[0], style, named.style_seed) for style in PROMPTS]
-        rows.append([photo, *wanted])
+        scene_rows = [(photo, wanted)]
         for strength in strengths:
             drawn = restyle(
                 pipeline, photo, disparity, list(PROMPTS.values()),
                 strength=strength, guidance_scale=guidance_scale,
             )  # fmt: skip
-            colour = [colour_difference(a, b) for a, b in zip(drawn, wanted, strict=True)]
-            edges = [edge_correlation(a, b) for a, b in zip(drawn, wanted, strict=True)]
-            log.info(
-                "scene %d  strength %.2f  colour %.3f  edges %.2f | %s",
-                seed, strength, np.mean(colour), np.mean(edges),
-                "  ".join(f"{s} {c:.2f}/{e:.2f}" for s, c, e in zip(PROMPTS, colour, edges, strict=True)),
-            )  # fmt: skip
-            rows.append([np.repeat(disparity[..., None], 3, -1), *drawn])
+            scene_rows.append((np.repeat(disparity[..., None], 3, -1), drawn))
+            _log_figures(seed, strength, drawn, wanted)
+        for band in np.array_split(np.arange(len(PROMPTS)), _BANDS):
+            rows += [[first, *(styled[index] for index in band)] for first, styled in scene_rows]
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def _log_figures(
+    seed: int, strength: float, drawn: Sequence[Picture], wanted: Sequence[Picture]
+) -> None:
+    colour = [colour_difference(a, b) for a, b in zip(drawn, wanted, strict=True)]
+    edges = [edge_correlation(a, b) for a, b in zip(drawn, wanted, strict=True)]
+    log.info(
+        "scene %d  strength %.2f  colour %.3f  edges %.2f | %s",
+        seed, strength, np.mean(colour), np.mean(edges),
+        "  ".join(f"{s} {c:.2f}/{e:.2f}" for s, c, e in zip(PROMPTS, colour, edges, strict=True)),
+    )  # fmt: skip
 
 
 def colour_difference(first: Picture, second: Picture) -> float:

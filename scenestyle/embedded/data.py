@@ -2,8 +2,9 @@
 
 `python -m scenestyle.embedded.data --work .work/embedded --shards 0:40` writes the shards that are
 missing. A scene is seen from two viewpoints: at each as a clean photograph, as two spoilt ones (soft
-and noisy, as the renders of a radiance field are) and in half of the styles. Disparity is scaled
-to 0..1 over both viewpoints, as it is over all views of a scene when the model is used.
+and noisy, as the renders of a radiance field are) and in some of the styles, every style equally often.
+Disparity is scaled to 0..1 over both viewpoints, as it is over all views of a scene when the model is
+used. All pictures of a shard have one size; shards of several sizes take turns.
 """
 
 import argparse
@@ -25,14 +26,19 @@ from scenestyle.procedural.raycast import Buffers, render
 from scenestyle.procedural.scenes import NamedScene, nearby, random_scene
 from scenestyle.procedural.styles import STYLES, stylize
 
-SIZE = 128
-"""width and height of the training pictures, pixels"""
+Size = tuple[int, int]
+"""height and width in pixels"""
+
 STYLE_NAMES = tuple(STYLES)
 HELD_OUT_SHARD = 100_000
 """index of the shard that is never trained on"""
 
-_VIEWPOINTS, _PHOTOS, _CAPTIONS = 2, 3, 2
-_STYLED = (len(STYLES) - 1) // _VIEWPOINTS
+SQUARE: Size = (128, 128)
+"""the most frequent size, and that of the held-out shard"""
+_SIZES: tuple[Size, ...] = (
+    SQUARE, SQUARE, SQUARE, (96, 160), SQUARE, (160, 96), SQUARE, (192, 192),
+)  # fmt: skip
+_VIEWPOINTS, _PHOTOS, _STYLED, _CAPTIONS = 2, 3, 6, 3
 _PICTURE_SHARDS = 8
 _SEED = 20_261_122
 
@@ -40,8 +46,8 @@ Picture = Float[np.ndarray, "height width 3"]
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Scenes in memory; `photos[:, :, 0]` are the clean ones."""
+class Shard:
+    """Scenes in memory, all of one size; `photos[:, :, 0]` are the clean ones."""
 
     photos: Float[np.ndarray, "scenes viewpoints 3 channels rows columns"]
     styled: Float[np.ndarray, "scenes viewpoints styled channels rows columns"]
@@ -54,30 +60,45 @@ class Pool:
     def __len__(self) -> int:
         return len(self.photos)
 
+    @property
+    def size(self) -> Size:
+        """Height and width of the pictures."""
+        height, width = self.disparity.shape[-2:]
+        return height, width
+
 
 def shard_path(work: Path, shard: int) -> Path:
     """Where a shard lies; its pictures, if kept, lie beside it as `pictures-*.npy`."""
     return work / "data" / f"shard-{shard:06d}.safetensors"
 
 
-def load_pool(paths: Sequence[Path]) -> Pool:
-    """All scenes of some shards."""
+def shard_size(shard: int) -> Size:
+    """Size of the pictures in a shard, by its index."""
+    return _SIZES[shard % len(_SIZES)]
+
+
+def load_shard(path: Path) -> Shard:
+    """A shard's scenes. Some milliseconds when the file is in the system's page cache."""
     from safetensors.numpy import load_file
 
-    shards = [load_file(path) for path in paths]
-    return Pool(**{key: np.concatenate([shard[key] for shard in shards]) for key in shards[0]})
+    return Shard(**load_file(path))
 
 
-def training_shards(work: Path) -> list[Path]:
-    """The shards written so far, except the held-out one."""
-    held_out = shard_path(work, HELD_OUT_SHARD)
-    return sorted(path for path in held_out.parent.glob("shard-*") if path != held_out)
+def training_shards(work: Path) -> dict[Size, list[Path]]:
+    """The shards written so far, except the held-out one, by size."""
+    by_size: dict[Size, list[Path]] = {}
+    for path in sorted((work / "data").glob("shard-*")):
+        index = int(path.stem.removeprefix("shard-"))
+        if index != HELD_OUT_SHARD:
+            by_size.setdefault(shard_size(index), []).append(path)
+    return by_size
 
 
-def scene_views(named: NamedScene, rng: np.random.Generator) -> list[Buffers]:
+def scene_views(named: NamedScene, rng: np.random.Generator, size: Size = SQUARE) -> list[Buffers]:
     """The scene from its own viewpoint and from one nearby."""
+    height, width = size
     viewpoints = [named.viewpoint, nearby(named.viewpoint, rng)]
-    return [render(named.scene, viewpoint.camera(SIZE, SIZE)) for viewpoint in viewpoints]
+    return [render(named.scene, viewpoint.camera(width, height)) for viewpoint in viewpoints]
 
 
 def scaled_disparity(views: Sequence[Buffers]) -> list[Float[np.ndarray, "height width"]]:
@@ -101,24 +122,24 @@ def spoilt(picture: Picture, rng: np.random.Generator) -> Picture:
 
 
 def make_pictures(
-    seed: Sequence[int], scenes: int
+    seed: Sequence[int], scenes: int, size: Size
 ) -> tuple[UInt8[np.ndarray, "scenes viewpoints pictures height width 3"], dict[str, np.ndarray]]:
     """Pictures (clean photo, spoilt photos, styles) of random scenes and what belongs to them."""
     rng = np.random.default_rng(seed)
     words = tokenizer.load()
-    pictures = np.zeros((scenes, _VIEWPOINTS, _PHOTOS + _STYLED, SIZE, SIZE, 3), np.uint8)
-    style_ids = np.zeros((scenes, _VIEWPOINTS, _STYLED), np.uint8)
-    disparity = np.zeros((scenes, _VIEWPOINTS, SIZE, SIZE), np.uint8)
+    pictures = np.zeros((scenes, _VIEWPOINTS, _PHOTOS + _STYLED, *size, 3), np.uint8)
+    disparity = np.zeros((scenes, _VIEWPOINTS, *size), np.uint8)
+    style_ids = _even_choice(rng, scenes)
     captions: list[str] = []
     for index in range(scenes):
         named = random_scene(rng)
-        views = scene_views(named, rng)
-        order = 1 + rng.permutation(len(STYLES) - 1)
+        views = scene_views(named, rng, size)
         for view, buffers in enumerate(views):
-            chosen = order[view * _STYLED : (view + 1) * _STYLED]
-            style_ids[index, view] = chosen
             drawn = [buffers.rgb, *(spoilt(buffers.rgb, rng) for _ in range(_PHOTOS - 1))]
-            drawn += [stylize(buffers, STYLE_NAMES[style], named.style_seed) for style in chosen]
+            drawn += [
+                stylize(buffers, STYLE_NAMES[style], named.style_seed)
+                for style in style_ids[index, view]
+            ]
             pictures[index, view] = _to_bytes(np.stack(drawn))
         disparity[index] = _to_bytes(np.stack(scaled_disparity(views)))
         captions += [caption(named, style, rng) for style in STYLES for _ in range(_CAPTIONS)]
@@ -128,6 +149,16 @@ def make_pictures(
         "disparity": disparity,
         "tokens": tokens.reshape(scenes, len(STYLES), _CAPTIONS, tokenizer.LENGTH),
     }
+
+
+def _even_choice(
+    rng: np.random.Generator, scenes: int
+) -> UInt8[np.ndarray, "scenes viewpoints styled"]:
+    """Styles for every viewpoint, one shuffled round of all styles after the other."""
+    places = scenes * _VIEWPOINTS * _STYLED
+    rounds = -(-places // (len(STYLES) - 1))
+    order = np.concatenate([1 + rng.permutation(len(STYLES) - 1) for _ in range(rounds)])
+    return order[:places].reshape(scenes, _VIEWPOINTS, _STYLED).astype(np.uint8)
 
 
 def to_signed(pictures: UInt8[np.ndarray, "batch height width 3"]) -> Float[Tensor, "batch 3 h w"]:
@@ -141,7 +172,7 @@ def write_shard(work: Path, shard: int, scenes: int) -> None:
 
     path = shard_path(work, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures, rest = make_pictures((_SEED, shard), scenes)
+    pictures, rest = make_pictures((_SEED, shard), scenes, shard_size(shard))
     encoded = np.stack([_encoded(scene) for scene in pictures])
     if shard < _PICTURE_SHARDS or shard == HELD_OUT_SHARD:
         np.save(path.with_name(f"pictures-{shard:06d}.npy"), pictures)
@@ -156,7 +187,7 @@ def write_shard(work: Path, shard: int, scenes: int) -> None:
 def _encoded(
     pictures: np.ndarray,
 ) -> Float[np.ndarray, "viewpoints pictures channels rows columns"]:
-    flat = pictures.reshape(-1, SIZE, SIZE, 3)
+    flat = pictures.reshape(-1, *pictures.shape[2:])
     encoded = latents.encode(to_signed(flat)).numpy().astype(np.float16)
     return encoded.reshape(*pictures.shape[:2], *encoded.shape[1:])
 
@@ -166,8 +197,8 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _fit_latent_stats(scenes: int) -> None:
-    pictures, _ = make_pictures((_SEED, HELD_OUT_SHARD + 1), scenes)
-    stats = latents.fit(to_signed(pictures.reshape(-1, SIZE, SIZE, 3)))
+    pictures, _ = make_pictures((_SEED, HELD_OUT_SHARD + 1), scenes, SQUARE)
+    stats = latents.fit(to_signed(pictures.reshape(-1, *SQUARE, 3)))
     latents.STATS_FILE.write_text(json.dumps(stats, indent=2) + "\n", encoding="utf-8")
 
 

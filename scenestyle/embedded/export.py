@@ -1,4 +1,4 @@
-"""Write the embedded model as a diffusers folder: half-precision safetensors and their hashes.
+"""Write the embedded model as a diffusers folder: half-precision safetensors, its styles, and hashes.
 
 `python -m scenestyle.embedded.export --work .work/embedded --out scenestyle/embedded/weights` takes the
 annealed denoiser (or with `--trunk` the trunk's weight average) and the autoencoder as trained so far.
@@ -6,13 +6,16 @@ annealed denoiser (or with `--trunk` the trunk's weight average) and the autoenc
 
 import argparse
 import hashlib
+import json
 from pathlib import Path
 
 import torch
 
+from scenestyle.diffusion.known_styles import STYLES_FILE
 from scenestyle.embedded import tokenizer
 from scenestyle.embedded.models import Denoiser, autoencoder, scheduler, use_layout
 from scenestyle.embedded.train_autoencoder import checkpoint_path
+from scenestyle.procedural.captions import KEY_WORDS
 
 HASH_FILE = "SHA256SUMS"
 
@@ -41,6 +44,8 @@ def export(denoiser: Path, autoencoder_checkpoint: Path, out: Path) -> None:
         add_watermarker=False,
     )
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
+    styles = json.dumps(KEY_WORDS, indent=2)
+    (out / STYLES_FILE).write_text(styles + "\n", encoding="utf-8")
     write_hashes(out)
 
 

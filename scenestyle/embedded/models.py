@@ -119,16 +119,19 @@ class Denoiser(nn.Module):
             torch.full((batch,), 500),
             encoder_hidden_states=states,
             controlnet_cond=disparity,
-            added_cond_kwargs={"text_embeds": pooled, "time_ids": picture_time_ids(batch, 128)},
+            added_cond_kwargs={
+                "text_embeds": pooled,
+                "time_ids": picture_time_ids(batch, 128, 128),
+            },
             return_dict=False,
         )
         for layer, residual in zip(zero_layers, (*residuals, middle), strict=True):
             layer.weight.mul_(0.3 / residual.std())
 
 
-def picture_time_ids(batch: int, size: int) -> Float[Tensor, "batch 6"]:
-    """SDXL's size conditions for uncropped square pictures: original size, crop, target size."""
-    return torch.tensor([size, size, 0, 0, size, size], dtype=torch.float32).repeat(batch, 1)
+def picture_time_ids(batch: int, height: int, width: int) -> Float[Tensor, "batch 6"]:
+    """SDXL's size conditions for uncropped pictures: original size, crop, target size; pixels."""
+    return torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32).repeat(batch, 1)
 
 
 def scheduler() -> DDIMScheduler:

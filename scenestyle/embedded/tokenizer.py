@@ -14,20 +14,13 @@ from jaxtyping import Int
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-LENGTH = 24
+LENGTH = 32
 """tokens per caption, start and end included"""
 FOLDER = Path(__file__).with_name("tokenizer")
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
-_VOCABULARY = 1024
+_VOCABULARY = 2048
 _SCENES = 1500
-_EVERYDAY_WORDS = (
-    "painting drawing sculpture house tree forest bear person face mountain lake river city street "
-    "car horse dog cat flower table chair room truck bicycle garden bench plant bonsai ship boat "
-    "dragon castle tower bridge fruit apple bowl vase head man woman fern office toys desk lego "
-    "dancing standing walking sitting stone marble gold silver copper wooden glass paper ink "
-    "style of in the with and on at a an"
-)
 
 
 def load() -> "CLIPTokenizer":
@@ -37,14 +30,14 @@ def load() -> "CLIPTokenizer":
     return CLIPTokenizer.from_pretrained(FOLDER)
 
 
-def token_ids(tokenizer: "CLIPTokenizer", captions: list[str]) -> Int[np.ndarray, "captions 24"]:
+def token_ids(tokenizer: "CLIPTokenizer", captions: list[str]) -> Int[np.ndarray, "captions 32"]:
     """Ids of the captions, cut or padded to `LENGTH`."""
     encoded = tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True)
     return np.array(encoded["input_ids"], dtype=np.int16)
 
 
 def corpus(seed: int) -> Iterator[str]:
-    """Captions of random scenes in every style, then everyday words the scenes do not have."""
+    """Captions of random scenes in every style."""
     from scenestyle.procedural.captions import TEMPLATES, caption
     from scenestyle.procedural.scenes import random_scene
 
@@ -52,7 +45,6 @@ def corpus(seed: int) -> Iterator[str]:
     for _ in range(_SCENES):
         scene = random_scene(rng)
         yield from (caption(scene, style, rng) for style in TEMPLATES)
-    yield from [_EVERYDAY_WORDS] * 40
 
 
 def build(seed: int) -> "CLIPTokenizer":

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenestyle.embedded import latents
-from scenestyle.embedded.data import HELD_OUT_SHARD, SIZE, to_signed
+from scenestyle.embedded.data import HELD_OUT_SHARD, SQUARE, to_signed
 from scenestyle.embedded.models import autoencoder, use_layout
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def run(work: Path, *, minutes: float, seed: int = 0) -> None:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = _LR * _lr_scale(step, share)
-        size, batch = (64, 16) if share < _CROPS_SHARE else (SIZE, 4)
+        size, batch = (64, 16) if share < _CROPS_SHARE else (128, 4)
         crops = to_signed(_crops(shards, size, batch, rng))
         teach_encoder = step % 3 == 2
         loss = _train_step(model, optimizers, crops, teach_encoder=teach_encoder)
@@ -115,7 +115,7 @@ def run(work: Path, *, minutes: float, seed: int = 0) -> None:
 def held_out_psnr(model: AutoencoderKL, work: Path) -> dict[str, float]:
     """PSNR in dB on held-out pictures: linear inverse, decoder on exact latents, whole autoencoder."""
     pictures = np.load(work / "data" / f"pictures-{HELD_OUT_SHARD:06d}.npy", mmap_mode="r")
-    originals = to_signed(np.ascontiguousarray(pictures.reshape(-1, SIZE, SIZE, 3)[::13]))
+    originals = to_signed(np.ascontiguousarray(pictures.reshape(-1, *SQUARE, 3)[::13]))
     exact = latents.encode(originals)
     learnt = _encode(model, originals)
     restored = {
@@ -176,11 +176,12 @@ def _gradient_error(difference: Pictures) -> Float[Tensor, ""]:
 
 
 def _crops(shards: list[np.ndarray], size: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    large_enough = [shard for shard in shards if min(shard.shape[3:5]) >= size]
     crops = []
     for _ in range(count):
-        shard = shards[rng.integers(len(shards))]
+        shard = large_enough[rng.integers(len(large_enough))]
         scene, view, index = (rng.integers(length) for length in shard.shape[:3])
-        top, left = rng.integers(0, SIZE - size + 1, 2)
+        top, left = (rng.integers(side - size + 1) for side in shard.shape[3:5])
         crop = shard[scene, view, index, top : top + size, left : left + size]
         crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
     return np.stack(crops)

@@ -6,7 +6,8 @@ trains the trunk at constant learning rate (after a warm-up), one process with o
 gradients averaged. The same command continues it. With `--anneal-minutes 12` it copies the trunk's
 latest checkpoint and brings the learning rate of the copy down to zero: good weights at any time,
 while the trunk can go on. Every step draws from a generator seeded with the step, so a resumed run is
-the run that was interrupted, as long as no shards have been added.
+the run that was interrupted, as long as no shards have been added. A batch comes from one shard, read
+anew from the system's page cache, so that memory does not grow with the data.
 
 The objective is the clean latents (x0) under noise that image-to-image really meets: a run that starts
 from a photograph at timestep s sees, at a later timestep t, latents that are still part photograph. With
@@ -18,9 +19,11 @@ import argparse
 import copy
 import json
 import logging
+import math
 import os
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -31,12 +34,13 @@ import torch.distributed as dist
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from scenestyle.embedded import latents, tokenizer
+from scenestyle.embedded import tokenizer
 from scenestyle.embedded.data import (
     HELD_OUT_SHARD,
-    SIZE,
-    Pool,
-    load_pool,
+    SQUARE,
+    Shard,
+    Size,
+    load_shard,
     shard_path,
     training_shards,
 )
@@ -57,6 +61,9 @@ _NEGATIVE_PROMPTS = [
     "",
     "",
 ]
+_TO_PHOTO = 0.06
+"""share of samples whose target is the photograph"""
+_CLAIMED_SCALES = (0.5, 0.75, 1.5, 2.0, 2.5, 4.0)
 _CHECKPOINTS_PER_VALIDATION = 3
 _VALIDATION = {
     # name: (timestep the path started at, current timestep)
@@ -74,7 +81,7 @@ class Recipe:
     """Everything that decides the result, apart from data and time."""
 
     batch: int = 16
-    """samples per process and step"""
+    """samples per process and step at 128 x 128 pixels; other sizes get as many pixels"""
     matrix_lr: float = 0.015
     """Muon, for the hidden matrices of UNet and ControlNet"""
     other_lr: float = 1.5e-3
@@ -164,17 +171,34 @@ def start_training(model: Denoiser, recipe: Recipe) -> Training:
     )
 
 
-def advance(training: Training, pool: Pool, recipe: Recipe, lr_scale: float) -> float:
+def advance(
+    training: Training, shards: Mapping[Size, Sequence[Path]], recipe: Recipe, lr_scale: float
+) -> float:
     """One update from one batch per process, drawn by seed, process and step alone.
 
-    Returns this process's loss.
+    All processes draw the same size, each its own shard of it. Returns this process's loss.
     """
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    rng = np.random.default_rng((recipe.seed, rank, training.progress.step))
-    loss = _update(training, draw_batch(pool, recipe.batch, rng), recipe, lr_scale)
+    step = training.progress.step
+    size = _drawn_size(shards, np.random.default_rng((recipe.seed, step)))
+    samples = samples_per_batch(recipe, size)
+    rng = np.random.default_rng((recipe.seed, rank, step))
+    shard = load_shard(shards[size][rng.integers(len(shards[size]))])
+    loss = _update(training, draw_batch(shard, samples, rng), recipe, lr_scale)
     training.progress.step += 1
-    training.progress.samples += recipe.batch * processes
+    training.progress.samples += samples * processes
     return loss
+
+
+def samples_per_batch(recipe: Recipe, size: Size) -> int:
+    """As many as have the pixels of `recipe.batch` squares, so that every size takes as long."""
+    return max(1, round(recipe.batch * math.prod(SQUARE) / math.prod(size)))
+
+
+def _drawn_size(shards: Mapping[Size, Sequence[Path]], rng: np.random.Generator) -> Size:
+    """A size as often as shards have it."""
+    counts = np.array([len(paths) for paths in shards.values()])
+    return list(shards)[rng.choice(len(counts), p=counts / counts.sum())]
 
 
 def _update(training: Training, batch: Batch, recipe: Recipe, lr_scale: float) -> float:
@@ -201,32 +225,32 @@ def _update(training: Training, batch: Batch, recipe: Recipe, lr_scale: float) -
     return loss.item()
 
 
-def draw_batch(pool: Pool, size: int, rng: np.random.Generator) -> Batch:
+def draw_batch(shard: Shard, samples: int, rng: np.random.Generator) -> Batch:
     """Random scenes, viewpoints, styles, captions and noise levels."""
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-    scene = rng.integers(len(pool), size=size)
-    view = rng.integers(pool.photos.shape[1], size=size)
-    styled = rng.integers(pool.styled.shape[2], size=size)
-    source = rng.integers(pool.photos.shape[2], size=size)
-    to_photo = rng.random(size) < 0.06
-    style = np.where(to_photo, 0, pool.style_ids[scene, view, styled])
-    words = rng.integers(pool.tokens.shape[2], size=size)
+    scene = rng.integers(len(shard), size=samples)
+    view = rng.integers(shard.photos.shape[1], size=samples)
+    styled = rng.integers(shard.styled.shape[2], size=samples)
+    source = rng.integers(shard.photos.shape[2], size=samples)
+    words = rng.integers(shard.tokens.shape[2], size=samples)
+    to_photo = rng.random(samples) < _TO_PHOTO
+    style = np.where(to_photo, 0, shard.style_ids[scene, view, styled])
     target = np.where(
-        to_photo[:, None, None, None], pool.photos[scene, view, 0], pool.styled[scene, view, styled]
+        to_photo[:, None, None, None],
+        shard.photos[scene, view, 0],
+        shard.styled[scene, view, styled],
     )
-    clean, photo = _tensor(target), _tensor(pool.photos[scene, view, source])
-    disparity = _tensor(pool.disparity[scene, view])[:, None] / 255
-    mirror = torch.from_numpy(rng.random(size) < 0.5)[:, None, None, None]
-    clean = torch.where(mirror, latents.flip(clean), clean)
-    photo = torch.where(mirror, latents.flip(photo), photo)
-    disparity = _varied(torch.where(mirror, disparity.flip(-1), disparity), rng)
-    started, current = _timesteps(size, rng)
+    clean, photo = _tensor(target), _tensor(shard.photos[scene, view, source])
+    disparity = _varied(_tensor(shard.disparity[scene, view])[:, None] / 255, rng)
+    started, current = _timesteps(samples, rng)
     noisy, weight = _on_the_path(clean, photo, started, current, generator)
-    tokens = torch.from_numpy(pool.tokens[scene, style, words].astype(np.int64))
-    chance = rng.random(size)
+    tokens = torch.from_numpy(shard.tokens[scene, style, words].astype(np.int64))
+    chance = rng.random(samples)
     negative = torch.from_numpy((chance >= 0.08) & (chance < 0.12))[:, None]
-    null = _null_tokens()[torch.from_numpy(rng.integers(len(_NEGATIVE_PROMPTS), size=size))]
-    odd_size = int(rng.choice([64, 96, 160, 192, 256, 512])) if rng.random() < 0.15 else SIZE
+    null = _null_tokens()[torch.from_numpy(rng.integers(len(_NEGATIVE_PROMPTS), size=samples))]
+    # Now and then another size than the true one, so that pictures larger than these are none too strange.
+    claimed = rng.choice(_CLAIMED_SCALES) if rng.random() < 0.2 else 1.0
+    height, width = (int(side * claimed) for side in shard.size)
     return Batch(
         noisy=noisy.contiguous(memory_format=torch.channels_last),
         target=clean,
@@ -235,22 +259,22 @@ def draw_batch(pool: Pool, size: int, rng: np.random.Generator) -> Batch:
         disparity=disparity.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last),
         tokens=torch.where(negative, null, tokens),
         keep_text=torch.from_numpy(chance >= 0.08),
-        control_scale=torch.from_numpy((rng.random(size) > 0.05).astype(np.float32)),
-        time_ids=picture_time_ids(size, odd_size),
+        control_scale=torch.from_numpy((rng.random(samples) > 0.05).astype(np.float32)),
+        time_ids=picture_time_ids(samples, height, width),
     )
 
 
 @torch.no_grad()
-def validate(model: Denoiser, pool: Pool) -> dict[str, float]:
+def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
     """Mean squared x0 error on held-out scenes; "D" with another scene's disparity, "T" text."""
-    size = len(pool)
+    size = len(shard)
     each = np.arange(size)
-    view, styled, words = each % 2, each % pool.styled.shape[2], each // 2 % 2
-    style = pool.style_ids[each, view, styled]
-    clean = _tensor(pool.styled[each, view, styled])
-    photo = _tensor(pool.photos[each, view, 0])
-    disparity = (_tensor(pool.disparity[each, view])[:, None] / 255).expand(-1, 3, -1, -1)
-    tokens = torch.from_numpy(pool.tokens[each, style, words].astype(np.int64))
+    view, styled, words = each % 2, each % shard.styled.shape[2], each // 2 % 2
+    style = shard.style_ids[each, view, styled]
+    clean = _tensor(shard.styled[each, view, styled])
+    photo = _tensor(shard.photos[each, view, 0])
+    disparity = (_tensor(shard.disparity[each, view])[:, None] / 255).expand(-1, 3, -1, -1)
+    tokens = torch.from_numpy(shard.tokens[each, style, words].astype(np.int64))
     errors: dict[str, float] = {}
     for name, (started, current) in _VALIDATION.items():
         generator = torch.Generator().manual_seed(1)
@@ -268,7 +292,7 @@ def validate(model: Denoiser, pool: Pool) -> dict[str, float]:
                 tokens=tokens.roll(7, 0) if suffix == "T" else tokens,
                 keep_text=torch.ones(size, dtype=torch.bool),
                 control_scale=torch.ones(size),
-                time_ids=picture_time_ids(size, SIZE),
+                time_ids=picture_time_ids(size, *shard.size),
             )
             errors[name + suffix] = round(_squared_error(model, batch).mean().item(), 4)
     return errors
@@ -317,10 +341,9 @@ def _train(rank: int, plan: _Plan) -> None:
         dist.init_process_group(
             "gloo", init_method=plan.rendezvous, rank=rank, world_size=plan.processes
         )
-    shards = len(training_shards(plan.work))
-    pool = load_pool(training_shards(plan.work)[:shards])
-    held_out = load_pool([shard_path(plan.work, HELD_OUT_SHARD)])
-    training = _begin(plan, pool)
+    shards = training_shards(plan.work)
+    held_out = load_shard(shard_path(plan.work, HELD_OUT_SHARD))
+    training = _begin(plan, held_out)
     progress, recipe = training.progress, plan.recipe
     session, saved, records, losses = time.monotonic(), time.monotonic(), 0, []
     before = progress.seconds
@@ -331,18 +354,17 @@ def _train(rank: int, plan: _Plan) -> None:
         orphaned = plan.processes > 1 and os.getppid() != plan.parent
         if over or orphaned:
             break
-        losses.append(advance(training, pool, recipe, lr_scale))
+        losses.append(advance(training, shards, recipe, lr_scale))
         if rank == 0 and progress.step % 50 == 0:
             log.info(
-                "step %d  samples %d  %.0f s  loss %.4f  %d scenes",
-                progress.step, progress.samples, progress.seconds, np.mean(losses), len(pool),
+                "step %d  samples %d  %.0f s  loss %.4f  %d shards",
+                progress.step, progress.samples, progress.seconds, np.mean(losses),
+                sum(map(len, shards.values())),
             )  # fmt: skip
             losses.clear()
         if time.monotonic() - saved > 60 * plan.checkpoint_minutes:
             saved = time.monotonic()
-            if len(training_shards(plan.work)) > shards:
-                shards = len(training_shards(plan.work))
-                pool = load_pool(training_shards(plan.work)[:shards])
+            shards = training_shards(plan.work)
             if rank == 0:
                 training.save(plan.checkpoint)
                 records += 1
@@ -353,7 +375,7 @@ def _train(rank: int, plan: _Plan) -> None:
         _record_validation(training, plan, held_out)
 
 
-def _begin(plan: _Plan, pool: Pool) -> Training:
+def _begin(plan: _Plan, shard: Shard) -> Training:
     torch.manual_seed(plan.recipe.seed)
     model = Denoiser(vocabulary=len(tokenizer.load()))
     training = start_training(model, plan.recipe)
@@ -364,13 +386,13 @@ def _begin(plan: _Plan, pool: Pool) -> Training:
         training.restore(trunk)
         training.progress.anneal_start = training.progress.seconds
     else:
-        batch = draw_batch(pool, 32, np.random.default_rng(plan.recipe.seed))
+        batch = draw_batch(shard, 32, np.random.default_rng(plan.recipe.seed))
         model.calibrate(batch.noisy, batch.disparity, batch.tokens)
         training.average.load_state_dict(model.state_dict())
     return training
 
 
-def _record_validation(training: Training, plan: _Plan, held_out: Pool) -> None:
+def _record_validation(training: Training, plan: _Plan, held_out: Shard) -> None:
     entry = {**asdict(training.progress), **validate(training.average, held_out)}
     log.info("validation %s", json.dumps(entry))
     with plan.checkpoint.with_suffix(".jsonl").open("a", encoding="utf-8") as file:

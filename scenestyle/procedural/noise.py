@@ -27,15 +27,19 @@ def value_noise(
     part = part * part * (3 - 2 * part)
     low = cell % _LATTICE
     high = (low + 1) % _LATTICE
-    x0, y0, z0 = low[..., 0], low[..., 1], low[..., 2]
-    x1, y1, z1 = high[..., 0], high[..., 1], high[..., 2]
     fx, fy, fz = part[..., 0], part[..., 1], part[..., 2]
-    near = (lattice[x0, y0, z0] * (1 - fx) + lattice[x1, y0, z0] * fx) * (1 - fy) + (
-        lattice[x0, y1, z0] * (1 - fx) + lattice[x1, y1, z0] * fx
-    ) * fy
-    far = (lattice[x0, y0, z1] * (1 - fx) + lattice[x1, y0, z1] * fx) * (1 - fy) + (
-        lattice[x0, y1, z1] * (1 - fx) + lattice[x1, y1, z1] * fx
-    ) * fy
+    # Flat indices: numpy gathers by one index much faster than by three.
+    flat = lattice.ravel()
+    x0, x1 = low[..., 0] * _LATTICE**2, high[..., 0] * _LATTICE**2
+    y0, y1 = low[..., 1] * _LATTICE, high[..., 1] * _LATTICE
+    z0, z1 = low[..., 2], high[..., 2]
+
+    def plane(z: np.ndarray) -> np.ndarray:
+        front = flat.take(x0 + y0 + z) * (1 - fx) + flat.take(x1 + y0 + z) * fx
+        back = flat.take(x0 + y1 + z) * (1 - fx) + flat.take(x1 + y1 + z) * fx
+        return front * (1 - fy) + back * fy
+
+    near, far = plane(z0), plane(z1)
     return near * (1 - fz) + far * fz
 
 

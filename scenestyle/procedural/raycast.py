@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.procedural.arrays import floats
-from scenestyle.procedural.noise import fractal_noise
-from scenestyle.procedural.textures import Rgb, Texture, albedo
+from scenestyle.procedural.noise import fractal_noise, value_noise
+from scenestyle.procedural.textures import Rgb, Texture, albedo, bumps
 
-Shape = Literal["sphere", "box", "cylinder", "cone", "torus"]
+Shape = Literal["sphere", "ellipsoid", "foliage", "box", "cylinder", "cone", "torus"]
 Vector = tuple[float, float, float]
 Rays = Float[np.ndarray, "rays 3"]
 PerRay = Float[np.ndarray, " rays"]
@@ -29,6 +29,7 @@ SKY, GROUND, WALL, FIRST_OBJECT = 0, 1, 2, 3
 _NEAR = np.float32(1e-3)
 _MISS = np.float32(np.inf)
 _TUBE_SHARE = 0.28
+_FOLIAGE_SHELLS = (1.0, 0.8, 0.58)
 _SHADOW_BIAS = np.float32(4e-3)
 _GAMMA = 1 / 1.15
 
@@ -43,7 +44,7 @@ class Primitive:
     radius: float
     """outer radius of the round shapes, half the width and depth of a box; scene units"""
     half_height: float
-    """of box, cylinder and cone; sphere and torus have none; scene units"""
+    """of box, cylinder, cone and ellipsoid; the others have none; scene units"""
     texture: Texture
     yaw: float = 0.0
     """radians"""
@@ -84,6 +85,8 @@ class Scene:
     ambient: float = 0.42
     ground_extent: float = 14.0
     """the ground ends at this distance from the camera, scene units; it fades out before"""
+    light_colour: Rgb = (1.0, 1.0, 1.0)
+    """linear RGB; tints the photograph, not the other buffers"""
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,8 @@ def _render_once(scene: Scene, camera: PinholeCamera) -> Buffers:
     in_world, in_camera = pixel_rays(camera)
     directions = in_world.reshape(-1, 3)
     origins = np.broadcast_to(camera.c2w_opengl[:3, 3].astype(np.float32), directions.shape)
-    hits = _nearest(scene, origins, directions)
+    flat_hits = _nearest(scene, origins, directions)
+    hits = _with_relief(scene, flat_hits)
     hit = hits.ids != SKY
     position = np.where(
         hit[:, None], origins + np.where(hit, hits.distance, 0)[:, None] * directions, 0
@@ -198,7 +202,7 @@ def _render_once(scene: Scene, camera: PinholeCamera) -> Buffers:
     light = floats(scene.light_direction)
 
     sunlight = np.zeros(len(directions), np.float32)
-    start = position[hit] + hits.normal[hit] * _SHADOW_BIAS
+    start = position[hit] + flat_hits.normal[hit] * _SHADOW_BIAS
     facing = np.maximum(hits.normal[hit] @ light, 0)
     sunlight[hit] = facing * ~_occluded(scene.primitives, start, light)
     ambient = scene.ambient + 0.16 * hits.normal[:, 1]
@@ -209,7 +213,10 @@ def _render_once(scene: Scene, camera: PinholeCamera) -> Buffers:
     background = _background(scene.surroundings, directions)
     base = np.where(hit[:, None], _surface_albedo(scene, hits), background)
     haze = _haze(scene, hits)
-    lit = base * shading[:, None] + (_gloss(scene, hits.ids) * specular**24)[:, None]
+    lit = (
+        base * shading[:, None] * floats(scene.light_colour)
+        + (_gloss(scene, hits.ids) * specular**24)[:, None]
+    )
     horizon = _horizon(scene.surroundings)
     rgb = np.where(hit[:, None], lit * (1 - haze[:, None]) + horizon * haze[:, None], background)
 
@@ -233,7 +240,7 @@ def _render_once(scene: Scene, camera: PinholeCamera) -> Buffers:
         position=picture(position),
         direction=in_world,
         haze=picture(haze),
-        outline=_outline(ids, depth_z, normal),
+        outline=_outline(ids, depth_z, picture(flat_hits.normal), _ragged(scene)[ids]),
     )
 
 
@@ -253,6 +260,20 @@ def _nearest(scene: Scene, origins: Rays, directions: Rays) -> _Hits:
         normal[rays] = local_normal[nearer] @ _to_world(primitive).T
         local[rays] = local_origins[nearer] + reached[nearer, None] * local_directions[nearer]
     return _Hits(distance, ids, normal, local)
+
+
+def _with_relief(scene: Scene, hits: _Hits) -> _Hits:
+    """The hits with their normals tilted by the bumps of their textures."""
+    normal = hits.normal.copy()
+    for surface, texture in _textures(scene).items():
+        on_surface = hits.ids == surface
+        if texture.relief and on_surface.any():
+            slope = bumps(texture, hits.local[on_surface])
+            if surface >= FIRST_OBJECT:
+                slope = slope @ _to_world(scene.primitives[surface - FIRST_OBJECT]).T
+            normal[on_surface] -= slope
+            normal[on_surface] /= np.linalg.norm(normal[on_surface], axis=-1, keepdims=True)
+    return replace(hits, normal=normal)
 
 
 def _occluded(
@@ -305,15 +326,22 @@ def _rays_near(
     primitive: Primitive, origins: Rays, directions: Rays
 ) -> tuple[Int[np.ndarray, " near"], Float[np.ndarray, "near 3"], Float[np.ndarray, "near 3"]]:
     """Indices of the rays that meet the bounding sphere, and those rays in the primitive's frame."""
-    upright = primitive.half_height if primitive.shape in ("box", "cylinder", "cone") else 0.0
-    across = primitive.radius * (np.sqrt(2) if primitive.shape == "box" else 1.0)
-    bound = np.float32(np.hypot(across, upright) + 1e-3)
+    bound = np.float32(bounding_radius(primitive) + 1e-3)
     offset = origins - floats(primitive.centre)
-    along = (offset * directions).sum(-1)
-    outside = np.square(offset).sum(-1) - bound * bound
+    along = _dot(offset, directions)
+    outside = _dot(offset, offset) - bound * bound
     near = np.nonzero((along * along > outside) & ((along < 0) | (outside < 0)))[0]
     to_world = _to_world(primitive)
     return near, offset[near] @ to_world, directions[near] @ to_world
+
+
+def bounding_radius(primitive: Primitive) -> float:
+    """Radius of a sphere around the primitive's centre that holds all of it; scene units."""
+    if primitive.shape == "ellipsoid":
+        return max(primitive.radius, primitive.half_height)
+    upright = primitive.half_height if primitive.shape in ("box", "cylinder", "cone") else 0.0
+    across = primitive.radius * (np.sqrt(2) if primitive.shape == "box" else 1.0)
+    return float(np.hypot(across, upright))
 
 
 def _to_world(primitive: Primitive) -> Float[np.ndarray, "3 3"]:
@@ -324,13 +352,18 @@ def _to_world(primitive: Primitive) -> Float[np.ndarray, "3 3"]:
     return (turn @ lean).astype(np.float32)
 
 
+def _dot(first: Rays, second: Rays) -> PerRay:
+    """Row by row; numpy's sums over a short last axis took most of the time."""
+    return first[:, 0] * second[:, 0] + first[:, 1] * second[:, 1] + first[:, 2] * second[:, 2]
+
+
 def _nonzero(values: np.ndarray) -> np.ndarray:
     return np.where(np.abs(values) < 1e-7, np.float32(1e-7), values)
 
 
 def _intersect_sphere(primitive: Primitive, origins: Rays, directions: Rays) -> tuple[PerRay, Rays]:
-    along = (origins * directions).sum(-1)
-    discriminant = along * along - np.square(origins).sum(-1) + np.float32(primitive.radius) ** 2
+    along = _dot(origins, directions)
+    discriminant = along * along - _dot(origins, origins) + np.float32(primitive.radius) ** 2
     distance = -along - np.sqrt(np.maximum(discriminant, 0))
     distance = np.where((discriminant > 0) & (distance > _NEAR), distance, _MISS)
     reached = np.where(np.isfinite(distance), distance, 0)
@@ -402,8 +435,8 @@ def _intersect_torus(primitive: Primitive, origins: Rays, directions: Rays) -> t
     """
     tube = np.float32(_TUBE_SHARE * primitive.radius)
     ring = np.float32(primitive.radius) - tube
-    along = (origins * directions).sum(-1)
-    discriminant = along**2 - np.square(origins).sum(-1) + np.float32(primitive.radius) ** 2 * 1.02
+    along = _dot(origins, directions)
+    discriminant = along**2 - _dot(origins, origins) + np.float32(primitive.radius) ** 2 * 1.02
     distance = np.maximum(-along - np.sqrt(np.maximum(discriminant, 0)), _NEAR)
     for _ in range(24):
         distance = distance + _torus_distance(origins + distance[:, None] * directions, ring, tube)
@@ -421,8 +454,52 @@ def _torus_distance(points: Rays, ring: np.float32, tube: np.float32) -> PerRay:
     return np.hypot(np.hypot(points[:, 0], points[:, 2]) - ring, points[:, 1]) - tube
 
 
+def _intersect_ellipsoid(
+    primitive: Primitive, origins: Rays, directions: Rays
+) -> tuple[PerRay, Rays]:
+    """A sphere in a frame whose y axis is stretched."""
+    stretch = floats([1, primitive.radius / primitive.half_height, 1])
+    stretched = directions * stretch
+    length = np.linalg.norm(stretched, axis=-1)
+    reached, normal = _intersect_sphere(primitive, origins * stretch, stretched / length[:, None])
+    normal = normal * stretch
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + np.float32(1e-9)
+    return reached / length, normal
+
+
+def _intersect_foliage(
+    primitive: Primitive, origins: Rays, directions: Rays
+) -> tuple[PerRay, Rays]:
+    """Nested shells of leaves: what noise leaves of each shell, on its near and on its far side.
+
+    Leaves are as large as the cells of the primitive's texture. Their normals are the shell's, jittered.
+    """
+    texture = primitive.texture
+    along = _dot(origins, directions)
+    distance_squared = _dot(origins, origins)
+    distance = np.full(len(directions), _MISS)
+    shells = primitive.radius * floats(_FOLIAGE_SHELLS)
+    for radius, side in [*((r, -1) for r in shells), *((r, 1) for r in shells[::-1])]:
+        discriminant = along * along - distance_squared + radius * radius
+        candidate = -along + side * np.sqrt(np.maximum(discriminant, 0))
+        open_rays = np.nonzero((discriminant > 0) & (candidate > _NEAR) & ~np.isfinite(distance))[0]
+        points = origins[open_rays] + candidate[open_rays, None] * directions[open_rays]
+        leaf = value_noise(points, texture.frequency, texture.offset + float(radius)) > -0.1
+        distance[open_rays[leaf]] = candidate[open_rays[leaf]]
+    reached = np.where(np.isfinite(distance), distance, 0)
+    points = origins + reached[:, None] * directions
+    jitter = np.stack(
+        [value_noise(points, 0.8 * texture.frequency, texture.offset + k) for k in (5, 11, 17)], -1
+    )
+    normal = points / np.float32(primitive.radius) + 0.7 * jitter
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + np.float32(1e-9)
+    return distance.astype(np.float32), normal.astype(np.float32)
+
+
 _INTERSECT = {
     "sphere": _intersect_sphere,
+    "ellipsoid": _intersect_ellipsoid,
+    "foliage": _intersect_foliage,
     "box": _intersect_box,
     "cylinder": _intersect_cylinder,
     "cone": _intersect_cone,
@@ -430,18 +507,29 @@ _INTERSECT = {
 }
 
 
-def _surface_albedo(scene: Scene, hits: _Hits) -> Rays:
-    colour = np.zeros_like(hits.local)
+def _textures(scene: Scene) -> dict[int, Texture]:
+    """By the surface's id."""
     textures = {GROUND: scene.ground}
     if isinstance(scene.surroundings, Room):
         textures[WALL] = scene.surroundings.wall
-    for index, primitive in enumerate(scene.primitives):
-        textures[FIRST_OBJECT + index] = primitive.texture
+    solids = (primitive.texture for primitive in scene.primitives)
+    return textures | dict(enumerate(solids, start=FIRST_OBJECT))
+
+
+def _surface_albedo(scene: Scene, hits: _Hits) -> Rays:
+    colour = np.zeros_like(hits.local)
+    textures = _textures(scene)
     for surface in np.unique(hits.ids):
         if surface != SKY:
             on_surface = hits.ids == surface
             colour[on_surface] = albedo(textures[int(surface)], hits.local[on_surface])
     return colour
+
+
+def _ragged(scene: Scene) -> Bool[np.ndarray, " surfaces"]:
+    """By id: whether the surface is so torn that only its rim makes an outline."""
+    torn = (primitive.shape == "foliage" for primitive in scene.primitives)
+    return np.array([False] * FIRST_OBJECT + list(torn))
 
 
 def _gloss(scene: Scene, ids: Int[np.ndarray, " rays"]) -> PerRay:
@@ -474,7 +562,12 @@ def _background(surroundings: Sky | Room, directions: Rays) -> Rays:
     return np.clip(clear + np.float32(surroundings.clouds) * clouds, 0, 1).astype(np.float32)
 
 
-def _outline(ids: Int[np.ndarray, "height width"], depth_z: Map, normal: VectorMap) -> Map:
+def _outline(
+    ids: Int[np.ndarray, "height width"],
+    depth_z: Map,
+    normal: VectorMap,
+    ragged: Bool[np.ndarray, "height width"],
+) -> Map:
     """1 where a pixel and its right or lower neighbour belong to different things or planes."""
     disparity = 1 / depth_z
     edges = np.zeros(ids.shape, np.float32)
@@ -486,6 +579,6 @@ def _outline(ids: Int[np.ndarray, "height width"], depth_z: Map, normal: VectorM
             disparity[here] + disparity[there]
         )
         crease = (normal[here] * normal[there]).sum(-1) < 0.6
-        solid = ids[here] >= WALL
+        solid = (ids[here] >= WALL) & ~ragged[here]
         edges[here] = np.maximum(edges[here], ~both | (solid & (jump | crease) & both))
     return edges

@@ -11,7 +11,18 @@ from scenestyle.procedural.arrays import floats
 from scenestyle.procedural.noise import fractal_noise, value_noise
 
 Pattern = Literal[
-    "plain", "checker", "stripes", "marble", "dots", "bricks", "planks", "speckle", "camouflage"
+    "plain",
+    "checker",
+    "stripes",
+    "marble",
+    "dots",
+    "bricks",
+    "planks",
+    "speckle",
+    "camouflage",
+    "fractal",
+    "bark",
+    "litter",
 ]
 Rgb = tuple[float, float, float]
 Points = Float[np.ndarray, "points 3"]
@@ -33,6 +44,8 @@ class Texture:
     """relative amplitude of the fine random detail"""
     offset: float = 0.0
     """shift within the noise field, so that no two surfaces look alike"""
+    relief: float = 0.0
+    """how far random bumps tilt the normals: tangent of the angle, roughly"""
 
 
 def albedo(texture: Texture, points: Points) -> Float[np.ndarray, "points 3"]:
@@ -46,6 +59,18 @@ def albedo(texture: Texture, points: Points) -> Float[np.ndarray, "points 3"]:
         points, 23.0, texture.offset
     )
     return np.clip(mixed * (1 + np.float32(texture.grain) * grain[:, None]), 0.01, 1.0)
+
+
+def bumps(texture: Texture, points: Points) -> Float[np.ndarray, "points 3"]:
+    """Gradient of the surface's random height, times `relief`, in the surface's own frame."""
+    points = points.astype(np.float32)
+    step = np.float32(0.3 / texture.frequency)
+    height = fractal_noise(points, texture.frequency, texture.offset)
+    slopes = [
+        fractal_noise(points + step * axis, texture.frequency, texture.offset) - height
+        for axis in np.eye(3, dtype=np.float32)
+    ]
+    return np.stack(slopes, -1) * np.float32(2 * texture.relief)
 
 
 def _plain(points: Points, offset: float) -> Weights:
@@ -91,6 +116,26 @@ def _camouflage(points: Points, offset: float) -> Weights:
     return (fractal_noise(points, 0.6, offset) > 0.15).astype(np.float32)
 
 
+def _fractal(points: Points, offset: float) -> Weights:
+    total = np.zeros(len(points), np.float32)
+    for octave in range(4):
+        total += value_noise(points, 0.4 * 2.3**octave, offset + 5.1 * octave) * 0.62**octave
+    return np.clip(0.5 + 0.55 * total, 0, 1)
+
+
+def _bark(points: Points, offset: float) -> Weights:
+    stretched = points * floats([1.0, 0.22, 1.0])
+    ridges = 1 - np.abs(fractal_noise(stretched, 1.6, offset))
+    return np.clip(2.2 * ridges - 1.1, 0, 1)
+
+
+def _litter(points: Points, offset: float) -> Weights:
+    """Overlapping leaf-sized patches, each of one tone."""
+    tone = value_noise(np.floor(points * 2.0), 0.37, offset)
+    bent = np.floor(points * 1.3 + 0.35 * np.sin(points[:, [1, 2, 0]] * 2.6) + 0.5)
+    return np.clip(0.5 + 0.3 * tone + 0.45 * value_noise(bent, 0.41, offset + 3.0), 0, 1)
+
+
 _PATTERNS: dict[Pattern, Callable[[Points, float], Weights]] = {
     "plain": _plain,
     "checker": _checker,
@@ -101,5 +146,8 @@ _PATTERNS: dict[Pattern, Callable[[Points, float], Weights]] = {
     "planks": _planks,
     "speckle": _speckle,
     "camouflage": _camouflage,
+    "fractal": _fractal,
+    "bark": _bark,
+    "litter": _litter,
 }
 PATTERNS: tuple[Pattern, ...] = tuple(_PATTERNS)

@@ -43,6 +43,7 @@ def test_writes_every_view_the_sheet_and_the_manifest(views, tmp_path):
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["settings"]["prompt"] == "a pencil sketch of a red ball"
     assert manifest["settings"]["seed"] == 3
+    assert manifest["warnings"] == []
     assert manifest["sources"] == {"base": params["model"]}
     assert manifest["device"] in ("cpu", "cuda:0")
     assert set(manifest["versions"]) == {"torch", "diffusers", "transformers"}
@@ -61,6 +62,13 @@ def test_the_embedded_model_follows_the_prompt(views, tmp_path):
     )
     red, _, blue = np.moveaxis(blueprint - lava, -1, 0)
     assert blue.mean() - red.mean() > 0.2
+
+
+def test_a_style_the_embedded_model_does_not_know_is_warned_of(views, tmp_path, caplog):
+    stylize_views(views, tmp_path / "out", "a cubist painting of {caption}", image_side=64)
+    (warning,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["warnings"]
+    assert "cubist" in warning
+    assert warning in caplog.messages
 
 
 def test_an_unpinned_model_stops_the_stage(views, tmp_path):

@@ -26,8 +26,29 @@ def test_captions_are_framed_and_padded(words):
 
 
 def test_style_words_are_single_tokens(words):
-    for word in ("watercolor", "pencil", "neon", "winter", "bronze", "gogh", "blueprint", "lava"):
+    for word in (
+        "watercolor",
+        "pencil",
+        "neon",
+        "winter",
+        "bronze",
+        "gogh",
+        "blueprint",
+        "lava",
+        "moss",
+        "ice",
+    ):
         assert len(words.tokenize(word)) == 1, word
+
+
+@pytest.mark.parametrize(
+    "sentence", ["a kandinsky painting", "xylophones & zebras, 2024", "übermäßig 猫"]
+)
+def test_words_outside_the_vocabulary_become_subwords(words, sentence):
+    ids = tokenizer.token_ids(words, [sentence])[0]
+    inside = ids[1 : list(ids[1:]).index(words.eos_token_id) + 1]
+    assert words.unk_token_id not in inside
+    assert len(set(inside)) > len(sentence.split())
 
 
 def test_every_generated_caption_fits(words):

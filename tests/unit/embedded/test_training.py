@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from scenestyle.diffusion.known_styles import read_known_styles
 from scenestyle.embedded import data, latents, tokenizer, train_autoencoder
 from scenestyle.embedded.export import HASH_FILE, export
 from scenestyle.embedded.models import Denoiser, autoencoder
 from scenestyle.embedded.muon import orthogonalised
-from scenestyle.embedded.train_denoiser import Recipe, Training, advance, draw_batch, start_training
+from scenestyle.embedded.train_denoiser import (
+    Recipe,
+    Training,
+    _update,
+    advance,
+    draw_batch,
+    samples_per_batch,
+    start_training,
+    validate,
+)
 
 RECIPE = Recipe(batch=2)
 
@@ -30,14 +40,19 @@ def work(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pool(work) -> data.Pool:
-    return data.load_pool(data.training_shards(work))
+def shards(work) -> dict[data.Size, list[Path]]:
+    return data.training_shards(work)
 
 
-def tiny_training(pool: data.Pool) -> Training:
+@pytest.fixture(scope="module")
+def shard(work) -> data.Shard:
+    return data.load_shard(data.shard_path(work, 0))
+
+
+def tiny_training(shard: data.Shard) -> Training:
     torch.manual_seed(0)
     model = Denoiser(vocabulary=len(tokenizer.load()), widths=(32, 32, 32))
-    batch = draw_batch(pool, 4, np.random.default_rng(0))
+    batch = draw_batch(shard, 4, np.random.default_rng(0))
     model.calibrate(batch.noisy, batch.disparity, batch.tokens)
     return start_training(model, RECIPE)
 
@@ -49,37 +64,69 @@ def flat_tensors(state: object) -> list[torch.Tensor]:
     return [tensor for value in values for tensor in flat_tensors(value)]
 
 
-def test_shard_holds_the_latents_of_its_pictures(work, pool):
+def test_shard_holds_the_latents_of_its_pictures(work, shard):
     pictures = np.load(work / "data" / "pictures-000000.npy")
     for scene, view in ((0, 0), (1, 1)):
         expected = latents.encode(data.to_signed(pictures[scene, view])).numpy()
-        stored = np.concatenate([pool.photos[scene, view], pool.styled[scene, view]])
+        stored = np.concatenate([shard.photos[scene, view], shard.styled[scene, view]])
         np.testing.assert_allclose(stored, expected, atol=0.02)
-    assert sorted(np.unique(pool.style_ids[0])) == list(range(1, len(data.STYLE_NAMES)))
-    assert pool.disparity[0].max() == 255
+    assert shard.disparity[0].max() == 255
 
 
-def test_resumed_run_is_the_uninterrupted_run(pool, tmp_path):
-    whole = tiny_training(pool)
+def test_every_style_is_drawn_equally_often():
+    styles = data._even_choice(np.random.default_rng(0), scenes=30)
+    assert set(np.bincount(styles.ravel())[1:]) == {20}
+    assert all(len(set(view)) == len(view) for view in styles.reshape(-1, styles.shape[-1]))
+
+
+def test_shards_take_turns_in_size_and_batches_in_pixels(tmp_path):
+    wide = next(i for i in range(8) if data.shard_size(i) == (96, 160))
+    data.write_shard(tmp_path, shard=wide, scenes=1)
+    assert data.training_shards(tmp_path) == {(96, 160): [data.shard_path(tmp_path, wide)]}
+    shard = data.load_shard(data.shard_path(tmp_path, wide))
+    assert shard.size == (96, 160)
+    batch = draw_batch(shard, 3, np.random.default_rng(0))
+    assert batch.noisy.shape == (3, latents.CHANNELS, 12, 20)
+    assert batch.disparity.shape == (3, 3, 96, 160)
+    recipe = Recipe(batch=16)
+    assert samples_per_batch(recipe, data.SQUARE) == 16
+    for size in {data.shard_size(index) for index in range(8)}:
+        assert size[0] % 32 == size[1] % 32 == 0
+        assert 0.9 < samples_per_batch(recipe, size) * size[0] * size[1] / (16 * 128**2) < 1.1
+
+
+def test_validation_is_the_same_at_every_call_(shard):
+    training = tiny_training(shard)
+    first, second = (validate(training.average, shard) for _ in range(2))
+    assert first == second
+    assert all(np.isfinite(error) and error > 0 for error in first.values())
+
+
+def test_resumed_run_is_the_uninterrupted_run(shard, shards, tmp_path):
+    whole = tiny_training(shard)
     for _ in range(2):
-        advance(whole, pool, RECIPE, lr_scale=0.5)
-    first = tiny_training(pool)
-    advance(first, pool, RECIPE, lr_scale=0.5)
+        advance(whole, shards, RECIPE, lr_scale=0.5)
+    first = tiny_training(shard)
+    advance(first, shards, RECIPE, lr_scale=0.5)
     first.save(tmp_path / "trunk.pt")
-    second = tiny_training(pool)
+    second = tiny_training(shard)
     second.restore(tmp_path / "trunk.pt")
     assert second.progress.samples == 2
-    advance(second, pool, RECIPE, lr_scale=0.5)
+    advance(second, shards, RECIPE, lr_scale=0.5)
     assert second.progress == whole.progress
     pairs = list(zip(flat_tensors(second.state()), flat_tensors(whole.state()), strict=True))
     assert len(pairs) > 100
     assert all(torch.equal(mine, other) for mine, other in pairs)
 
 
-def test_training_on_one_batch_lowers_its_loss(pool):
-    training = tiny_training(pool)
-    losses = [advance(training, pool, RECIPE, lr_scale=1.0) for _ in range(8)]
-    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+def test_training_on_one_batch_lowers_its_loss(shard):
+    training = tiny_training(shard)
+    batch = draw_batch(shard, 2, np.random.default_rng(1))
+    losses = []
+    for _ in range(8):
+        losses.append(_update(training, batch, RECIPE, lr_scale=1.0))
+        training.progress.step += 1
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 
 
 def test_autoencoder_run_resumes_from_its_checkpoint(work):
@@ -106,7 +153,7 @@ def test_orthogonalised_keeps_directions_and_evens_out_their_lengths():
     assert cosine > 0.95
 
 
-def test_exported_folder_runs_in_the_pipeline_class(pool, tmp_path):
+def test_exported_folder_runs_in_the_pipeline_class(tmp_path):
     from diffusers import StableDiffusionXLControlNetImg2ImgPipeline
     from PIL import Image
 
@@ -116,6 +163,8 @@ def test_exported_folder_runs_in_the_pipeline_class(pool, tmp_path):
     torch.save({"model": autoencoder().state_dict()}, tmp_path / "autoencoder.pt")
     export(tmp_path / "denoiser.pt", tmp_path / "autoencoder.pt", tmp_path / "weights")
 
+    known = read_known_styles(tmp_path / "weights")
+    assert set(known) == set(data.STYLE_NAMES)
     listed = (tmp_path / "weights" / HASH_FILE).read_text().splitlines()
     files = [p for p in (tmp_path / "weights").rglob("*") if p.is_file() and p.name != HASH_FILE]
     assert len(listed) == len(files)

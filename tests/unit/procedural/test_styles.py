@@ -1,10 +1,11 @@
+import re
 from itertools import combinations
 
 import cv2
 import numpy as np
 import pytest
 
-from scenestyle.procedural.captions import TEMPLATES, caption
+from scenestyle.procedural.captions import KEY_WORDS, TEMPLATES, caption
 from scenestyle.procedural.raycast import FIRST_OBJECT, render
 from scenestyle.procedural.scenes import NamedScene, nearby, random_scene
 from scenestyle.procedural.styles import STYLES, stylize
@@ -65,3 +66,12 @@ def test_captions_cover_every_style_and_name_the_content(named):
         sentences = {caption(named, style, rng) for _ in range(40)}
         assert len(sentences) > 10
         assert all("{" not in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize("style", [style for style in STYLES if style != "photo"])
+def test_each_sentence_has_a_key_word_of_its_style_and_of_no_other(style):
+    assert len(TEMPLATES[style]) >= 10
+    for template in TEMPLATES[style]:
+        words = set(re.findall(r"[a-z]+", template))
+        named = {other for other, keys in KEY_WORDS.items() if words & set(keys)} - {"photo"}
+        assert named == {style}, template

@@ -1,0 +1,63 @@
+"""The styles that weights know, where they know few: a prompt for another one gets a warning.
+
+A folder of weights may hold `styles.json`: by style, the words of which a prompt for it has at least one.
+Weights without it, such as SDXL's, are taken to know every style.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scenestyle.errors import WeightsError
+
+STYLES_FILE = "styles.json"
+
+KnownStyles = Mapping[str, Sequence[str]]
+"""style -> its key words, in lower case; empty: every style is known"""
+
+
+def read_known_styles(weights: Path) -> KnownStyles:
+    """The styles listed beside the weights, none if there is no list.
+
+    Raises:
+        WeightsError: If the list is not a JSON object of lists of words.
+    """
+    path = weights / STYLES_FILE
+    if not path.is_file():
+        return {}
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        return {str(style): tuple(map(_word, words)) for style, words in listed.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise WeightsError(
+            f"{path} should map each style to a list of words, and does not ({error}). Restore the file, or "
+            "delete it to have every style taken as known."
+        ) from error
+
+
+def named_styles(prompt: str, known: KnownStyles) -> list[str]:
+    """The known styles of which the prompt has a key word."""
+    words = set(re.findall(r"[^\W\d_]+", prompt.lower()))
+    return [style for style, keys in known.items() if words & set(keys)]
+
+
+def style_warnings(prompt: str, known: KnownStyles) -> list[str]:
+    """What to tell a user whose prompt asks a model for a style that it does not know.
+
+    Args:
+        prompt: Best without the scene's caption: "a fern on ice" asks for no style.
+        known: Of the model.
+    """
+    if not known or named_styles(prompt, known):
+        return []
+    return [
+        f"The prompt {prompt!r} names no style that this model knows, so the result will follow it poorly. "
+        f"It knows: {', '.join(known)}. Name one of them, or set stylize_views.model to a larger model."
+    ]
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a word")
+    return value
