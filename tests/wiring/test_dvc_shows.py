@@ -76,3 +76,16 @@ def test_the_curves_of_now_are_drawn(toy: Toy) -> None:
     html = (toy.root / "dvc_plots/index.html").read_text()
     assert "#data_results_garden_ink_flicker_csv" in html
     assert "losses" not in html
+
+
+def test_an_experiment_with_a_prompt_runs_what_the_prompt_reaches(versioned: Toy) -> None:
+    versioned.runs()
+    change = "styles.oil.prompt='a huge oil painting of {caption}'"
+
+    done = versioned.run("dvc", "exp", "run", "-S", change, "evaluate@garden-oil")
+
+    assert done.returncode == 0, done.stdout
+    per_edit = ("stylize_views", "finetune_nerf", "evaluate")
+    assert versioned.runs() == [f"{stage}@garden-oil" for stage in per_edit]
+    shown = versioned.run("dvc", "exp", "show", "--csv")
+    assert "a huge oil painting of {caption}" in shown.stdout
