@@ -223,7 +223,8 @@ class FinetuneNerf:
     region_box: Box | None = None
     """two corners, in the trained field's frame, of the box to which the edit is confined; null: everywhere"""
     region_masks: str | None = None
-    """a folder with a mask NAME.png per view, white where it is to change, at the size of the views; null: everywhere"""
+    """a folder with a mask NAME.png per view, white where it is to change, at the size of the views; null: everywhere.
+    DVC does not watch it: after new masks, `dvc repro -f -s finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
     """of Adam, at the first step; paper 0.0025"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
