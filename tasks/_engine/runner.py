@@ -126,6 +126,11 @@ def _reproduce(
         raise TimeoutError
     if process.returncode != 0 and any(saying in output for saying in _BUSY):
         return "busy"
+    if process.returncode < 0:
+        ended_by = signal.Signals(-process.returncode)
+        raise StageError(
+            f"{name}: its dvc was ended by {ended_by.name}.", may_pass=ended_by == signal.SIGKILL
+        )
     if process.returncode != 0:
         raise StageError(f"{name}: {last_words(output)}", may_pass=may_pass(output))
     return next(kind for kind, saying in _SAYINGS.items() if saying.format(name) in output)

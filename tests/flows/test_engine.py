@@ -162,6 +162,16 @@ def test_an_ended_dvc_finishes_what_it_records(toy: Toy) -> None:
     assert run_stage(name, root=toy.root).kind == "fresh"
 
 
+def test_a_dvc_that_is_killed_is_named_and_the_stage_may_be_tried_again(toy: Toy) -> None:
+    toy.replace("oil painting of", "big oil painting of")
+    toy.plant_trouble("stylize_views", "import os; os.kill(os.getppid(), 9)")
+    with pytest.raises(StageError, match="its dvc was ended by SIGKILL") as error:
+        run_stage("stylize_views@garden-oil", root=toy.root)
+    assert error.value.may_pass
+    (toy.root / "trouble/stylize_views.py").unlink()
+    assert run_stage("stylize_views@garden-oil", root=toy.root).kind == "ran"
+
+
 @pytest.mark.parametrize(
     ("output", "words"),
     [
