@@ -183,7 +183,7 @@ def advance(
     size = _drawn_size(shards, np.random.default_rng((recipe.seed, step)))
     samples = samples_per_batch(recipe, size)
     rng = np.random.default_rng((recipe.seed, rank, step))
-    shard = load_shard(shards[size][rng.integers(len(shards[size]))])
+    shard = load_shard(shards[size][int(rng.integers(len(shards[size])))])
     loss = _update(training, draw_batch(shard, samples, rng), recipe, lr_scale)
     training.progress.step += 1
     training.progress.samples += samples * processes

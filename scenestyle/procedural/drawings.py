@@ -12,6 +12,7 @@ from scenestyle.procedural.filters import (
     grain,
     hatching,
     mix,
+    pixel_indices,
     saturated,
     segment_means,
     solid_tones,
@@ -66,7 +67,7 @@ def pencil(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 def blueprint(buffers: Buffers, rng: np.random.Generator) -> Picture:
     """White lines and shadow hatching on blue paper with a fine grid."""
-    rows, columns = np.indices(buffers.hit.shape)
+    rows, columns = pixel_indices(buffers.hit.shape)
     grid = np.maximum(rows % 8 == 0, columns % 8 == 0) * 0.06
     shade = np.clip(0.8 - buffers.shading, 0, 1) * (buffers.ids >= FIRST_OBJECT)
     paper = (
@@ -156,7 +157,7 @@ def chalkboard(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 def stained_glass(buffers: Buffers, rng: np.random.Generator) -> Picture:
     """Panes of glowing colour in black lead: along all outlines, and in diamonds of two latents."""
-    rows, columns = np.indices(buffers.hit.shape)
+    rows, columns = pixel_indices(buffers.hit.shape)
     period = 2 * BLOCK
     falling, rising = rows + columns, rows - columns
     panes = (falling // period) * 4096 + (rising // period + 2048)
@@ -179,7 +180,7 @@ def stained_glass(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 def mosaic(buffers: Buffers, rng: np.random.Generator) -> Picture:
     """Stone tiles of one latent each in pale grout, before a wall of gold tiles."""
-    rows, columns = np.indices(buffers.hit.shape)
+    rows, columns = pixel_indices(buffers.hit.shape)
     tiles = (rows // BLOCK) * 4096 + columns // BLOCK
     gold = mix(floats([0.93, 0.72, 0.25]), floats([0.80, 0.57, 0.16]), (tiles // 4096 + tiles) % 2)
     lit = saturated(buffers.albedo, 1.35) * (0.4 + 0.62 * buffers.shading)[..., None]

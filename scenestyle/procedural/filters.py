@@ -29,6 +29,12 @@ def brightness(colour: Picture) -> Map:
     return colour @ floats([0.299, 0.587, 0.114])
 
 
+def pixel_indices(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of every pixel."""
+    indices = np.indices(shape)
+    return indices[0], indices[1]
+
+
 def mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> Picture:
     """From `first` at share 0 to `second` at share 1."""
     weight = np.asarray(share, np.float32)[..., None]
