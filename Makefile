@@ -40,6 +40,7 @@ test-all: setup  ## every test, also the slow ones
 
 demo: setup  ## restyle the demo scene, photos to report, and paint a contact sheet of all styles
 	dvc repro --glob 'evaluate@demo-*'
+	dvc repro --single-item overview
 	scenestyle preview demo
 	@for report in data/results/demo/*/report.html; do echo "report: $(CURDIR)/$$report"; done
 
