@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from tasks._engine import Pipeline
+
 _BRING_UP_TO_DATE = """\
 import sys
 from pathlib import Path
@@ -46,27 +48,28 @@ def kill_something(flow: subprocess.Popen[str], chance: random.Random) -> str:
     Returns:
         Which: `flow`, `dvc` or `stage`; empty if it was gone already.
     """
-    try:
-        family = [psutil.Process(flow.pid), *psutil.Process(flow.pid).children(recursive=True)]
-        victim = chance.choice(family)
-        command = " ".join(victim.cmdline())
-        victim.send_signal(signal.SIGKILL)
-    except psutil.NoSuchProcess:
-        return ""
-    if victim.pid == flow.pid:
-        return "flow"
-    return "dvc" if "tasks._engine.dvc_cli" in command else "stage"
+    while flow.poll() is None:
+        try:
+            family = [psutil.Process(flow.pid), *psutil.Process(flow.pid).children(recursive=True)]
+            victim = chance.choice(family)
+            role = "flow" if victim.pid == flow.pid else _role(victim)
+            if role:
+                victim.send_signal(signal.SIGKILL)
+                return role
+        except psutil.NoSuchProcess:  # ended meanwhile
+            continue
+    return ""
 
 
 def kill_each_stage(
     root: Path, seconds: Mapping[str, float], kills: int, seed: int
 ) -> list[tuple[str, str]]:
-    """Kill each stage in turn while it runs, at a moment drawn from the time that it takes.
+    """Kill each stage in turn, at a moment drawn from the time that it takes, at the latest when it ends.
 
     Args:
         root: A project in which nothing ran yet.
         seconds: Stage instance -> how long it takes, in running order.
-        kills: How often a stage is killed.
+        kills: How often a stage is killed; less often if its result got recorded all the same.
         seed: Of moments and victims.
 
     Returns:
@@ -75,13 +78,26 @@ def kill_each_stage(
     chance, killed = random.Random(seed), []
     for name, duration in seconds.items():
         for _ in range(kills):
+            if not Pipeline(root).reasons(name):
+                break
             flow = driver(root)
             while not _runs(flow, name) and flow.poll() is None:
-                time.sleep(0.05)
-            time.sleep(chance.uniform(0, duration))
+                time.sleep(0.02)
+            moment = time.monotonic() + chance.uniform(0, duration)
+            while _runs(flow, name) and time.monotonic() < moment:
+                time.sleep(0.02)
             killed.append((name, kill_something(flow, chance)))
             flow.communicate()
     return killed
+
+
+def _role(process: psutil.Process) -> str:
+    """`dvc` or `stage`; empty for what these start."""
+    command = process.cmdline()
+    module = command[2] if command[1:2] == ["-m"] else ""
+    if module == "tasks._engine.dvc_cli":
+        return "dvc"
+    return "stage" if module.startswith("tasks.") else ""
 
 
 def _runs(flow: subprocess.Popen[str], name: str) -> bool:

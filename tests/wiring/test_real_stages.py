@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kills import bring_up_to_date, kill_each_stage
 from toy_project import ROOT
 
 from tasks._engine import Pipeline
@@ -87,3 +88,23 @@ def test_each_stage_needs_only_what_it_depends_on_and_writes_the_same_again(tmp_
                 copy(project / dep, alone / dep)
         execute(alone, *shlex.split(stage["cmd"]))
         assert files(alone / folder) == files(project / folder), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_kills_of_each_stage_at_random_moments_change_no_result(tmp_path: Path) -> None:
+    project, undisturbed = tmp_path / "project", tmp_path / "undisturbed"
+    for folder in (project, undisturbed):
+        lay_out(folder)
+    ran = bring_up_to_date(undisturbed)
+    assert {kind for kind, _ in ran.values()} == {"ran"}
+    seconds = {name: seconds for name, (_, seconds) in ran.items()}
+
+    killed = kill_each_stage(project, seconds, kills=2, seed=3)
+
+    assert len([victim for _, victim in killed if victim]) >= 10, killed
+    bring_up_to_date(project)
+    assert Pipeline(project).stale() == {}
+    assert files(project / "data") == files(undisturbed / "data")
+    assert not list((project / "data").rglob("*.partial"))
+    assert {kind for kind, _ in bring_up_to_date(project).values()} == {"fresh"}
