@@ -152,7 +152,7 @@ from dvc.repo import Repo
 from tasks._stage import parse, perform
 stage = Repo(".").stage.load_one("dvc.yaml", "stylize_views@s000-t0")
 run = importlib.import_module("tasks.stylize_views").run
-job = parse(run, shlex.split(stage.cmd)[3:])
+job = parse(run, shlex.split(stage.cmd)[4:])
 times = []
 for _ in range(5):
     start = time.perf_counter()

@@ -162,12 +162,25 @@ def test_an_ended_dvc_finishes_what_it_records(toy: Toy) -> None:
     assert run_stage(name, root=toy.root).kind == "fresh"
 
 
+@pytest.fixture(params=[None, "/bin/bash", "/bin/sh"])
+def shell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC starts stages by the shell in SHELL; some stay as the stage's parent, others become the stage."""
+    monkeypatch.delenv("SHELL", raising=False)
+    if request.param:
+        monkeypatch.setenv("SHELL", request.param)
+
+
+@pytest.mark.usefixtures("shell")
 def test_a_dvc_that_is_killed_is_named_and_the_stage_may_be_tried_again(toy: Toy) -> None:
     toy.replace("oil painting of", "big oil painting of")
-    toy.plant_trouble("stylize_views", "import os; os.kill(os.getppid(), 9)")
+    toy.plant_trouble(
+        "stylize_views",
+        "import os, time; Path('pid').write_text(str(os.getpid())); os.kill(os.getppid(), 9); time.sleep(60)",
+    )
     with pytest.raises(StageError, match="its dvc was ended by SIGKILL") as error:
         run_stage("stylize_views@garden-oil", root=toy.root)
     assert error.value.may_pass
+    wait_for(lambda: not runs((toy.root / "pid").read_text()))
     (toy.root / "trouble/stylize_views.py").unlink()
     assert run_stage("stylize_views@garden-oil", root=toy.root).kind == "ran"
 
