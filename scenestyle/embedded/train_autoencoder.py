@@ -4,7 +4,8 @@
 
 One thread, so that it can share two cores with the denoiser. `--minutes` is the training time summed over all
 sessions; over its last part the learning rate falls to zero. Every third step teaches the encoder the
-fixed latents, the others teach the decoder to restore pictures from slightly noisy ones.
+fixed latents, the others teach the decoder to restore pictures from slightly noisy ones. With `--begin-from WEIGHTS`
+a new run begins at an exported folder instead of at random.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from scenestyle.embedded import latents
 from scenestyle.embedded.data import HELD_OUT_SHARD, SQUARE, to_signed
+from scenestyle.embedded.exported import load_autoencoder
 from scenestyle.embedded.models import autoencoder, use_layout
 
 log = logging.getLogger(__name__)
@@ -61,11 +63,14 @@ def reconstruction_loss(restored: Pictures, original: Pictures) -> Float[Tensor,
     )
 
 
-def run(work: Path, *, minutes: float, seed: int = 0) -> None:
-    """Start or continue until `minutes` of training have been spent."""
+def run(work: Path, *, minutes: float, begin_from: Path | None = None, seed: int = 0) -> None:
+    """Start or continue until `minutes` of training have been spent.
+
+    A new run begins at the exported folder `begin_from`, or at random.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    model = autoencoder()
+    model = load_autoencoder(begin_from) if begin_from else autoencoder()
     use_layout(model, torch.channels_last)
     optimizers = [
         torch.optim.AdamW(
@@ -223,8 +228,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(".work/embedded"))
     parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--begin-from", type=Path, help="exported weights, for a new run")
     arguments = parser.parse_args()
-    run(arguments.work, minutes=arguments.minutes)
+    run(arguments.work, minutes=arguments.minutes, begin_from=arguments.begin_from)
 
 
 if __name__ == "__main__":

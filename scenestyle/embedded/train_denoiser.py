@@ -5,7 +5,7 @@
 trains the trunk at constant learning rate (after a warm-up), one process with one thread per core,
 gradients averaged. The same command continues it. With `--anneal-minutes 12` it copies the trunk's
 latest checkpoint and brings the learning rate of the copy down to zero: good weights at any time,
-while the trunk can go on. Every step draws from a generator seeded with the step, so a resumed run is
+while the trunk can go on. With `--begin-from WEIGHTS` a new trunk begins at an exported folder instead of at random. Every step draws from a generator seeded with the step, so a resumed run is
 the run that was interrupted, as long as no shards have been added. A batch comes from one shard, read
 anew from the system's page cache, so that memory does not grow with the data.
 
@@ -44,6 +44,7 @@ from scenestyle.embedded.data import (
     shard_path,
     training_shards,
 )
+from scenestyle.embedded.exported import load_denoiser
 from scenestyle.embedded.models import Denoiser, picture_time_ids, scheduler
 from scenestyle.embedded.muon import Muon
 
@@ -304,15 +305,19 @@ def run(
     *,
     minutes: float,
     anneal_minutes: float | None = None,
+    begin_from: Path | None = None,
     processes: int,
     checkpoint_minutes: float = 4.0,
 ) -> None:
-    """Start or continue the trunk, or with `anneal_minutes` a finished copy of it."""
+    """Start or continue the trunk, or with `anneal_minutes` a finished copy of it.
+
+    A new trunk begins at the exported folder `begin_from`, or at random.
+    """
     name = "trunk" if anneal_minutes is None else "annealed"
     checkpoint = work / "denoiser" / f"{name}.pt"
     with tempfile.TemporaryDirectory() as meeting:
         plan = _Plan(
-            work, checkpoint, recipe, minutes, anneal_minutes, processes, checkpoint_minutes,
+            work, checkpoint, recipe, minutes, anneal_minutes, begin_from, processes, checkpoint_minutes,
             rendezvous=f"file://{meeting}/store", parent=os.getpid(),
         )  # fmt: skip
         if processes == 1:
@@ -328,6 +333,7 @@ class _Plan:
     recipe: Recipe
     minutes: float
     anneal_minutes: float | None
+    begin_from: Path | None
     processes: int
     checkpoint_minutes: float
     rendezvous: str
@@ -377,7 +383,11 @@ def _train(rank: int, plan: _Plan) -> None:
 
 def _begin(plan: _Plan, shard: Shard) -> Training:
     torch.manual_seed(plan.recipe.seed)
-    model = Denoiser(vocabulary=len(tokenizer.load()))
+    model = (
+        load_denoiser(plan.begin_from)
+        if plan.begin_from
+        else Denoiser(vocabulary=len(tokenizer.load()))
+    )
     training = start_training(model, plan.recipe)
     trunk = plan.checkpoint.with_name("trunk.pt")
     if plan.checkpoint.exists():
@@ -385,7 +395,7 @@ def _begin(plan: _Plan, shard: Shard) -> Training:
     elif plan.anneal_minutes is not None:
         training.restore(trunk)
         training.progress.anneal_start = training.progress.seconds
-    else:
+    elif plan.begin_from is None:
         batch = draw_batch(shard, 32, np.random.default_rng(plan.recipe.seed))
         model.calibrate(batch.noisy, batch.disparity, batch.tokens)
         training.average.load_state_dict(model.state_dict())
@@ -511,6 +521,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work/embedded"))
     parser.add_argument("--minutes", type=float, default=600, help="of this session at most")
     parser.add_argument("--anneal-minutes", type=float, help="anneal a copy of the trunk")
+    parser.add_argument("--begin-from", type=Path, help="exported weights, for a new trunk")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     run(
@@ -518,6 +529,7 @@ def main() -> None:
         Recipe(),
         minutes=arguments.minutes,
         anneal_minutes=arguments.anneal_minutes,
+        begin_from=arguments.begin_from,
         processes=arguments.processes,
     )
 

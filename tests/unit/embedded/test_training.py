@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from scenestyle.diffusion.known_styles import read_known_styles
+from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.embedded import data, latents, tokenizer, train_autoencoder
 from scenestyle.embedded.export import HASH_FILE, export
+from scenestyle.embedded.exported import load_autoencoder, load_denoiser
 from scenestyle.embedded.models import Denoiser, autoencoder
 from scenestyle.embedded.muon import orthogonalised
 from scenestyle.embedded.train_denoiser import (
@@ -179,3 +181,32 @@ def test_exported_folder_runs_in_the_pipeline_class(tmp_path):
     )  # fmt: skip
     assert result.images.shape == (1, 64, 64, 3)
     assert np.isfinite(result.images).all()
+
+
+def test_training_goes_on_from_exported_weights(tmp_path):
+    torch.manual_seed(1)
+    training = start_training(Denoiser(vocabulary=len(tokenizer.load())), RECIPE)
+    pictures = autoencoder()
+    training.save(tmp_path / "denoiser.pt")
+    torch.save({"model": pictures.state_dict()}, tmp_path / "autoencoder.pt")
+    export(tmp_path / "denoiser.pt", tmp_path / "autoencoder.pt", tmp_path / "weights")
+    for found, wanted in (
+        (load_denoiser(tmp_path / "weights"), training.average),
+        (load_autoencoder(tmp_path / "weights"), pictures),
+    ):
+        state = found.state_dict()
+        for name, value in wanted.state_dict().items():
+            assert torch.allclose(state[name].float(), value.float(), rtol=1e-3, atol=1e-5), name
+
+
+def test_words_of_another_tokenizer_are_carried_over_by_token():
+    """The repository's weights have a tokenizer of their own."""
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    before = CLIPTextModel.from_pretrained(EMBEDDED_FOLDER / "text_encoder", dtype=torch.float32)
+    ids_before = CLIPTokenizer.from_pretrained(EMBEDDED_FOLDER / "tokenizer").get_vocab()
+    ids = tokenizer.load().get_vocab()
+    vectors = load_denoiser(EMBEDDED_FOLDER).text_encoder.get_input_embeddings().weight
+    for token in ("<|startoftext|>", "pencil</w>", "watercolor</w>"):
+        wanted = before.get_input_embeddings().weight[ids_before[token]]
+        assert torch.equal(vectors[ids[token]], wanted), token
