@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 
 from scenestyle.embedded.data import scaled_disparity, scene_views
+from scenestyle.embedded.precision import training_precision
 from scenestyle.procedural.scenes import random_scene
 from scenestyle.procedural.styles import stylize
 
@@ -82,7 +83,7 @@ def restyle(
     count = len(prompts)
     image = Image.fromarray(np.rint(photo * 255).astype(np.uint8))
     control = Image.fromarray(np.rint(disparity * 255).astype(np.uint8)).convert("RGB")
-    with torch.autocast("cpu", torch.bfloat16):
+    with training_precision():
         result = pipeline(
             prompt=list(prompts),
             image=[image] * count,

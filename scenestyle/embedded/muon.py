@@ -11,15 +11,17 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scenestyle.embedded.precision import training_dtype
+
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
 @torch.no_grad()
 def orthogonalised(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """Roughly the nearest matrix with orthonormal rows or columns (Newton-Schulz, bfloat16)."""
+    """Roughly the nearest matrix with orthonormal rows or columns (Newton-Schulz)."""
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).to(torch.bfloat16)
+    x = (matrix.T if tall else matrix).to(training_dtype())
     x = x / (x.norm() + 1e-7)
     a, b, c = _QUINTIC
     for _ in range(_ITERATIONS):

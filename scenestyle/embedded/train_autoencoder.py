@@ -25,6 +25,7 @@ from scenestyle.embedded import latents
 from scenestyle.embedded.data import HELD_OUT_SHARD, SQUARE, to_signed
 from scenestyle.embedded.exported import load_autoencoder
 from scenestyle.embedded.models import autoencoder, use_layout
+from scenestyle.embedded.precision import training_precision
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ def _train_step(
 
 
 def _encoder_loss(model: AutoencoderKL, pictures: Pictures) -> Float[Tensor, ""]:
-    with torch.autocast("cpu", torch.bfloat16):
+    with training_precision():
         learnt = _encode(model, pictures)
     error = learnt.float() - latents.encode(pictures)
     return error.square().mean() + 0.2 * error.abs().mean()
@@ -158,7 +159,7 @@ def _encoder_loss(model: AutoencoderKL, pictures: Pictures) -> Float[Tensor, ""]
 def _decoder_loss(model: AutoencoderKL, pictures: Pictures) -> Float[Tensor, ""]:
     exact = latents.encode(pictures)
     noisy = exact + 0.25 * torch.rand(len(exact), 1, 1, 1) * torch.randn_like(exact)
-    with torch.autocast("cpu", torch.bfloat16):
+    with training_precision():
         restored = _decode(model, noisy.contiguous(memory_format=torch.channels_last))
     return reconstruction_loss(restored.float(), pictures)
 

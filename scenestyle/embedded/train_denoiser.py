@@ -47,6 +47,7 @@ from scenestyle.embedded.data import (
 from scenestyle.embedded.exported import load_denoiser
 from scenestyle.embedded.models import Denoiser, picture_time_ids, scheduler
 from scenestyle.embedded.muon import Muon
+from scenestyle.embedded.precision import training_precision
 
 log = logging.getLogger(__name__)
 
@@ -449,7 +450,7 @@ def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
 
 
 def _squared_error(model: Denoiser, batch: Batch) -> Float[Tensor, "batch channels rows columns"]:
-    with torch.autocast("cpu", torch.bfloat16):
+    with training_precision():
         predicted = model(
             batch.noisy,
             batch.timestep,
