@@ -1,35 +1,39 @@
 """Write the embedded model as a diffusers folder: half-precision safetensors, its styles, and hashes.
 
 `python -m scenestyle.embedded.export --work .work/embedded --out scenestyle/embedded/weights` takes the
-annealed denoiser (or with `--trunk` the trunk's weight average) and the autoencoder as trained so far.
+annealed denoiser (or with `--trunk` the trunk's weight average) and the autoencoder as trained so far, or with
+`--autoencoder-of WEIGHTS` that of an exported folder.
 """
 
 import argparse
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from scenestyle.diffusion.known_styles import STYLES_FILE
 from scenestyle.embedded import tokenizer
+from scenestyle.embedded.exported import load_autoencoder
 from scenestyle.embedded.models import Denoiser, autoencoder, scheduler, use_layout
 from scenestyle.embedded.train_autoencoder import checkpoint_path
 from scenestyle.procedural.captions import KEY_WORDS
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
 HASH_FILE = "SHA256SUMS"
 
 
-def export(denoiser: Path, autoencoder_checkpoint: Path, out: Path) -> None:
-    """Assemble the pipeline from two checkpoints and save it to `out`."""
+def export(denoiser: Path, pictures: "AutoencoderKL", out: Path) -> None:
+    """Assemble the pipeline from a checkpoint of the denoiser and an autoencoder, and save it to `out`."""
     from diffusers import StableDiffusionXLControlNetImg2ImgPipeline
 
     words = tokenizer.load()
     model = Denoiser(vocabulary=len(words))
     model.load_state_dict(torch.load(denoiser, weights_only=True)["average"])
     use_layout(model, torch.contiguous_format)
-    pictures = autoencoder()
-    pictures.load_state_dict(torch.load(autoencoder_checkpoint, weights_only=True)["model"])
     pipeline = StableDiffusionXLControlNetImg2ImgPipeline(
         vae=pictures,
         text_encoder=model.text_encoder,
@@ -49,6 +53,13 @@ def export(denoiser: Path, autoencoder_checkpoint: Path, out: Path) -> None:
     write_hashes(out)
 
 
+def trained_autoencoder(work: Path) -> "AutoencoderKL":
+    """The autoencoder as it was trained in `work`."""
+    model = autoencoder()
+    model.load_state_dict(torch.load(checkpoint_path(work), weights_only=True)["model"])
+    return model
+
+
 def write_hashes(folder: Path) -> None:
     """Write `SHA256SUMS` over every other file, in the format of sha256sum."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != HASH_FILE)
@@ -65,9 +76,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work/embedded"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--trunk", action="store_true", help="not the annealed copy")
+    parser.add_argument("--autoencoder-of", type=Path, help="exported weights, not this run's")
     arguments = parser.parse_args()
     name = "trunk.pt" if arguments.trunk else "annealed.pt"
-    export(arguments.work / "denoiser" / name, checkpoint_path(arguments.work), arguments.out)
+    pictures = (
+        load_autoencoder(arguments.autoencoder_of)
+        if arguments.autoencoder_of
+        else trained_autoencoder(arguments.work)
+    )
+    export(arguments.work / "denoiser" / name, pictures, arguments.out)
 
 
 if __name__ == "__main__":

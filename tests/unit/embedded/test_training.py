@@ -7,7 +7,7 @@ import torch
 from scenestyle.diffusion.known_styles import read_known_styles
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.embedded import data, latents, tokenizer, train_autoencoder
-from scenestyle.embedded.export import HASH_FILE, export
+from scenestyle.embedded.export import HASH_FILE, export, trained_autoencoder
 from scenestyle.embedded.exported import load_autoencoder, load_denoiser
 from scenestyle.embedded.models import Denoiser, autoencoder
 from scenestyle.embedded.muon import orthogonalised
@@ -162,8 +162,9 @@ def test_exported_folder_runs_in_the_pipeline_class(tmp_path):
     torch.manual_seed(0)
     training = start_training(Denoiser(vocabulary=len(tokenizer.load())), RECIPE)
     training.save(tmp_path / "denoiser.pt")
-    torch.save({"model": autoencoder().state_dict()}, tmp_path / "autoencoder.pt")
-    export(tmp_path / "denoiser.pt", tmp_path / "autoencoder.pt", tmp_path / "weights")
+    train_autoencoder.checkpoint_path(tmp_path).parent.mkdir()
+    torch.save({"model": autoencoder().state_dict()}, train_autoencoder.checkpoint_path(tmp_path))
+    export(tmp_path / "denoiser.pt", trained_autoencoder(tmp_path), tmp_path / "weights")
 
     known = read_known_styles(tmp_path / "weights")
     assert set(known) == set(data.STYLE_NAMES)
@@ -188,8 +189,7 @@ def test_training_goes_on_from_exported_weights(tmp_path):
     training = start_training(Denoiser(vocabulary=len(tokenizer.load())), RECIPE)
     pictures = autoencoder()
     training.save(tmp_path / "denoiser.pt")
-    torch.save({"model": pictures.state_dict()}, tmp_path / "autoencoder.pt")
-    export(tmp_path / "denoiser.pt", tmp_path / "autoencoder.pt", tmp_path / "weights")
+    export(tmp_path / "denoiser.pt", pictures, tmp_path / "weights")
     for found, wanted in (
         (load_denoiser(tmp_path / "weights"), training.average),
         (load_autoencoder(tmp_path / "weights"), pictures),
