@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from tiny_diffusion import tiny_pipeline
@@ -14,7 +16,8 @@ def unet():
 
 @pytest.fixture(scope="module")
 def self_attention(unet):
-    return unet.down_blocks[1].attentions[0].transformer_blocks[0].attn1
+    """In double precision: in single, torch's attention rounds its exponentials as the processor likes."""
+    return deepcopy(unet.down_blocks[1].attentions[0].transformer_blocks[0].attn1).double()
 
 
 def predict(unet, latents, text):
@@ -35,6 +38,10 @@ def guided_batch(num_views, seed=0):
     latents = torch.randn(2 * num_views, 4, 8, 6, generator=generator)
     text = torch.randn(2, 1, 24, 32, generator=generator).expand(2, num_views, 24, 32)
     return latents, text.flatten(0, 1)
+
+
+def random_tokens(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def forget(layers):
@@ -64,14 +71,14 @@ def literal_attention(layer, x_BLD, num_views, references=None):
 
 @torch.no_grad()
 def test_equals_the_papers_formula(self_attention):
-    tokens = torch.randn(2 * 3, 5, 32, generator=torch.Generator().manual_seed(0))
+    tokens = random_tokens(2 * 3, 5, 32)
     shared = SharedSelfAttention(3)(self_attention, tokens)
     torch.testing.assert_close(shared, literal_attention(self_attention, tokens, 3))
 
 
 @torch.no_grad()
 def test_with_references_it_equals_the_formula_too(self_attention):
-    tokens = torch.randn(2, 5, 7, 32, generator=torch.Generator().manual_seed(0))
+    tokens = random_tokens(2, 5, 7, 32)
     shared = SharedSelfAttention(2)
     parts = [
         shared(self_attention, tokens[:, group].flatten(0, 1)).unflatten(0, (2, -1))
@@ -150,7 +157,7 @@ def test_a_controlnet_shares_too():
 def test_an_odd_batch_is_refused(self_attention):
     processor = SharedSelfAttention(3)
     with pytest.raises(ShapeError, match="3 views got a batch of 4"):
-        processor(self_attention, torch.zeros(4, 5, 32))
+        processor(self_attention, torch.zeros(4, 5, 32, dtype=torch.float64))
 
 
 def statistics(part, dims):
@@ -160,7 +167,7 @@ def statistics(part, dims):
 @torch.no_grad()
 def test_alignment_gives_every_view_the_statistics_of_the_references(self_attention):
     """Seen through an attention that is near to uniform: the queries and keys themselves are compared."""
-    tokens = torch.randn(2, 5, 7, 32, generator=torch.Generator().manual_seed(0))
+    tokens = random_tokens(2, 5, 7, 32)
     tokens *= torch.linspace(0.5, 2, 5).view(1, 5, 1, 1)
     queries = self_attention.to_q(tokens).unflatten(-1, (self_attention.heads, -1))
     wanted = statistics(queries[:, :2], (1, 2))
@@ -178,7 +185,7 @@ def test_alignment_gives_every_view_the_statistics_of_the_references(self_attent
 
 @torch.no_grad()
 def test_alignment_of_one_view_with_itself_changes_nothing(self_attention):
-    tokens = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    tokens = random_tokens(2, 5, 32)
     plain = SharedSelfAttention(1)(self_attention, tokens)
     aligned = SharedSelfAttention(1, align=True)(self_attention, tokens)
     torch.testing.assert_close(aligned, plain)
@@ -186,7 +193,7 @@ def test_alignment_of_one_view_with_itself_changes_nothing(self_attention):
 
 @torch.no_grad()
 def test_alignment_changes_views_that_differ(self_attention):
-    tokens = torch.randn(2, 3, 5, 32, generator=torch.Generator().manual_seed(0))
+    tokens = random_tokens(2, 3, 5, 32)
     tokens = (tokens * torch.tensor([0.5, 1, 2]).view(1, 3, 1, 1)).flatten(0, 1)
     plain = SharedSelfAttention(3)(self_attention, tokens)
     assert not torch.allclose(SharedSelfAttention(3, align=True)(self_attention, tokens), plain)
