@@ -25,6 +25,8 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Sharing = Literal["auto", "full", "references", "none"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+Offload = Literal["auto", "none", "model"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
 """two opposite corners of an axis-aligned box"""
@@ -168,6 +170,17 @@ class StylizeViews:
     """views that all others see where sharing is by references"""
     align_attention: StrictBool = False
     """where attention is shared, give every view's queries and keys the mean and deviation of the references' (StyleAligned)"""
+    depth: Literal["nerf", "monocular"] = "nerf"
+    """where the depth that holds the geometry comes from: rendered by the field, or estimated from each rendered picture and
+    brought to the field's scale, for scenes whose field is good to look at but poor in depth"""
+    depth_model: Annotated[str, Field(min_length=1)] | None = None
+    """the monocular estimator: a local folder of transformers or `organisation/name@COMMIT`, of Depth Anything's or DPT's
+    class; null: Depth Anything V2 Small"""
+    dtype: Dtype = "auto"
+    """numbers in which the networks compute; `auto`: float16 on a GPU, float32 on the CPU"""
+    offload: Offload = "auto"
+    """where the weights lie: all on the GPU (`none`), or in main memory and on the GPU in turn (`model`, slower); `auto`:
+    in turn if they and the smallest group of views do not fit what is free. On the CPU it says nothing"""
     memory_gb: Annotated[float, Field(gt=0, strict=True)] | None = None
     """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what is free"""
     num_inference_steps: Positive | None = None

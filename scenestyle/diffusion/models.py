@@ -2,24 +2,23 @@
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
 from scenestyle.diffusion.presets import HubRepository, Preset
-from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, verified
+from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
 from scenestyle.errors import WeightsError
+from scenestyle.params import Dtype
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
 
-_HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 _FROM_HUB = {
     "sdxl": (presets.SDXL, presets.SDXL_BASE),
     "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
@@ -32,10 +31,12 @@ _FULL_WEIGHTS = tuple(
 
 @dataclass(frozen=True)
 class DiffusionModel:
-    """A pipeline on its device, and what to know about it."""
+    """A pipeline, and what to know about it."""
 
     pipeline: Any
     """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`"""
+    device: "torch.device"
+    """where it is to compute; `place` brings it there"""
     preset: Preset
     """the values it is used with by default"""
     sources: Mapping[str, str]
@@ -55,8 +56,8 @@ class _Parts:
     """infix of the weight files' names in `base` and `controlnet`, such as `fp16`"""
 
 
-def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
-    """Load a depth-controlled SDXL-class image-to-image pipeline.
+def load_pipeline(model: str, device: "torch.device", dtype: Dtype = "auto") -> DiffusionModel:
+    """Load a depth-controlled SDXL-class image-to-image pipeline into main memory.
 
     Args:
         model: One of
@@ -67,39 +68,54 @@ def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
             a local diffusers folder.
             The last two are used with the values of `sdxl`, and with its depth ControlNet unless
             they hold one of their own.
-        device: Where it runs; in float16 on CUDA, in float32 elsewhere.
+        device: Where it is to run; `place` brings it there.
+        dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
 
     Raises:
         WeightsError: If `model` is none of these, or its weights are missing, damaged, or not
             safetensors; the message names the way out.
     """
+    numbers = _torch_dtype(dtype, device)
     if model == "embedded":
         sources = {"base": f"embedded, sha256:{verified(EMBEDDED_FOLDER)}"}
-        pipeline = _assemble(_Parts(EMBEDDED_FOLDER), device)
+        pipeline = _assemble(_Parts(EMBEDDED_FOLDER), numbers)
         known = read_known_styles(EMBEDDED_FOLDER)
-        return DiffusionModel(pipeline, presets.EMBEDDED, sources, known)
+        return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known)
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
-        pipeline = _assemble(_hub_parts(base), device)
+        pipeline = _assemble(_hub_parts(base), numbers)
         sources = {
             "base": str(base),
             "controlnet": str(presets.SDXL_DEPTH_CONTROLNET),
             "vae": str(presets.SDXL_FP16_VAE),
         }
-        return DiffusionModel(pipeline, preset, sources)
-    if hub_id := _HUB_ID.fullmatch(model):
-        base = hub_snapshot(
-            HubRepository(hub_id["name"], hub_id["revision"]), _FULL_WEIGHTS, exclude=[_FP16]
-        )
-    elif Path(model).is_dir():
-        base = Path(model)
-    else:
+        return DiffusionModel(pipeline, device, preset, sources)
+    base = named_folder(model, _FULL_WEIGHTS, exclude=[_FP16], instead="set it to embedded")
+    if base is None:
         raise WeightsError(
             f"stylize_views.model: {model!r} is neither embedded, sdxl nor sdxl-turbo, nor an existing "
             "diffusers folder, nor a hub repository with its commit "
             "(organisation/name@ and 40 hexadecimal digits; a branch name is not enough)."
         )
-    return _load_foreign(model, base, device)
+    pipeline, sources = _load_foreign(model, base, numbers)
+    return DiffusionModel(pipeline, device, presets.SDXL, sources, read_known_styles(base))
+
+
+def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:
+    """Bring the networks to the model's device, all at once or (`model`) each when its turn comes. Again: no change."""
+    if offload == "model":
+        model.pipeline.enable_model_cpu_offload(device=model.device)
+    else:
+        model.pipeline.remove_all_hooks()
+        model.pipeline.to(model.device)
+
+
+def _torch_dtype(dtype: Dtype, device: "torch.device") -> "torch.dtype":
+    import torch
+
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return getattr(torch, dtype)
 
 
 def _hub_parts(base: HubRepository) -> _Parts:
@@ -111,7 +127,7 @@ def _hub_parts(base: HubRepository) -> _Parts:
     )
 
 
-def _load_foreign(model: str, base: Path, device: "torch.device") -> DiffusionModel:
+def _load_foreign(model: str, base: Path, dtype: "torch.dtype") -> tuple[Any, Mapping[str, str]]:
     index = base / "model_index.json"
     if not index.is_file():
         raise WeightsError(
@@ -125,11 +141,10 @@ def _load_foreign(model: str, base: Path, device: "torch.device") -> DiffusionMo
         controlnet = hub_snapshot(
             presets.SDXL_DEPTH_CONTROLNET, ["diffusion_pytorch_model.safetensors"]
         )
-    pipeline = _assemble(_Parts(base, controlnet=controlnet), device)
-    return DiffusionModel(pipeline, presets.SDXL, sources, read_known_styles(base))
+    return _assemble(_Parts(base, controlnet=controlnet), dtype), sources
 
 
-def _assemble(parts: _Parts, device: "torch.device") -> Any:
+def _assemble(parts: _Parts, dtype: "torch.dtype") -> Any:
     import diffusers
     import torch
     import transformers
@@ -139,7 +154,7 @@ def _assemble(parts: _Parts, device: "torch.device") -> Any:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     common: dict[str, Any] = {
-        "dtype": torch.float16 if device.type == "cuda" else torch.float32,
+        "dtype": dtype,
         "use_safetensors": True,
         "local_files_only": True,
     }
@@ -165,4 +180,4 @@ def _assemble(parts: _Parts, device: "torch.device") -> Any:
     pipeline.set_progress_bar_config(disable=None)
     for part in (pipeline.unet, pipeline.controlnet, pipeline.vae):
         part.to(memory_format=torch.channels_last)
-    return pipeline.to(device)
+    return pipeline

@@ -52,6 +52,11 @@ SDXL_TURBO = Preset(image_side=512, num_inference_steps=8, strength=0.5, guidanc
 """SDXL distilled to few steps without guidance, at 512 pixels (Sauer et al. 2023, arXiv:2311.17042):
 here four of eight. Its licence is for non-commercial use."""
 
+DEPTH_ANYTHING = HubRepository(
+    "depth-anything/Depth-Anything-V2-Small-hf", "5426e4f0f36572d16453bbda7a8389317b1bef99"
+)
+"""Relative disparity from one picture (Yang et al. 2024, arXiv:2406.09414), 25 million parameters, Apache 2.0."""
+
 SDXL_BASE = HubRepository(
     "stabilityai/stable-diffusion-xl-base-1.0", "462165984030d82259a11f4367a4eed129e94a7b"
 )

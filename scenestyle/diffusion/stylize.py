@@ -8,12 +8,12 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.diffusion.models import DiffusionModel
+from scenestyle.diffusion.models import DiffusionModel, place
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.presets import Preset
 from scenestyle.errors import ParamsError
@@ -128,6 +128,7 @@ def stylize(
 
     num_views, height, width = disparity.shape
     plan = plan or Plan.joint(num_views)
+    place(model, plan.offload)
     size = settings.working_size(width, height, model)
     pictures = _resize(torch.from_numpy(rgb).movedim(-1, 1), size)
     depth_pictures = _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
@@ -150,13 +151,15 @@ def expected_seconds(
     rgb: Float[np.ndarray, "views height width 3"],
     disparity: Float[np.ndarray, "views height width"],
     settings: Settings,
+    offload: Literal["none", "model"] = "none",
 ) -> float:
     """About how long `stylize` will take: one step of one view is timed, attention to others and fusing left out."""
     one_step = replace(settings, strength=min(1.0, 1.5 / settings.num_inference_steps))
+    plan = replace(Plan.joint(1), offload=offload)
     seconds = []
     for _ in range(2):  # the first call also pays for what is prepared once
         start = time.perf_counter()
-        stylize(model, rgb[:1], disparity[:1], one_step)
+        stylize(model, rgb[:1], disparity[:1], one_step, plan)
         seconds.append(time.perf_counter() - start)
     return min(seconds) * len(rgb) * settings.executed_steps
 
