@@ -13,6 +13,7 @@ from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.monocular import with_chosen_depth
 from scenestyle.diffusion.plan import describe, plan_views
+from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import (
     expected_seconds,
     fusion_of,
@@ -24,6 +25,8 @@ from scenestyle.viz.contact_sheet import contact_sheet
 from tasks._stage import stage_main
 
 _VIEWS_ON_SHEET = 8
+_OPTIONS = ("depth", "depth_model", "image_adapter", "dtype")
+"""parameters of the stage that are not settings and decide the pictures, too"""
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ def run(
     started = time.perf_counter()
     before = with_chosen_depth(read_rendered_views(views), params, select_device())
     model = load_pipeline(params.model, select_device(), params.dtype)
+    if style.image:
+        model = with_image_adapter(model, params.image_adapter)
     warnings = style_warnings(style.prompt, model.known_styles)
     for warning in warnings:
         logger.warning(warning)
@@ -75,11 +80,7 @@ def run(
             "model": params.model,
             "sources": dict(model.sources),
             "device": str(model.device),
-            "options": {
-                "depth": params.depth,
-                "depth_model": params.depth_model,
-                "dtype": params.dtype,
-            },
+            "options": {name: getattr(params, name) for name in _OPTIONS},
             "settings": {
                 **asdict(settings),
                 "sharing": plan.sharing,

@@ -11,6 +11,7 @@ from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.monocular import with_chosen_depth
 from scenestyle.diffusion.plan import plan_views
+from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import fusion_of, resolve_settings, stylize
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
@@ -52,6 +53,8 @@ def preview(
     few = views.pick(evenly_spaced(len(views.names), num_views))
     few = with_chosen_depth(few, params, select_device())
     model = load_pipeline(params.model, select_device(), params.dtype)
+    if any(style.image for style in styles.values()):
+        model = with_image_adapter(model, params.image_adapter)
     for prompt in dict.fromkeys(style.prompt for style in styles.values()):
         for warning in style_warnings(prompt, model.known_styles):
             logger.warning(warning)

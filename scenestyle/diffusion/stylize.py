@@ -16,6 +16,7 @@ from jaxtyping import Float
 from scenestyle.diffusion.models import DiffusionModel, place
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.presets import Preset
+from scenestyle.diffusion.style_image import image_arguments
 from scenestyle.errors import ParamsError
 from scenestyle.params import Style, StylizeViews
 
@@ -49,6 +50,12 @@ class Settings:
     """of the noise"""
     fusion_steps: int = 0
     """executed steps, from the first, at which the views are fused in 3D"""
+    image: str | None = None
+    """file of a picture whose look to take beside the prompt"""
+    image_sha256: str | None = None
+    """of that file"""
+    image_scale: float = 0.0
+    """how strongly the picture counts"""
     align_attention: bool = False
     """whether shared attention gives every view the references' statistics"""
 
@@ -80,6 +87,9 @@ def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: P
         ),
         image_side=_given(params.image_side, preset.image_side),
         seed=style.seed + params.seed,
+        image=style.image,
+        image_sha256=style.image_sha256,
+        image_scale=style.image_scale if style.image else 0.0,
         fusion_steps=_given(params.fusion_steps, preset.fusion_steps),
         align_attention=params.align_attention,
     )
@@ -218,6 +228,9 @@ def _run(
         negative_aesthetic_score=model.preset.negative_aesthetic_score,
         generator=generators,
         output_type="pt",
+        **image_arguments(
+            model.pipeline, settings.image, settings.image_sha256, settings.image_scale
+        ),
     )
     return output.images.float().cpu()
 

@@ -38,13 +38,19 @@ def verified(folder: Path) -> str:
     for line in checksums.read_text(encoding="utf-8").splitlines():
         wanted, name = line.split(maxsplit=1)
         path = folder / name.removeprefix("*")
-        found = _sha256(path) if path.is_file() else "no file"
+        found = file_sha256(path) if path.is_file() else "no file"
         if found != wanted:
             raise WeightsError(
                 f"{path} is damaged: wanted SHA-256 {wanted}, found {found}. Restore it with "
                 f"`git checkout -- {folder}` or reinstall scenestyle."
             )
-    return _sha256(checksums)
+    return file_sha256(checksums)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def named_folder(
@@ -111,11 +117,6 @@ def hub_snapshot(
             f"{constants.HF_HUB_CACHE} and could not be downloaded ({_first_line(error)}). With "
             f"access to the hub run `{shlex.join(command)}`; without it {instead}."
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error: Exception) -> str:

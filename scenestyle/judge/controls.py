@@ -66,6 +66,7 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
     from scenestyle.diffusion.models import load_pipeline
     from scenestyle.diffusion.monocular import with_chosen_depth
     from scenestyle.diffusion.plan import plan_views
+    from scenestyle.diffusion.style_image import with_image_adapter
     from scenestyle.diffusion.stylize import Settings, stylize
 
     before = read_rendered_views(views)
@@ -76,8 +77,10 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
     options = StylizeViews(sharing="none", **manifest.get("options", {}))
     before = with_chosen_depth(before, options, select_device())
     model = load_pipeline(manifest["model"], select_device(), options.dtype)
-    _check_same_weights(model, manifest["sources"], stylized)
     settings = Settings(**{f.name: manifest["settings"][f.name] for f in fields(Settings)})
+    if settings.image:
+        model = with_image_adapter(model, options.image_adapter)
+    _check_same_weights(model, manifest["sources"], stylized)
     height, width = before.rgb.shape[1:3]
     size = settings.working_size(width, height, model)
     plan = plan_views(model, before.cameras, size, options)
