@@ -169,7 +169,7 @@ class StylizeViews:
     """All views of a scene restyled as one picture."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, `sdxl`, `sdxl-turbo`, a hub repository `organisation/name@COMMIT`, or a local diffusers folder"""
+    """`embedded`, `sdxl`, `sdxl-turbo`, `sd15`, a hub repository `organisation/name@COMMIT`, or a local diffusers folder"""
     sharing: Sharing = "auto"
     """what a view's self-attention sees: all views (`full`, cost grows with their square), itself and a few
     `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views that memory holds"""

@@ -83,6 +83,49 @@ def tiny_pipeline() -> Any:
     )
 
 
+def tiny_first_pipeline() -> Any:
+    """The same of Stable Diffusion 1.5's class: one text encoder, no pooled text, convolutions as projections."""
+    import torch
+    from diffusers import (
+        ControlNetModel,
+        PNDMScheduler,
+        StableDiffusionControlNetImg2ImgPipeline,
+        UNet2DConditionModel,
+    )
+
+    xl = tiny_pipeline()
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        cross_attention_dim=_TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+    with torch.no_grad():
+        for parameter in controlnet.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.2)
+        for name, parameter in unet.named_parameters():
+            if ".attn1." in name:
+                parameter.mul_(6)
+    return StableDiffusionControlNetImg2ImgPipeline(
+        vae=xl.vae,
+        text_encoder=xl.text_encoder,
+        tokenizer=xl.tokenizer,
+        unet=unet,
+        controlnet=controlnet,
+        scheduler=PNDMScheduler(skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
 def write_tiny_views(folder: Path, *, num_views: int, width: int = 32, height: int = 24) -> None:
     """A views folder: random pictures, and a surface that comes nearer from left to right."""
     rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 _FROM_HUB = {
     "sdxl": (presets.SDXL, presets.SDXL_BASE),
     "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
+    "sd15": (presets.SD15, presets.SD15_BASE),
 }
 _FP16 = "*.fp16.safetensors"
 _FULL_WEIGHTS = tuple(
@@ -34,7 +36,7 @@ class DiffusionModel:
     """A pipeline, and what to know about it."""
 
     pipeline: Any
-    """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`"""
+    """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL"""
     device: "torch.device"
     """where it is to compute; `place` brings it there"""
     preset: Preset
@@ -43,6 +45,35 @@ class DiffusionModel:
     """where its parts come from: hub repository at its commit, checksum, or folder"""
     known_styles: KnownStyles = field(default_factory=dict)
     """the styles it knows, by their key words; empty: any"""
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What models of one architecture have in common."""
+
+    pipeline: str
+    """class of diffusers"""
+    options: Mapping[str, Any]
+    """of its `from_pretrained`"""
+    preset: Preset
+    """for models without one of their own"""
+    controlnet: HubRepository
+    """for depth, for models without one"""
+
+
+_XL = _Family(
+    "StableDiffusionXLControlNetImg2ImgPipeline",
+    {"add_watermarker": False},
+    presets.SDXL,
+    presets.SDXL_DEPTH_CONTROLNET,
+)
+_FIRST = _Family(
+    "StableDiffusionControlNetImg2ImgPipeline",
+    # A view that the checker took offence at would become black.
+    {"safety_checker": None, "requires_safety_checker": False},
+    presets.SD15,
+    presets.SD15_DEPTH_CONTROLNET,
+)
 
 
 @dataclass(frozen=True)
@@ -57,17 +88,18 @@ class _Parts:
 
 
 def load_pipeline(model: str, device: "torch.device", dtype: Dtype = "auto") -> DiffusionModel:
-    """Load a depth-controlled SDXL-class image-to-image pipeline into main memory.
+    """Load a depth-controlled image-to-image pipeline of SDXL's or Stable Diffusion 1.5's class into main memory.
 
     Args:
         model: One of
             `embedded`: the tiny model that comes with the library;
             `sdxl`: the paper's models from the hub, each at a pinned commit;
             `sdxl-turbo`: the same with SDXL Turbo, four steps instead of forty;
-            `organisation/name@COMMIT`: an SDXL-class hub repository at a 40-digit commit;
+            `sd15`: Stable Diffusion 1.5, a third of the size, for cards on which SDXL does not fit;
+            `organisation/name@COMMIT`: a hub repository of either class at a 40-digit commit;
             a local diffusers folder.
-            The last two are used with the values of `sdxl`, and with its depth ControlNet unless
-            they hold one of their own.
+            The last two are used with the values of `sdxl` or `sd15`, by the class in their model_index.json, and with that
+            one's depth ControlNet unless they hold one of their own.
         device: Where it is to run; `place` brings it there.
         dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
 
@@ -78,27 +110,32 @@ def load_pipeline(model: str, device: "torch.device", dtype: Dtype = "auto") -> 
     numbers = _torch_dtype(dtype, device)
     if model == "embedded":
         sources = {"base": f"embedded, sha256:{verified(EMBEDDED_FOLDER)}"}
-        pipeline = _assemble(_Parts(EMBEDDED_FOLDER), numbers)
+        pipeline = _assemble(_Parts(EMBEDDED_FOLDER), _XL, numbers)
         known = read_known_styles(EMBEDDED_FOLDER)
         return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known)
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
-        pipeline = _assemble(_hub_parts(base), numbers)
-        sources = {
-            "base": str(base),
-            "controlnet": str(presets.SDXL_DEPTH_CONTROLNET),
-            "vae": str(presets.SDXL_FP16_VAE),
-        }
+        family = _FIRST if preset is presets.SD15 else _XL
+        sources = {"base": str(base), "controlnet": str(family.controlnet)}
+        sources |= {"vae": str(presets.SDXL_FP16_VAE)} if family is _XL else {}
+        pipeline = _assemble(_hub_parts(base, family), family, numbers)
         return DiffusionModel(pipeline, device, preset, sources)
     base = named_folder(model, _FULL_WEIGHTS, exclude=[_FP16], instead="set it to embedded")
     if base is None:
         raise WeightsError(
-            f"stylize_views.model: {model!r} is neither embedded, sdxl nor sdxl-turbo, nor an existing "
+            f"stylize_views.model: {model!r} is neither embedded, sdxl, sdxl-turbo nor sd15, nor an existing "
             "diffusers folder, nor a hub repository with its commit "
             "(organisation/name@ and 40 hexadecimal digits; a branch name is not enough)."
         )
-    pipeline, sources = _load_foreign(model, base, numbers)
-    return DiffusionModel(pipeline, device, presets.SDXL, sources, read_known_styles(base))
+    index = _index(base)
+    family = _family(index, base)
+    sources = {"base": model}
+    controlnet = None
+    if "controlnet" not in index:
+        sources["controlnet"] = str(family.controlnet)
+        controlnet = hub_snapshot(family.controlnet, ["diffusion_pytorch_model.safetensors"])
+    pipeline = _assemble(_Parts(base, controlnet=controlnet), family, numbers)
+    return DiffusionModel(pipeline, device, family.preset, sources, read_known_styles(base))
 
 
 def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:
@@ -118,33 +155,39 @@ def _torch_dtype(dtype: Dtype, device: "torch.device") -> "torch.dtype":
     return getattr(torch, dtype)
 
 
-def _hub_parts(base: HubRepository) -> _Parts:
+def _hub_parts(base: HubRepository, family: _Family) -> _Parts:
+    folders = ("unet", "text_encoder*") if family is _XL else ("unet", "text_encoder", "vae")
     return _Parts(
-        base=hub_snapshot(base, [f"unet/{_FP16}", f"text_encoder*/{_FP16}"]),
-        controlnet=hub_snapshot(presets.SDXL_DEPTH_CONTROLNET, [_FP16]),
-        vae=hub_snapshot(presets.SDXL_FP16_VAE, ["diffusion_pytorch_model.safetensors"]),
+        base=hub_snapshot(base, [f"{folder}/{_FP16}" for folder in folders]),
+        controlnet=hub_snapshot(family.controlnet, [_FP16]),
+        vae=hub_snapshot(presets.SDXL_FP16_VAE, ["diffusion_pytorch_model.safetensors"])
+        if family is _XL
+        else None,
         variant="fp16",
     )
 
 
-def _load_foreign(model: str, base: Path, dtype: "torch.dtype") -> tuple[Any, Mapping[str, str]]:
-    index = base / "model_index.json"
+def _index(folder: Path) -> Mapping[str, Any]:
+    index = folder / "model_index.json"
     if not index.is_file():
         raise WeightsError(
-            f"{base} is not a diffusers folder: it has no model_index.json. Export the model with "
+            f"{folder} is not a diffusers folder: it has no model_index.json. Export the model with "
             "`pipeline.save_pretrained(FOLDER)`."
         )
-    sources = {"base": model}
-    controlnet = None
-    if "controlnet" not in json.loads(index.read_text(encoding="utf-8")):
-        sources["controlnet"] = str(presets.SDXL_DEPTH_CONTROLNET)
-        controlnet = hub_snapshot(
-            presets.SDXL_DEPTH_CONTROLNET, ["diffusion_pytorch_model.safetensors"]
-        )
-    return _assemble(_Parts(base, controlnet=controlnet), dtype), sources
+    return json.loads(index.read_text(encoding="utf-8"))
 
 
-def _assemble(parts: _Parts, dtype: "torch.dtype") -> Any:
+def _family(index: Mapping[str, Any], folder: Path) -> _Family:
+    name = str(index.get("_class_name"))
+    if re.fullmatch(r"StableDiffusion(XL)?(ControlNet)?(Img2Img)?Pipeline", name):
+        return _XL if name.startswith("StableDiffusionXL") else _FIRST
+    raise WeightsError(
+        f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline or StableDiffusionPipeline, with or without "
+        "ControlNet or Img2Img in the name. Set stylize_views.model to one of that kind, such as sdxl, sd15 or embedded."
+    )
+
+
+def _assemble(parts: _Parts, family: _Family, dtype: "torch.dtype") -> Any:
     import diffusers
     import torch
     import transformers
@@ -166,12 +209,12 @@ def _assemble(parts: _Parts, dtype: "torch.dtype") -> Any:
             )
         if parts.vae is not None:
             replaced["vae"] = diffusers.AutoencoderKL.from_pretrained(parts.vae, **common)
-        pipeline = diffusers.StableDiffusionXLControlNetImg2ImgPipeline.from_pretrained(
-            parts.base, variant=parts.variant, add_watermarker=False, **replaced, **common
+        pipeline = getattr(diffusers, family.pipeline).from_pretrained(
+            parts.base, variant=parts.variant, **family.options, **replaced, **common
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
-            f"{parts.base} could not be loaded as an SDXL-class image-to-image pipeline with a "
+            f"{parts.base} could not be loaded as a {family.pipeline} with a "
             f"depth ControlNet ({error}). It needs safetensors weights in the layout of "
             "`pipeline.save_pretrained(FOLDER)`; or set stylize_views.model: embedded."
         ) from error

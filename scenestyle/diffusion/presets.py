@@ -81,6 +81,23 @@ SDXL_TURBO = Preset(
 """SDXL distilled to few steps without guidance, at 512 pixels (Sauer et al. 2023, arXiv:2311.17042):
 here four of eight. Its licence is for non-commercial use."""
 
+SD15 = Preset(
+    image_side=512,
+    num_inference_steps=50,
+    strength=0.8,
+    guidance_scale=7.5,
+    image_adapter=ImageAdapter(SDXL_IP_ADAPTER.repository, "models/ip-adapter_sd15.safetensors"),
+)
+"""Stable Diffusion 1.5 (Rombach et al. 2022, arXiv:2112.10752) at the size it was trained for; steps, strength and guidance
+as with SDXL."""
+
+SD15_BASE = HubRepository(
+    "stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
+)
+SD15_DEPTH_CONTROLNET = HubRepository(
+    "lllyasviel/control_v11f1p_sd15_depth", "539f99181d33db39cf1af2e517cd8056785f0a87"
+)
+
 DEPTH_ANYTHING = HubRepository(
     "depth-anything/Depth-Anything-V2-Small-hf", "5426e4f0f36572d16453bbda7a8389317b1bef99"
 )

@@ -224,15 +224,24 @@ def _run(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
-        aesthetic_score=model.preset.aesthetic_score,
-        negative_aesthetic_score=model.preset.negative_aesthetic_score,
         generator=generators,
         output_type="pt",
+        **_scores(model),
         **image_arguments(
             model.pipeline, settings.image, settings.image_sha256, settings.image_scale
         ),
     )
     return output.images.float().cpu()
+
+
+def _scores(model: DiffusionModel) -> dict[str, float]:
+    """Aesthetic scores, which only pipelines of SDXL's class take."""
+    if not hasattr(model.pipeline, "text_encoder_2"):
+        return {}
+    return {
+        "aesthetic_score": model.preset.aesthetic_score,
+        "negative_aesthetic_score": model.preset.negative_aesthetic_score,
+    }
 
 
 def _resize(
