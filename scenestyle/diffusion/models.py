@@ -218,6 +218,13 @@ def _assemble(parts: _Parts, family: _Family, dtype: "torch.dtype") -> Any:
             f"depth ControlNet ({error}). It needs safetensors weights in the layout of "
             "`pipeline.save_pretrained(FOLDER)`; or set stylize_views.model: embedded."
         ) from error
+    widths = [part.config.cross_attention_dim for part in (pipeline.unet, pipeline.controlnet)]
+    if len(set(widths)) > 1:
+        raise WeightsError(
+            f"The ControlNet {parts.controlnet or parts.base} was made for another model than {parts.base}: its text has "
+            f"{widths[1]} channels, the UNet's {widths[0]}. Save the model together with a depth ControlNet of its own "
+            "(`StableDiffusion(XL)ControlNetPipeline.save_pretrained(FOLDER)`)."
+        )
     # One view at a time: the VAE's activations, at full resolution, would outweigh everything else.
     pipeline.vae.enable_slicing()
     pipeline.set_progress_bar_config(disable=None)

@@ -129,6 +129,20 @@ def test_sd15_is_put_together_from_its_two_repositories(model, folder, hub_cache
         assert same_weights(getattr(found.pipeline, part), getattr(model.pipeline, part))
 
 
+def test_a_base_that_the_depth_controlnet_does_not_fit_is_refused(
+    folder, tiny_folder, hub_cache, tmp_path
+):
+    """As Stable Diffusion 2, which has the class of 1.5 and another text encoder."""
+    base = shutil.copytree(folder, tmp_path / "base")
+    index = json.loads((base / "model_index.json").read_text())
+    del index["controlnet"]
+    (base / "model_index.json").write_text(json.dumps(index))
+    depth = presets.SD15_DEPTH_CONTROLNET
+    put_in_cache(hub_cache, depth.name, depth.revision, tiny_folder / "controlnet")
+    with pytest.raises(WeightsError, match=r"text has 32 channels, the UNet's 16\. Save the model"):
+        load_pipeline(str(base), CPU)
+
+
 def test_another_kind_of_pipeline_is_refused_by_name(tmp_path):
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
     with pytest.raises(WeightsError, match=r"holds a FluxPipeline\. Wanted: a StableDiffusionXL"):
