@@ -40,7 +40,7 @@ def measure(form: str, num_views: int, side: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     rgb = rng.random((num_views, height, width, 3), dtype=np.float32)
     cameras = list(demo_cameras().values())[:num_views]
-    plan = plan_views(model.pipeline, cameras, (width, height), params)
+    plan = plan_views(model, cameras, (width, height), params)
     stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], settings)
     before, start = _peak_gb(), time.perf_counter()
     stylize(model, rgb, rgb[..., 0], settings, plan)

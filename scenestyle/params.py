@@ -25,6 +25,8 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Sharing = Literal["auto", "full", "references", "none"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+Offload = Literal["auto", "none", "model"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
 """two opposite corners of an axis-aligned box"""
@@ -67,6 +69,13 @@ class Style:
     """classifier-free guidance, 1 (off) to 50; null: the model preset's value"""
     seed: Seed = 0
     """of the initial noise"""
+    image: Annotated[str, Field(min_length=1)] | None = None
+    """a picture whose look to take beside the sentence, a file of the project such as `data/styles/ID.png`; null: the sentence
+    alone. It needs a model with an image adapter, which SDXL's have and `embedded` has not"""
+    image_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of that file, so that another picture is another style; `scenestyle add-style --image` writes it"""
+    image_scale: Annotated[float, Field(ge=0, le=2, strict=True)] = 0.6
+    """how strongly the picture counts beside the sentence, 0 (not at all) to 2"""
 
 
 @dataclass(config=_STRICT)
@@ -160,7 +169,7 @@ class StylizeViews:
     """All views of a scene restyled as one picture."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, `sdxl`, `sdxl-turbo`, a hub repository `organisation/name@COMMIT`, or a local diffusers folder"""
+    """`embedded`, `sdxl`, `sdxl-turbo`, `sd15`, a hub repository `organisation/name@COMMIT`, or a local diffusers folder"""
     sharing: Sharing = "auto"
     """what a view's self-attention sees: all views (`full`, cost grows with their square), itself and a few
     `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views that memory holds"""
@@ -168,6 +177,20 @@ class StylizeViews:
     """views that all others see where sharing is by references"""
     align_attention: StrictBool = False
     """where attention is shared, give every view's queries and keys the mean and deviation of the references' (StyleAligned)"""
+    depth: Literal["nerf", "monocular"] = "nerf"
+    """where the depth that holds the geometry comes from: rendered by the field, or estimated from each rendered picture and
+    brought to the field's scale, for scenes whose field is good to look at but poor in depth"""
+    depth_model: Annotated[str, Field(min_length=1)] | None = None
+    """the monocular estimator: a local folder of transformers or `organisation/name@COMMIT`, of Depth Anything's or DPT's
+    class; null: Depth Anything V2 Small"""
+    image_adapter: Annotated[str, Field(min_length=1)] | None = None
+    """what lets the model see a style's image: a local IP-Adapter file (.safetensors) with its image encoder in the folder
+    `image_encoder` beside it; null: the one of the model's preset"""
+    dtype: Dtype = "auto"
+    """numbers in which the networks compute; `auto`: float16 on a GPU, float32 on the CPU"""
+    offload: Offload = "auto"
+    """where the weights lie: all on the GPU (`none`), or in main memory and on the GPU in turn (`model`, slower); `auto`:
+    in turn if they and the smallest group of views do not fit what is free. On the CPU it says nothing"""
     memory_gb: Annotated[float, Field(gt=0, strict=True)] | None = None
     """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what is free"""
     num_inference_steps: Positive | None = None
@@ -450,6 +473,7 @@ def _reference_faults(raw: Mapping[str, Any]) -> Iterator[str]:
         )
     for name, style in styles.items():
         yield from _prompt_faults(name, style)
+        yield from _image_faults(name, style)
     for key, edit in edits.items():
         yield from _edit_faults(key, edit, scenes, styles)
 
@@ -472,6 +496,15 @@ def _prompt_faults(name: object, style: object) -> Iterator[str]:
     unknown = [field for field in fields if field != "caption"]
     if unknown or "{" in leftover or "}" in leftover:
         yield f"styles.{name}.prompt: only {{caption}} may stand in braces (got {prompt!r})"
+
+
+def _image_faults(name: object, style: object) -> Iterator[str]:
+    if not isinstance(style, Mapping):
+        return
+    if style.get("image") and not style.get("image_sha256"):
+        yield f"styles.{name}.image_sha256: missing; write the SHA-256 of the image (`sha256sum {style['image']}`)"
+    if style.get("image_sha256") and not style.get("image"):
+        yield f"styles.{name}.image: missing, but there is an image_sha256; write the image's file or neither"
 
 
 def _edit_faults(

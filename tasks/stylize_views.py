@@ -11,7 +11,9 @@ from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import load_pipeline
+from scenestyle.diffusion.monocular import with_chosen_depth
 from scenestyle.diffusion.plan import describe, plan_views
+from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import (
     expected_seconds,
     fusion_of,
@@ -23,6 +25,8 @@ from scenestyle.viz.contact_sheet import contact_sheet
 from tasks._stage import stage_main
 
 _VIEWS_ON_SHEET = 8
+_OPTIONS = ("depth", "depth_model", "image_adapter", "dtype")
+"""parameters of the stage that are not settings and decide the pictures, too"""
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +45,19 @@ def run(
         ParamsError: If strength leaves no step to run, or memory does not hold the smallest group.
     """
     started = time.perf_counter()
-    before = read_rendered_views(views)
-    model = load_pipeline(params.model, select_device())
+    before = with_chosen_depth(read_rendered_views(views), params, select_device())
+    model = load_pipeline(params.model, select_device(), params.dtype)
+    if style.image:
+        model = with_image_adapter(model, params.image_adapter)
     warnings = style_warnings(style.prompt, model.known_styles)
     for warning in warnings:
         logger.warning(warning)
     settings = resolve_settings(caption, style, params, model.preset)
     height, width = before.rgb.shape[1:3]
     size = settings.working_size(width, height, model)
-    plan = plan_views(model.pipeline, before.cameras, size, params)
-    minutes = expected_seconds(model, before.rgb, before.disparity, settings) / 60
-    logger.info("%s, about %.1f minutes", describe(plan, before.names, size), minutes)
+    plan = plan_views(model, before.cameras, size, params)
+    seconds = expected_seconds(model, before.rgb, before.disparity, settings, plan.offload)
+    logger.info("%s, about %.1f minutes", describe(plan, before.names, size), seconds / 60)
     fusion = fusion_of(before, settings)
     after = stylize(model, before.rgb, before.disparity, settings, plan, fusion=fusion, work=work)
     for name, picture in zip(before.names, after, strict=True):
@@ -73,7 +79,8 @@ def run(
             "warnings": warnings,
             "model": params.model,
             "sources": dict(model.sources),
-            "device": str(model.pipeline.device),
+            "device": str(model.device),
+            "options": {name: getattr(params, name) for name in _OPTIONS},
             "settings": {
                 **asdict(settings),
                 "sharing": plan.sharing,

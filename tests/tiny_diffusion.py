@@ -83,6 +83,49 @@ def tiny_pipeline() -> Any:
     )
 
 
+def tiny_first_pipeline() -> Any:
+    """The same of Stable Diffusion 1.5's class: one text encoder, no pooled text, convolutions as projections."""
+    import torch
+    from diffusers import (
+        ControlNetModel,
+        PNDMScheduler,
+        StableDiffusionControlNetImg2ImgPipeline,
+        UNet2DConditionModel,
+    )
+
+    xl = tiny_pipeline()
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        cross_attention_dim=_TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
+    with torch.no_grad():
+        for parameter in controlnet.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.2)
+        for name, parameter in unet.named_parameters():
+            if ".attn1." in name:
+                parameter.mul_(6)
+    return StableDiffusionControlNetImg2ImgPipeline(
+        vae=xl.vae,
+        text_encoder=xl.text_encoder,
+        tokenizer=xl.tokenizer,
+        unet=unet,
+        controlnet=controlnet,
+        scheduler=PNDMScheduler(skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
 def write_tiny_views(folder: Path, *, num_views: int, width: int = 32, height: int = 24) -> None:
     """A views folder: random pictures, and a surface that comes nearer from left to right."""
     rng = np.random.default_rng(0)
@@ -94,3 +137,44 @@ def write_tiny_views(folder: Path, *, num_views: int, width: int = 32, height: i
         write_map(folder / "opacity" / f"{name}.npy", np.ones((height, width)))
     camera = PinholeCamera(np.eye(4), 30.0, 30.0, width / 2, height / 2, width, height)
     write_views(folder, [View(name, "train", camera) for name in names])
+
+
+def write_tiny_image_adapter(folder: Path, unet: Any) -> Path:
+    """A random IP-Adapter for the UNet, as published: the file, and its CLIP image encoder beside it."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    width, tokens = unet.config.cross_attention_dim, 4
+    tensors = {
+        "image_proj.proj.weight": random(tokens * width, _TEXT_WIDTH),
+        "image_proj.proj.bias": random(tokens * width),
+        "image_proj.norm.weight": torch.ones(width),
+        "image_proj.norm.bias": torch.zeros(width),
+    }
+    layers = [name for name in unet.attn_processors if ".attn2." in name]
+    for index, name in enumerate(layers):
+        layer = unet.get_submodule(name.removesuffix(".processor"))
+        for part in ("to_k_ip", "to_v_ip"):
+            channels = layer.to_k.out_features
+            tensors[f"ip_adapter.{2 * index + 1}.{part}.weight"] = random(channels, width)
+    encoder = CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
+            projection_dim=_TEXT_WIDTH,
+        )
+    )
+    encoder.save_pretrained(folder / "image_encoder")
+    file = folder / "ip-adapter_tiny.safetensors"
+    save_file(tensors, file)
+    return file

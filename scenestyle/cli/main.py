@@ -17,6 +17,7 @@ from scenestyle.errors import ArtifactError, ParamsError, ScenestyleError
 from scenestyle.params import check_id, load_params, lookup
 from scenestyle.project.params_file import add_entry, edit_entry
 from scenestyle.project.scenes import NUM_STILLS, add_scene_folder
+from scenestyle.project.styles import taken_in
 
 NewName = Positional[Annotated[str, arg(metavar="NAME")]]
 SceneId = Positional[Annotated[str, arg(metavar="SCENE")]]
@@ -67,10 +68,13 @@ def add_style(
     guidance_scale: float | None = None,
     negative_prompt: str | None = None,
     seed: int | None = None,
+    image: Path | None = None,
+    image_scale: float | None = None,
 ) -> None:
     """Add a style: one sentence, and how hard to pull towards it.
 
     Example: scenestyle add-style watercolor "a watercolor painting of {caption}" --strength 0.6
+    Example: scenestyle add-style ours "a painting of {caption}" --image ~/pictures/ours.jpg
 
     Args:
         name: Letters, digits and underscores.
@@ -79,6 +83,9 @@ def add_style(
         guidance_scale: Classifier-free guidance, 1 (off) to 50; default: the model's.
         negative_prompt: What the pictures should not be.
         seed: Of the initial noise; default 0.
+        image: A picture whose look to take beside the sentence, copied to data/styles; for models that see pictures, such
+            as sdxl.
+        image_scale: How strongly that picture counts, 0 to 2; default 0.6.
     """
     check_id("style", name)
     if name in load_params(_PARAMS).styles:
@@ -91,9 +98,11 @@ def add_style(
         "strength": strength,
         "guidance_scale": guidance_scale,
         "seed": seed,
+        "image_scale": image_scale,
     }
     given = {option: value for option, value in options.items() if value is not None}
-    add_entry(_PARAMS, "styles", name, given)
+    with taken_in(image, name) as picture:
+        add_entry(_PARAMS, "styles", name, given | picture)
     _say(f"Added style {name}. Next: scenestyle restyle SCENE {name}")
 
 

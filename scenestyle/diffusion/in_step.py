@@ -40,7 +40,7 @@ def denoising_in_step(
     """Within the block, `pipeline` runs its ControlNet and UNet group by group; afterwards all is as before.
 
     Args:
-        pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`; batches hold every view of `groups`.
+        pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL; batches hold every view of `groups`.
         groups: Indices of all views, in the order in which they pass through the networks.
         share: Whether every view attends to the views of the first group, the references.
         align: Whether shared attention gives every view the references' statistics.

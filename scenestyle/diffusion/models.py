@@ -6,23 +6,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
 from scenestyle.diffusion.presets import HubRepository, Preset
-from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, verified
+from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
 from scenestyle.errors import WeightsError
+from scenestyle.params import Dtype
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
 
-_HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 _FROM_HUB = {
     "sdxl": (presets.SDXL, presets.SDXL_BASE),
     "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
+    "sd15": (presets.SD15, presets.SD15_BASE),
 }
 _FP16 = "*.fp16.safetensors"
 _FULL_WEIGHTS = tuple(
@@ -32,16 +33,47 @@ _FULL_WEIGHTS = tuple(
 
 @dataclass(frozen=True)
 class DiffusionModel:
-    """A pipeline on its device, and what to know about it."""
+    """A pipeline, and what to know about it."""
 
     pipeline: Any
-    """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`"""
+    """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL"""
+    device: "torch.device"
+    """where it is to compute; `place` brings it there"""
     preset: Preset
     """the values it is used with by default"""
     sources: Mapping[str, str]
     """where its parts come from: hub repository at its commit, checksum, or folder"""
     known_styles: KnownStyles = field(default_factory=dict)
     """the styles it knows, by their key words; empty: any"""
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What models of one architecture have in common."""
+
+    pipeline: str
+    """class of diffusers"""
+    options: Mapping[str, Any]
+    """of its `from_pretrained`"""
+    preset: Preset
+    """for models without one of their own"""
+    controlnet: HubRepository
+    """for depth, for models without one"""
+
+
+_XL = _Family(
+    "StableDiffusionXLControlNetImg2ImgPipeline",
+    {"add_watermarker": False},
+    presets.SDXL,
+    presets.SDXL_DEPTH_CONTROLNET,
+)
+_FIRST = _Family(
+    "StableDiffusionControlNetImg2ImgPipeline",
+    # A view that the checker took offence at would become black.
+    {"safety_checker": None, "requires_safety_checker": False},
+    presets.SD15,
+    presets.SD15_DEPTH_CONTROLNET,
+)
 
 
 @dataclass(frozen=True)
@@ -55,81 +87,107 @@ class _Parts:
     """infix of the weight files' names in `base` and `controlnet`, such as `fp16`"""
 
 
-def load_pipeline(model: str, device: "torch.device") -> DiffusionModel:
-    """Load a depth-controlled SDXL-class image-to-image pipeline.
+def load_pipeline(model: str, device: "torch.device", dtype: Dtype = "auto") -> DiffusionModel:
+    """Load a depth-controlled image-to-image pipeline of SDXL's or Stable Diffusion 1.5's class into main memory.
 
     Args:
         model: One of
             `embedded`: the tiny model that comes with the library;
             `sdxl`: the paper's models from the hub, each at a pinned commit;
             `sdxl-turbo`: the same with SDXL Turbo, four steps instead of forty;
-            `organisation/name@COMMIT`: an SDXL-class hub repository at a 40-digit commit;
+            `sd15`: Stable Diffusion 1.5, a third of the size, for cards on which SDXL does not fit;
+            `organisation/name@COMMIT`: a hub repository of either class at a 40-digit commit;
             a local diffusers folder.
-            The last two are used with the values of `sdxl`, and with its depth ControlNet unless
-            they hold one of their own.
-        device: Where it runs; in float16 on CUDA, in float32 elsewhere.
+            The last two are used with the values of `sdxl` or `sd15`, by the class in their model_index.json, and with that
+            one's depth ControlNet unless they hold one of their own.
+        device: Where it is to run; `place` brings it there.
+        dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
 
     Raises:
         WeightsError: If `model` is none of these, or its weights are missing, damaged, or not
             safetensors; the message names the way out.
     """
+    numbers = _torch_dtype(dtype, device)
     if model == "embedded":
         sources = {"base": f"embedded, sha256:{verified(EMBEDDED_FOLDER)}"}
-        pipeline = _assemble(_Parts(EMBEDDED_FOLDER), device)
+        pipeline = _assemble(_Parts(EMBEDDED_FOLDER), _XL, numbers)
         known = read_known_styles(EMBEDDED_FOLDER)
-        return DiffusionModel(pipeline, presets.EMBEDDED, sources, known)
+        return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known)
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
-        pipeline = _assemble(_hub_parts(base), device)
-        sources = {
-            "base": str(base),
-            "controlnet": str(presets.SDXL_DEPTH_CONTROLNET),
-            "vae": str(presets.SDXL_FP16_VAE),
-        }
-        return DiffusionModel(pipeline, preset, sources)
-    if hub_id := _HUB_ID.fullmatch(model):
-        base = hub_snapshot(
-            HubRepository(hub_id["name"], hub_id["revision"]), _FULL_WEIGHTS, exclude=[_FP16]
-        )
-    elif Path(model).is_dir():
-        base = Path(model)
-    else:
+        family = _FIRST if preset is presets.SD15 else _XL
+        sources = {"base": str(base), "controlnet": str(family.controlnet)}
+        sources |= {"vae": str(presets.SDXL_FP16_VAE)} if family is _XL else {}
+        pipeline = _assemble(_hub_parts(base, family), family, numbers)
+        return DiffusionModel(pipeline, device, preset, sources)
+    base = named_folder(model, _FULL_WEIGHTS, exclude=[_FP16], instead="set it to embedded")
+    if base is None:
         raise WeightsError(
-            f"stylize_views.model: {model!r} is neither embedded, sdxl nor sdxl-turbo, nor an existing "
+            f"stylize_views.model: {model!r} is neither embedded, sdxl, sdxl-turbo nor sd15, nor an existing "
             "diffusers folder, nor a hub repository with its commit "
             "(organisation/name@ and 40 hexadecimal digits; a branch name is not enough)."
         )
-    return _load_foreign(model, base, device)
+    index = _index(base)
+    family = _family(index, base)
+    sources = {"base": model}
+    controlnet = None
+    if "controlnet" not in index:
+        sources["controlnet"] = str(family.controlnet)
+        controlnet = hub_snapshot(family.controlnet, ["diffusion_pytorch_model.safetensors"])
+    pipeline = _assemble(_Parts(base, controlnet=controlnet), family, numbers)
+    return DiffusionModel(pipeline, device, family.preset, sources, read_known_styles(base))
 
 
-def _hub_parts(base: HubRepository) -> _Parts:
+def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:
+    """Bring the networks to the model's device, all at once or (`model`) each when its turn comes. Again: no change."""
+    if offload == "model":
+        model.pipeline.enable_model_cpu_offload(device=model.device)
+    else:
+        model.pipeline.remove_all_hooks()
+        model.pipeline.to(model.device)
+
+
+def _torch_dtype(dtype: Dtype, device: "torch.device") -> "torch.dtype":
+    import torch
+
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return getattr(torch, dtype)
+
+
+def _hub_parts(base: HubRepository, family: _Family) -> _Parts:
+    folders = ("unet", "text_encoder*") if family is _XL else ("unet", "text_encoder", "vae")
     return _Parts(
-        base=hub_snapshot(base, [f"unet/{_FP16}", f"text_encoder*/{_FP16}"]),
-        controlnet=hub_snapshot(presets.SDXL_DEPTH_CONTROLNET, [_FP16]),
-        vae=hub_snapshot(presets.SDXL_FP16_VAE, ["diffusion_pytorch_model.safetensors"]),
+        base=hub_snapshot(base, [f"{folder}/{_FP16}" for folder in folders]),
+        controlnet=hub_snapshot(family.controlnet, [_FP16]),
+        vae=hub_snapshot(presets.SDXL_FP16_VAE, ["diffusion_pytorch_model.safetensors"])
+        if family is _XL
+        else None,
         variant="fp16",
     )
 
 
-def _load_foreign(model: str, base: Path, device: "torch.device") -> DiffusionModel:
-    index = base / "model_index.json"
+def _index(folder: Path) -> Mapping[str, Any]:
+    index = folder / "model_index.json"
     if not index.is_file():
         raise WeightsError(
-            f"{base} is not a diffusers folder: it has no model_index.json. Export the model with "
+            f"{folder} is not a diffusers folder: it has no model_index.json. Export the model with "
             "`pipeline.save_pretrained(FOLDER)`."
         )
-    sources = {"base": model}
-    controlnet = None
-    if "controlnet" not in json.loads(index.read_text(encoding="utf-8")):
-        sources["controlnet"] = str(presets.SDXL_DEPTH_CONTROLNET)
-        controlnet = hub_snapshot(
-            presets.SDXL_DEPTH_CONTROLNET, ["diffusion_pytorch_model.safetensors"]
-        )
-    pipeline = _assemble(_Parts(base, controlnet=controlnet), device)
-    return DiffusionModel(pipeline, presets.SDXL, sources, read_known_styles(base))
+    return json.loads(index.read_text(encoding="utf-8"))
 
 
-def _assemble(parts: _Parts, device: "torch.device") -> Any:
+def _family(index: Mapping[str, Any], folder: Path) -> _Family:
+    name = str(index.get("_class_name"))
+    if re.fullmatch(r"StableDiffusion(XL)?(ControlNet)?(Img2Img)?Pipeline", name):
+        return _XL if name.startswith("StableDiffusionXL") else _FIRST
+    raise WeightsError(
+        f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline or StableDiffusionPipeline, with or without "
+        "ControlNet or Img2Img in the name. Set stylize_views.model to one of that kind, such as sdxl, sd15 or embedded."
+    )
+
+
+def _assemble(parts: _Parts, family: _Family, dtype: "torch.dtype") -> Any:
     import diffusers
     import torch
     import transformers
@@ -139,7 +197,7 @@ def _assemble(parts: _Parts, device: "torch.device") -> Any:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     common: dict[str, Any] = {
-        "dtype": torch.float16 if device.type == "cuda" else torch.float32,
+        "dtype": dtype,
         "use_safetensors": True,
         "local_files_only": True,
     }
@@ -151,18 +209,25 @@ def _assemble(parts: _Parts, device: "torch.device") -> Any:
             )
         if parts.vae is not None:
             replaced["vae"] = diffusers.AutoencoderKL.from_pretrained(parts.vae, **common)
-        pipeline = diffusers.StableDiffusionXLControlNetImg2ImgPipeline.from_pretrained(
-            parts.base, variant=parts.variant, add_watermarker=False, **replaced, **common
+        pipeline = getattr(diffusers, family.pipeline).from_pretrained(
+            parts.base, variant=parts.variant, **family.options, **replaced, **common
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
-            f"{parts.base} could not be loaded as an SDXL-class image-to-image pipeline with a "
+            f"{parts.base} could not be loaded as a {family.pipeline} with a "
             f"depth ControlNet ({error}). It needs safetensors weights in the layout of "
             "`pipeline.save_pretrained(FOLDER)`; or set stylize_views.model: embedded."
         ) from error
+    widths = [part.config.cross_attention_dim for part in (pipeline.unet, pipeline.controlnet)]
+    if len(set(widths)) > 1:
+        raise WeightsError(
+            f"The ControlNet {parts.controlnet or parts.base} was made for another model than {parts.base}: its text has "
+            f"{widths[1]} channels, the UNet's {widths[0]}. Save the model together with a depth ControlNet of its own "
+            "(`StableDiffusion(XL)ControlNetPipeline.save_pretrained(FOLDER)`)."
+        )
     # One view at a time: the VAE's activations, at full resolution, would outweigh everything else.
     pipeline.vae.enable_slicing()
     pipeline.set_progress_bar_config(disable=None)
     for part in (pipeline.unet, pipeline.controlnet, pipeline.vae):
         part.to(memory_format=torch.channels_last)
-    return pipeline.to(device)
+    return pipeline

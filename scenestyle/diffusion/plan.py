@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenestyle.cameras import PinholeCamera
+from scenestyle.diffusion.models import DiffusionModel
 from scenestyle.diffusion.references import farthest_views
 from scenestyle.errors import ParamsError
 from scenestyle.params import StylizeViews
@@ -27,7 +28,7 @@ _WORKING_MAPS = 10.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Which views pass through the networks together."""
+    """Which views pass through the networks together, and where the weights lie meanwhile."""
 
     sharing: Literal["full", "references", "none"]
     """what a view's self-attention sees: all views, the first group and itself, or itself alone"""
@@ -35,6 +36,10 @@ class Plan:
     """indices of all views, in the order of the calls at every timestep"""
     peak_gb: float | None = None
     """expected memory of the largest call, 1e9 bytes, without the weights; computed, not measured"""
+    offload: Literal["none", "model"] = "none"
+    """the weights: all on the device, or (`model`) in main memory and on the device in turn"""
+    weights_gb: float = 0.0
+    """weights that are still to come to the device, at most at a time, 1e9 bytes"""
 
     @classmethod
     def joint(cls, num_views: int, *, share: bool = True) -> "Plan":
@@ -43,47 +48,59 @@ class Plan:
 
 
 def plan_views(
-    pipeline: Any, cameras: Sequence[PinholeCamera], size: tuple[int, int], params: StylizeViews
+    model: DiffusionModel,
+    cameras: Sequence[PinholeCamera],
+    size: tuple[int, int],
+    params: StylizeViews,
+    *,
+    free: float | None = None,
 ) -> Plan:
-    """Choose the form of sharing and the groups.
+    """Choose the form of sharing, the groups, and where the weights lie.
 
     Args:
-        pipeline: Where the networks' sizes and the device come from.
+        model: Where the networks' sizes and the device come from.
         cameras: Of the views, in one frame; the references are spread over them.
         size: Working width and height, pixels.
-        params: `sharing`, `num_references`, `memory_gb`.
+        params: `sharing`, `num_references`, `memory_gb`, `offload`.
+        free: Memory that is free on the device, 1e9 bytes; None: what it says now.
 
     Raises:
         ParamsError: If not even the smallest group fits; says what to lower.
     """
-    budget = params.memory_gb or _USABLE_SHARE * free_gb(pipeline.device)
-    view_gb, kept_gb = call_gb(pipeline.unet, size, pipeline.vae_scale_factor)
+    free = free_gb(model.device) if free is None else free
+    view_gb, kept_gb = call_gb(model.pipeline.unet, size, model.pipeline.vae_scale_factor)
     num_views = len(cameras)
     num_references = min(params.num_references, num_views)
+    firsts = {"full": num_views, "references": num_references, "none": 1}
+    kepts = {"full": 0.0, "references": num_references * kept_gb, "none": 0.0}
+
     sharing = params.sharing
     if sharing == "auto":
-        fits = num_views <= MAX_JOINT_VIEWS and num_views * view_gb <= budget
-        sharing = "full" if fits or num_views <= num_references else "references"
-    first = {"full": num_views, "references": num_references, "none": 1}[sharing]
-    kept = num_references * kept_gb if sharing == "references" else 0.0
-    peak = max(first * view_gb, kept + view_gb)
+        sharing = "full" if num_views <= num_references else "references"
+    peak = kepts[sharing] + firsts[sharing] * view_gb
+    offload = _offload(model, params, room=free - peak / _USABLE_SHARE)
+    weights = weights_gb(model, offload)
+    budget = params.memory_gb or _USABLE_SHARE * (free - weights)
     if peak > budget:
         raise ParamsError(
-            f"stylize_views: {first} view(s) at {size[0]}x{size[1]} with sharing: {sharing} need about "
-            f"{peak:.1f} GB beside the weights, and {budget:.1f} GB may be used. Lower "
-            "stylize_views.image_side or num_references, set sharing: references, or raise memory_gb."
+            f"stylize_views: {firsts[sharing]} view(s) at {size[0]}x{size[1]} with sharing: {sharing} need about "
+            f"{peak:.1f} GB beside {weights:.1f} GB of weights, and {max(budget, 0):.1f} GB may be used. Lower "
+            "stylize_views.image_side or num_references, set sharing: references or offload: model, or raise memory_gb."
         )
+    if params.sharing == "auto" and num_views <= MAX_JOINT_VIEWS and num_views * view_gb <= budget:
+        sharing = "full"
     if sharing == "full":
-        return Plan("full", (tuple(range(num_views)),), peak)
+        groups = (tuple(range(num_views)),)
+        return Plan("full", groups, num_views * view_gb, offload, weights)
     references = farthest_views(cameras, num_references) if sharing == "references" else []
     others = [index for index in range(num_views) if index not in set(references)]
-    per_call = int((budget - kept) / view_gb)
-    if pipeline.device.type == "cpu":
+    per_call = int((budget - kepts[sharing]) / view_gb)
+    if model.device.type == "cpu":
         per_call = min(per_call, _VIEWS_PER_CALL_ON_CPU)
     groups = [tuple(references)] if references else []
     groups += [tuple(others[first : first + per_call]) for first in range(0, len(others), per_call)]
-    largest = max(first * view_gb, kept + max(map(len, groups)) * view_gb)
-    return Plan(sharing, tuple(groups), largest)
+    largest = kepts[sharing] + max(map(len, groups)) * view_gb
+    return Plan(sharing, tuple(groups), largest, offload, weights)
 
 
 def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
@@ -96,7 +113,40 @@ def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
         sees = {"full": "all views", "none": "itself alone"}[plan.sharing]
         sentence += f", each sees {sees}"
     sentence += f"; at most {max(map(len, plan.groups))} views per call"
-    return sentence + ("" if plan.peak_gb is None else f", about {plan.peak_gb:.2f} GB")
+    sentence += "" if plan.peak_gb is None else f", about {plan.peak_gb:.2f} GB"
+    if plan.weights_gb:
+        sentence += f" beside {plan.weights_gb:.1f} GB of weights"
+    return sentence + (", on the GPU in turn (offload: model)" if plan.offload == "model" else "")
+
+
+def weights_gb(model: DiffusionModel, offload: Literal["none", "model"]) -> float:
+    """Weights that `place` brings to the device and that are there at a time, 1e9 bytes.
+
+    With `model` the UNet, the ControlNet and the autoencoder meet there; the encoders of text and image have gone before
+    the UNet comes.
+    """
+    together = ("unet", "controlnet", "vae")
+    return (
+        sum(
+            tensor.numel() * tensor.element_size()
+            for name, part in model.pipeline.components.items()
+            if hasattr(part, "parameters") and (offload == "none" or name in together)
+            for tensor in (*part.parameters(), *part.buffers())
+            if tensor.device.type != model.device.type
+        )
+        / 1e9
+    )
+
+
+def _offload(
+    model: DiffusionModel, params: StylizeViews, *, room: float
+) -> Literal["none", "model"]:
+    """Where the weights lie if `room` is left for them on the device, 1e9 bytes."""
+    if model.device.type == "cpu":
+        return "none"
+    if params.offload == "auto":
+        return "none" if weights_gb(model, "none") <= room else "model"
+    return params.offload
 
 
 def free_gb(device: "torch.device") -> float:

@@ -17,6 +17,15 @@ class HubRepository:
 
 
 @dataclass(frozen=True)
+class ImageAdapter:
+    """An IP-Adapter (Ye et al. 2023, arXiv:2308.06721): a file, and its image encoder in `image_encoder/` beside it."""
+
+    repository: HubRepository
+    file: str
+    """path in the repository"""
+
+
+@dataclass(frozen=True)
 class Preset:
     """Values used where neither the style nor the stage's parameters say otherwise."""
 
@@ -36,6 +45,8 @@ class Preset:
     """of the prompt's half; only models with an aesthetic embedding (SDXL's refiner) read it"""
     negative_aesthetic_score: float = 2.5
     """of the negative prompt's half"""
+    image_adapter: ImageAdapter | None = None
+    """lets the model see a style's image; None: there is none for it"""
 
 
 EMBEDDED = Preset(
@@ -44,13 +55,53 @@ EMBEDDED = Preset(
 """The tiny SDXL in this repository; values at which it was judged best. Views are fused at all of its five steps but the last,
 which draws what fusing has smoothed."""
 
-SDXL = Preset(image_side=1024, num_inference_steps=50, strength=0.8, guidance_scale=7.5)
+SDXL_IP_ADAPTER = ImageAdapter(
+    HubRepository("h94/IP-Adapter", "018e402774aeeddd60609b4ecdb7e298259dc729"),
+    "sdxl_models/ip-adapter_sdxl.safetensors",
+)
+"""4 tokens from a CLIP of the size bigG, whose 3.7 GB come with it."""
+
+SDXL = Preset(
+    image_side=1024,
+    num_inference_steps=50,
+    strength=0.8,
+    guidance_scale=7.5,
+    image_adapter=SDXL_IP_ADAPTER,
+)
 """Fujiwara et al. 2024, arXiv:2406.13393: 50 steps, guidance 7.5 to 22.5, strength up to 1. The
 strength and the aesthetic scores are the defaults of their code, whose guidance default is 5."""
 
-SDXL_TURBO = Preset(image_side=512, num_inference_steps=8, strength=0.5, guidance_scale=1.0)
+SDXL_TURBO = Preset(
+    image_side=512,
+    num_inference_steps=8,
+    strength=0.5,
+    guidance_scale=1.0,
+    image_adapter=SDXL_IP_ADAPTER,
+)
 """SDXL distilled to few steps without guidance, at 512 pixels (Sauer et al. 2023, arXiv:2311.17042):
 here four of eight. Its licence is for non-commercial use."""
+
+SD15 = Preset(
+    image_side=512,
+    num_inference_steps=50,
+    strength=0.8,
+    guidance_scale=7.5,
+    image_adapter=ImageAdapter(SDXL_IP_ADAPTER.repository, "models/ip-adapter_sd15.safetensors"),
+)
+"""Stable Diffusion 1.5 (Rombach et al. 2022, arXiv:2112.10752) at the size it was trained for; steps, strength and guidance
+as with SDXL."""
+
+SD15_BASE = HubRepository(
+    "stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
+)
+SD15_DEPTH_CONTROLNET = HubRepository(
+    "lllyasviel/control_v11f1p_sd15_depth", "539f99181d33db39cf1af2e517cd8056785f0a87"
+)
+
+DEPTH_ANYTHING = HubRepository(
+    "depth-anything/Depth-Anything-V2-Small-hf", "5426e4f0f36572d16453bbda7a8389317b1bef99"
+)
+"""Relative disparity from one picture (Yang et al. 2024, arXiv:2406.09414), 25 million parameters, Apache 2.0."""
 
 SDXL_BASE = HubRepository(
     "stabilityai/stable-diffusion-xl-base-1.0", "462165984030d82259a11f4367a4eed129e94a7b"

@@ -9,7 +9,9 @@ from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import load_pipeline
-from scenestyle.diffusion.plan import Plan
+from scenestyle.diffusion.monocular import with_chosen_depth
+from scenestyle.diffusion.plan import plan_views
+from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import fusion_of, resolve_settings, stylize
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
@@ -49,12 +51,17 @@ def preview(
     """
     views = read_rendered_views(views_dir)
     few = views.pick(evenly_spaced(len(views.names), num_views))
-    model = load_pipeline(params.model, select_device())
+    few = with_chosen_depth(few, params, select_device())
+    model = load_pipeline(params.model, select_device(), params.dtype)
+    if any(style.image for style in styles.values()):
+        model = with_image_adapter(model, params.image_adapter)
     for prompt in dict.fromkeys(style.prompt for style in styles.values()):
         for warning in style_warnings(prompt, model.known_styles):
             logger.warning(warning)
     settings = [resolve_settings(caption, style, params, model.preset) for style in styles.values()]
-    plan = Plan.joint(len(few.names), share=params.sharing != "none")
+    height, width = few.rgb.shape[1:3]
+    size = settings[0].working_size(width, height, model)
+    plan = plan_views(model, few.cameras, size, params)
     restyled = [
         stylize(model, few.rgb, few.disparity, each, plan, fusion=fusion_of(few, each))
         for each in settings

@@ -8,14 +8,15 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.diffusion.models import DiffusionModel
+from scenestyle.diffusion.models import DiffusionModel, place
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.presets import Preset
+from scenestyle.diffusion.style_image import image_arguments
 from scenestyle.errors import ParamsError
 from scenestyle.params import Style, StylizeViews
 
@@ -49,6 +50,12 @@ class Settings:
     """of the noise"""
     fusion_steps: int = 0
     """executed steps, from the first, at which the views are fused in 3D"""
+    image: str | None = None
+    """file of a picture whose look to take beside the prompt"""
+    image_sha256: str | None = None
+    """of that file"""
+    image_scale: float = 0.0
+    """how strongly the picture counts"""
     align_attention: bool = False
     """whether shared attention gives every view the references' statistics"""
 
@@ -80,6 +87,9 @@ def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: P
         ),
         image_side=_given(params.image_side, preset.image_side),
         seed=style.seed + params.seed,
+        image=style.image,
+        image_sha256=style.image_sha256,
+        image_scale=style.image_scale if style.image else 0.0,
         fusion_steps=_given(params.fusion_steps, preset.fusion_steps),
         align_attention=params.align_attention,
     )
@@ -128,6 +138,7 @@ def stylize(
 
     num_views, height, width = disparity.shape
     plan = plan or Plan.joint(num_views)
+    place(model, plan.offload)
     size = settings.working_size(width, height, model)
     pictures = _resize(torch.from_numpy(rgb).movedim(-1, 1), size)
     depth_pictures = _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
@@ -150,13 +161,15 @@ def expected_seconds(
     rgb: Float[np.ndarray, "views height width 3"],
     disparity: Float[np.ndarray, "views height width"],
     settings: Settings,
+    offload: Literal["none", "model"] = "none",
 ) -> float:
     """About how long `stylize` will take: one step of one view is timed, attention to others and fusing left out."""
     one_step = replace(settings, strength=min(1.0, 1.5 / settings.num_inference_steps))
+    plan = replace(Plan.joint(1), offload=offload)
     seconds = []
     for _ in range(2):  # the first call also pays for what is prepared once
         start = time.perf_counter()
-        stylize(model, rgb[:1], disparity[:1], one_step)
+        stylize(model, rgb[:1], disparity[:1], one_step, plan)
         seconds.append(time.perf_counter() - start)
     return min(seconds) * len(rgb) * settings.executed_steps
 
@@ -211,12 +224,24 @@ def _run(
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
-        aesthetic_score=model.preset.aesthetic_score,
-        negative_aesthetic_score=model.preset.negative_aesthetic_score,
         generator=generators,
         output_type="pt",
+        **_scores(model),
+        **image_arguments(
+            model.pipeline, settings.image, settings.image_sha256, settings.image_scale
+        ),
     )
     return output.images.float().cpu()
+
+
+def _scores(model: DiffusionModel) -> dict[str, float]:
+    """Aesthetic scores, which only pipelines of SDXL's class take."""
+    if not hasattr(model.pipeline, "text_encoder_2"):
+        return {}
+    return {
+        "aesthetic_score": model.preset.aesthetic_score,
+        "negative_aesthetic_score": model.preset.negative_aesthetic_score,
+    }
 
 
 def _resize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "embedded" / "weights"
 """Diffusers folder of the tiny model that comes with the library, with its SHA256SUMS."""
 
+_HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 _CHECKSUMS = "SHA256SUMS"
 _SMALL_FILES = ("*.json", "*.txt")
 
@@ -36,17 +38,50 @@ def verified(folder: Path) -> str:
     for line in checksums.read_text(encoding="utf-8").splitlines():
         wanted, name = line.split(maxsplit=1)
         path = folder / name.removeprefix("*")
-        found = _sha256(path) if path.is_file() else "no file"
+        found = file_sha256(path) if path.is_file() else "no file"
         if found != wanted:
             raise WeightsError(
                 f"{path} is damaged: wanted SHA-256 {wanted}, found {found}. Restore it with "
                 f"`git checkout -- {folder}` or reinstall scenestyle."
             )
-    return _sha256(checksums)
+    return file_sha256(checksums)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def named_folder(
+    name: str, weight_files: Sequence[str], *, exclude: Sequence[str] = (), instead: str
+) -> Path | None:
+    """Folder of weights that a user named by path, or as a hub repository `organisation/name@COMMIT`.
+
+    Args:
+        name: What the user wrote.
+        weight_files: As of `hub_snapshot`.
+        exclude: As of `hub_snapshot`.
+        instead: As of `hub_snapshot`.
+
+    Returns:
+        The folder; None if `name` is neither.
+
+    Raises:
+        WeightsError: As `hub_snapshot`.
+    """
+    if hub_id := _HUB_ID.fullmatch(name):
+        repository = HubRepository(hub_id["name"], hub_id["revision"])
+        return hub_snapshot(repository, weight_files, exclude=exclude, instead=instead)
+    return Path(name) if Path(name).is_dir() else None
 
 
 def hub_snapshot(
-    repository: HubRepository, weight_files: Sequence[str], *, exclude: Sequence[str] = ()
+    repository: HubRepository,
+    weight_files: Sequence[str],
+    *,
+    exclude: Sequence[str] = (),
+    instead: str = "set stylize_views.model: embedded",
 ) -> Path:
     """Local folder of a pinned hub repository; what is not in the hub's cache yet is downloaded.
 
@@ -54,6 +89,7 @@ def hub_snapshot(
         repository: What to look for, at its pinned commit.
         weight_files: Patterns of the weight files wanted (safetensors); small files come with them.
         exclude: Patterns of files not wanted all the same.
+        instead: What a user without the hub can do, for the message.
 
     Raises:
         WeightsError: If files are neither cached nor to be had from the hub.
@@ -79,14 +115,8 @@ def hub_snapshot(
         raise WeightsError(
             f"The weights of {repository.name} at revision {repository.revision} are not in "
             f"{constants.HF_HUB_CACHE} and could not be downloaded ({_first_line(error)}). With "
-            f"access to the hub run `{shlex.join(command)}`; without it set "
-            "stylize_views.model: embedded."
+            f"access to the hub run `{shlex.join(command)}`; without it {instead}."
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from scenestyle.geometry.depth import (
     project,
     ray_from_z_depth,
     sample_bilinear,
+    scaled_disparity,
     unproject,
     z_from_ray_depth,
 )
@@ -25,6 +26,7 @@ from scenestyle.geometry.poses import (
     pose_errors,
     rotation_angle_degrees,
 )
+from scenestyle.geometry.relative_depth import fit_line, on_one_scale
 
 __all__ = [
     "PoseErrors",
@@ -34,10 +36,12 @@ __all__ = [
     "correspondences",
     "disparity_from_z",
     "extent",
+    "fit_line",
     "focus_from_depths",
     "invert_rigid",
     "is_rigid",
     "look_at",
+    "on_one_scale",
     "opencv_from_opengl",
     "opengl_from_opencv",
     "pixel_rays",
@@ -46,6 +50,7 @@ __all__ = [
     "ray_from_z_depth",
     "rotation_angle_degrees",
     "sample_bilinear",
+    "scaled_disparity",
     "smooth_orbit",
     "unproject",
     "z_from_ray_depth",

@@ -104,9 +104,16 @@ def disparity_from_z(
             "0 < depth < infinity); the field is empty. Train it for longer."
         )
     disparity = 1 / np.where(is_surface, depths_z, np.inf)
-    far, near = np.percentile(disparity[is_surface], percentiles)
+    return scaled_disparity(disparity, np.percentile(disparity[is_surface], percentiles))
+
+
+def scaled_disparity(
+    disparity: Float[np.ndarray, "views height width"], ends: Float[np.ndarray, " 2"]
+) -> Float[np.ndarray, "views height width"]:
+    """Disparities of a whole scene with `ends`, the far and the near one, as 0 and 1; what lies beyond is cut off."""
+    far, near = ends
     scaled = (disparity - far) / max(near - far, np.finfo(np.float32).tiny)
-    return np.clip(scaled, 0, 1).astype(depths_z.dtype)
+    return np.clip(scaled, 0, 1).astype(disparity.dtype)
 
 
 def correspondences(

@@ -64,7 +64,9 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
     """
     from scenestyle.diffusion.inputs import read_rendered_views
     from scenestyle.diffusion.models import load_pipeline
+    from scenestyle.diffusion.monocular import with_chosen_depth
     from scenestyle.diffusion.plan import plan_views
+    from scenestyle.diffusion.style_image import with_image_adapter
     from scenestyle.diffusion.stylize import Settings, stylize
 
     before = read_rendered_views(views)
@@ -72,12 +74,16 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
     if all(file.is_file() for file in files):
         return
     manifest = read_json(stylized / "manifest.json")
-    model = load_pipeline(manifest["model"], select_device())
-    _check_same_weights(model, manifest["sources"], stylized)
+    options = StylizeViews(sharing="none", **manifest.get("options", {}))
+    before = with_chosen_depth(before, options, select_device())
+    model = load_pipeline(manifest["model"], select_device(), options.dtype)
     settings = Settings(**{f.name: manifest["settings"][f.name] for f in fields(Settings)})
+    if settings.image:
+        model = with_image_adapter(model, options.image_adapter)
+    _check_same_weights(model, manifest["sources"], stylized)
     height, width = before.rgb.shape[1:3]
     size = settings.working_size(width, height, model)
-    plan = plan_views(model.pipeline, before.cameras, size, StylizeViews(sharing="none"))
+    plan = plan_views(model, before.cameras, size, options)
     alone = stylize(model, before.rgb, before.disparity, settings, plan, work=out.parent / "steps")
     for file, picture in zip(files, alone, strict=True):
         write_rgb(file, picture)

@@ -2,10 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from tiny_diffusion import tiny_pipeline, write_tiny_views
+from tiny_diffusion import tiny_pipeline, write_tiny_image_adapter, write_tiny_views
 
 from scenestyle.artifacts import check_same_views, read_rgb
+from scenestyle.diffusion.weights import file_sha256
 from scenestyle.errors import WeightsError
+from scenestyle.judge.controls import restyle_alone
 from scenestyle.params import Style, StylizeViews
 from tasks.stylize_views import run
 
@@ -16,14 +18,14 @@ def views(tmp_path):
     return tmp_path / "views"
 
 
-def stylize_views(views, out, prompt="a pencil sketch of {caption}", **params):
+def stylize_views(views, out, prompt="a pencil sketch of {caption}", look=None, **params):
     out.mkdir()
     return run(
         views=views,
         out=out,
         params=StylizeViews(**params),
         caption="a red ball",
-        style=Style(prompt=prompt, seed=2),
+        style=Style(prompt=prompt, seed=2, **(look or {})),
         work=out.with_name("work"),
     )
 
@@ -52,6 +54,27 @@ def test_writes_every_view_the_sheet_and_the_manifest(views, tmp_path):
     for name in names:
         first, again = (tmp_path / each / "rgb" / f"{name}.png" for each in ("out", "again"))
         assert first.read_bytes() == again.read_bytes()
+
+
+def test_a_styles_image_decides_the_pictures_and_stands_in_the_manifest(views, tmp_path):
+    pipeline = tiny_pipeline()
+    pipeline.save_pretrained(tmp_path / "model")
+    adapter = write_tiny_image_adapter(tmp_path / "adapter", pipeline.unet)
+    image = views / "rgb" / "view_0.png"
+    seen = {"image": str(image), "image_sha256": file_sha256(image), "image_scale": 1.0}
+    params = {"model": str(tmp_path / "model"), "num_inference_steps": 2, "image_side": 64}
+    params["image_adapter"] = str(adapter)
+    stylize_views(views, tmp_path / "text", **params)
+    stylize_views(views, tmp_path / "both", look=seen, **params)
+    text, both = (read_rgb(tmp_path / name / "rgb" / "view_1.png") for name in ("text", "both"))
+    assert np.abs(text - both).max() > 1e-2
+    manifest = json.loads((tmp_path / "both" / "manifest.json").read_text())
+    assert manifest["settings"]["image_sha256"] == seen["image_sha256"]
+    assert manifest["sources"]["image_adapter"] == str(adapter)
+
+    restyle_alone(views, tmp_path / "both", tmp_path / "control" / "rgb")
+    alone = read_rgb(tmp_path / "control" / "rgb" / "view_1.png")
+    assert np.abs(alone - both).mean() < np.abs(alone - text).mean()
 
 
 def test_the_embedded_model_follows_the_prompt(views, tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 from scenestyle.cli import main
 from scenestyle.cli.main import COMMANDS
+from scenestyle.params import load_params
 
 PARAMS = """\
 # A remark on top.
@@ -177,6 +179,33 @@ def test_a_style_out_of_range_adds_nothing_and_names_every_fault(
     )
     assert "3 faults" in said
     assert everything(project) == before
+
+
+def test_the_image_of_a_style_is_copied_and_known_by_its_content(
+    project: Path, photos: Path
+) -> None:
+    image = photos / "1.JPG"
+    main(["add-style", "ink", "ink of {caption}", "--image", str(image), "--image-scale", "0.8"])
+    copy = project / "data/styles/ink.jpg"
+    assert copy.read_bytes() == image.read_bytes()
+    ink = load_params(project / "params.yaml").styles["ink"]
+    assert ink.image == "data/styles/ink.jpg"
+    assert ink.image_sha256 == hashlib.sha256(image.read_bytes()).hexdigest()
+    assert ink.image_scale == 0.8
+
+
+def test_a_style_that_is_refused_leaves_no_image(
+    project: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = everything(project)
+    image, notes = str(photos / "10.png"), str(photos / "notes.txt")
+    assert "3 faults" not in fails(capsys, "add-style", "ink", "x", "--image", notes)
+    assert "1 fault" in fails(capsys, "add-style", "ink", "of {captin}", "--image", image)
+    assert everything(project) == before
+    other = project / "data/styles/ink.png"
+    other.write_bytes(b"somebody's")
+    assert "exists already" in fails(capsys, "add-style", "ink", "x", "--image", image)
+    assert other.read_bytes() == b"somebody's"
 
 
 def test_asking_twice_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

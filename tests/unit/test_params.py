@@ -131,6 +131,22 @@ def test_a_near_name_is_suggested(raw: dict[str, Any]) -> None:
         lookup("style", "bronze", params.styles)
 
 
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"image": "a.png"}, "styles.oil.image_sha256: missing.*sha256sum a.png"),
+        ({"image_sha256": "0" * 64}, "styles.oil.image: missing"),
+        ({"image": "a.png", "image_sha256": "0" * 63}, "styles.oil.image_sha256: String should"),
+    ],
+)
+def test_an_image_and_its_checksum_go_together(
+    given: dict[str, Any], fault: str, raw: dict[str, Any]
+) -> None:
+    raw["styles"]["oil"] |= given
+    with pytest.raises(ParamsError, match=fault):
+        parse_params(raw)
+
+
 def test_the_key_of_an_edit(raw: dict[str, Any]) -> None:
     raw["styles"]["ink"] = {"prompt": "ink"}
     params = parse_params(raw)

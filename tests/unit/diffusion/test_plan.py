@@ -1,11 +1,13 @@
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from tiny_diffusion import tiny_pipeline
 
-from scenestyle.diffusion.plan import MAX_JOINT_VIEWS, call_gb, describe, plan_views
+from scenestyle.diffusion.models import DiffusionModel
+from scenestyle.diffusion.plan import MAX_JOINT_VIEWS, call_gb, describe, plan_views, weights_gb
+from scenestyle.diffusion.presets import SDXL
 from scenestyle.errors import ParamsError
 from scenestyle.params import StylizeViews
 from scenestyle.procedural.demo_scene import demo_cameras
@@ -15,60 +17,87 @@ CAMERAS = list(demo_cameras().values())
 
 
 @pytest.fixture(scope="module")
-def pipeline():
-    return tiny_pipeline()
+def model():
+    return DiffusionModel(tiny_pipeline(), torch.device("cpu"), SDXL, {})
 
 
 @pytest.fixture(scope="module")
-def on_gpu(pipeline):
-    """The same networks on a device where more views per call are faster."""
-    return SimpleNamespace(
-        unet=pipeline.unet, vae_scale_factor=2, device=SimpleNamespace(type="cuda")
-    )
+def on_gpu(model):
+    """The same networks for a device where more views per call are faster, and where they are not yet."""
+    return replace(model, device=torch.device("cuda"))
 
 
 def groups(plan):
     return [list(group) for group in plan.groups]
 
 
-def test_few_views_see_all_of_each_other_and_many_see_references(pipeline):
+def test_few_views_see_all_of_each_other_and_many_see_references(model):
     for num_views in (1, 3, MAX_JOINT_VIEWS):
-        plan = plan_views(pipeline, CAMERAS[:num_views], SIZE, StylizeViews())
+        plan = plan_views(model, CAMERAS[:num_views], SIZE, StylizeViews())
         assert (plan.sharing, groups(plan)) == ("full", [list(range(num_views))])
-    plan = plan_views(pipeline, CAMERAS, SIZE, StylizeViews())
+    plan = plan_views(model, CAMERAS, SIZE, StylizeViews())
     assert plan.sharing == "references"
     assert len(plan.groups[0]) == StylizeViews().num_references
     assert sorted(index for group in plan.groups for index in group) == list(range(len(CAMERAS)))
 
 
-def test_the_user_may_insist(pipeline):
+def test_the_user_may_insist(model):
     for sharing, first in (("full", 32), ("references", 4), ("none", 8)):
-        plan = plan_views(pipeline, CAMERAS, SIZE, StylizeViews(sharing=sharing))
+        plan = plan_views(model, CAMERAS, SIZE, StylizeViews(sharing=sharing))
         assert (plan.sharing, len(plan.groups[0])) == (sharing, first)
 
 
 def test_groups_fill_the_memory_that_they_may_take_and_no_more(on_gpu):
-    view, kept = call_gb(on_gpu.unet, SIZE, 2)
+    view, kept = call_gb(on_gpu.pipeline.unet, SIZE, 2)
     memory = 4 * kept + 7.5 * view
-    plan = plan_views(on_gpu, CAMERAS, SIZE, StylizeViews(memory_gb=memory))
+    plan = plan_views(on_gpu, CAMERAS, SIZE, StylizeViews(memory_gb=memory), free=99.0)
     assert [len(group) for group in plan.groups] == [4, 7, 7, 7, 7]
     assert plan.peak_gb == pytest.approx(4 * kept + 7 * view)
-    few = plan_views(on_gpu, CAMERAS[:10], SIZE, StylizeViews(memory_gb=memory))
+    few = plan_views(on_gpu, CAMERAS[:10], SIZE, StylizeViews(memory_gb=memory), free=99.0)
     assert few.sharing == "references"  # ten at once would not fit
 
 
 @pytest.mark.parametrize("sharing", ["auto", "full", "references", "none"])
 def test_what_fits_in_no_way_is_refused_with_the_figures(on_gpu, sharing):
-    view, _ = call_gb(on_gpu.unet, SIZE, 2)
+    view, _ = call_gb(on_gpu.pipeline.unet, SIZE, 2)
     params = StylizeViews(sharing=sharing, memory_gb=0.9 * view)
     with pytest.raises(ParamsError, match=r"64x48.* GB may be used\. Lower .*image_side"):
-        plan_views(on_gpu, CAMERAS, SIZE, params)
+        plan_views(on_gpu, CAMERAS, SIZE, params, free=99.0)
 
 
-def test_keys_and_values_are_as_large_as_said(pipeline):
+def test_weights_stay_in_main_memory_only_where_they_and_the_views_do_not_fit(on_gpu):
+    view, kept = call_gb(on_gpu.pipeline.unet, SIZE, 2)
+    least = (4 * kept + 4 * view) / 0.8  # of the four references; a fifth is left free
+    whole, in_turn = (weights_gb(on_gpu, offload) for offload in ("none", "model"))
+    assert 0 < in_turn < whole
+    for free, offload in ((whole + 1.01 * least, "none"), (whole + 0.99 * least, "model")):
+        plan = plan_views(on_gpu, CAMERAS, SIZE, StylizeViews(), free=free)
+        assert plan.offload == offload
+        assert plan.peak_gb <= 0.8 * (free - plan.weights_gb)
+        sentence = describe(plan, [str(index) for index in range(len(CAMERAS))], SIZE)
+        assert ("on the GPU in turn (offload: model)" in sentence) == (offload == "model")
+    with pytest.raises(ParamsError, match=r"GB of weights.*offload: model"):
+        plan_views(on_gpu, CAMERAS, SIZE, StylizeViews(), free=in_turn + 0.99 * least)
+    for offload in ("none", "model"):
+        params = StylizeViews(offload=offload)
+        assert plan_views(on_gpu, CAMERAS, SIZE, params, free=99.0).offload == offload
+
+
+def test_on_the_cpu_there_is_nothing_to_bring_anywhere(model):
+    plan = plan_views(model, CAMERAS, SIZE, StylizeViews(offload="model"))
+    assert (plan.offload, plan.weights_gb) == ("none", 0)
+
+
+def test_the_weights_are_as_large_as_their_files(on_gpu, tmp_path):
+    on_gpu.pipeline.save_pretrained(tmp_path)
+    on_disk = sum(file.stat().st_size for file in tmp_path.rglob("*.safetensors"))
+    assert weights_gb(on_gpu, "none") == pytest.approx(on_disk / 1e9, rel=0.2)  # and file headers
+
+
+def test_keys_and_values_are_as_large_as_said(model):
     from scenestyle.diffusion.attention import shared_self_attention
 
-    unet, (height, width) = pipeline.unet, (24, 32)
+    unet, (height, width) = model.pipeline.unet, (24, 32)
     with shared_self_attention(unet, 1) as layers, torch.no_grad():
         unet(
             torch.zeros(2, 4, height, width),
@@ -106,8 +135,8 @@ def test_sdxls_figures_are_those_known_of_it():
     assert 0.3 < view_gb < 1.5
 
 
-def test_the_plan_reads_as_a_sentence(pipeline):
-    plan = plan_views(pipeline, CAMERAS, SIZE, StylizeViews(num_references=2))
+def test_the_plan_reads_as_a_sentence(model):
+    plan = plan_views(model, CAMERAS, SIZE, StylizeViews(num_references=2))
     names = [f"v{index}" for index in range(32)]
     first, second = plan.groups[0]
     assert f"each sees itself and 2 references (v{first}, v{second}); at most 8" in describe(

@@ -40,7 +40,7 @@ def some_views(num_views, width=16, height=12):
     return rgb, rng.random((num_views, height, width), dtype=np.float32)
 
 
-def stock(model, rgb, disparity, settings):
+def stock(model, rgb, disparity, settings, **more):
     """The stock pipeline, called as its documentation shows."""
     num_views = len(rgb)
     return model.pipeline(
@@ -53,6 +53,7 @@ def stock(model, rgb, disparity, settings):
         controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
         generator=[torch.Generator().manual_seed(settings.seed) for _ in range(num_views)],
         output_type="np",
+        **more,
     ).images
 
 
