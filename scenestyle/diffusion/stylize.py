@@ -132,9 +132,14 @@ def stylize(
     pictures = _resize(torch.from_numpy(rgb).movedim(-1, 1), size)
     depth_pictures = _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
     try:
-        share = plan.sharing != "none"
-        kept = work and work / _key(settings, plan)
-        with denoising_in_step(model.pipeline, plan.groups, share=share, fusion=fusion, work=kept):
+        with denoising_in_step(
+            model.pipeline,
+            plan.groups,
+            share=plan.sharing != "none",
+            align=settings.align_attention,
+            fusion=fusion,
+            work=work and work / _key(settings, plan),
+        ):
             styled = _run(model, pictures, depth_pictures, settings)
     except torch.OutOfMemoryError as error:
         raise ParamsError(

@@ -118,6 +118,22 @@ def test_references_are_seen_and_others_are_not(model):
         assert (np.abs(after - before)[[0, 3]].max() > 1e-3) == sees_it
 
 
+@pytest.mark.parametrize(
+    "plan", [Plan.joint(3), Plan("references", ((0, 2), (1,)))], ids=["full", "references"]
+)
+def test_alignment_is_seen_in_the_pictures_where_attention_is_shared(model, plan):
+    rgb, disparity = some_views(3)
+    rgb *= np.array([0.2, 0.6, 1.0], np.float32)[:, None, None, None]
+    aligned = replace(SETTINGS, align_attention=True)
+    plain = stylize(model, rgb, disparity, SETTINGS, plan)
+    assert np.abs(stylize(model, rgb, disparity, aligned, plan) - plain).max() > 1e-3
+    apart = Plan.joint(3, share=False)
+    np.testing.assert_array_equal(
+        stylize(model, rgb, disparity, aligned, apart),
+        stylize(model, rgb, disparity, SETTINGS, apart),
+    )
+
+
 @pytest.mark.parametrize("calls_before_the_end", [1, 3, 4])
 def test_an_interrupted_run_goes_on_to_the_same_pictures(model, tmp_path, calls_before_the_end):
     rgb, disparity = some_views(5)
