@@ -168,6 +168,8 @@ class StylizeViews:
     """views that all others see where sharing is by references"""
     align_attention: StrictBool = False
     """where attention is shared, give every view's queries and keys the mean and deviation of the references' (StyleAligned)"""
+    share_norms: StrictBool = False
+    """where attention is shared, have the group norms take mean and deviation over the references together (StyleAligned)"""
     memory_gb: Annotated[float, Field(gt=0, strict=True)] | None = None
     """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what is free"""
     num_inference_steps: Positive | None = None

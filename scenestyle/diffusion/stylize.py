@@ -51,6 +51,8 @@ class Settings:
     """executed steps, from the first, at which the views are fused in 3D"""
     align_attention: bool = False
     """whether shared attention gives every view the references' statistics"""
+    share_norms: bool = False
+    """whether group norms take the references' statistics where attention is shared"""
 
     @property
     def executed_steps(self) -> int:
@@ -82,6 +84,7 @@ def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: P
         seed=style.seed + params.seed,
         fusion_steps=_given(params.fusion_steps, preset.fusion_steps),
         align_attention=params.align_attention,
+        share_norms=params.share_norms,
     )
     if settings.executed_steps < 1:
         raise ParamsError(
@@ -137,6 +140,7 @@ def stylize(
             plan.groups,
             share=plan.sharing != "none",
             align=settings.align_attention,
+            share_norms=settings.share_norms,
             fusion=fusion,
             work=work and work / _key(settings, plan),
         ):
