@@ -179,6 +179,9 @@ class StylizeViews:
     fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
     """executed steps, from the first, at which what the views show of one surface becomes one colour, by the source's
     depth; 0 (paper): none, null: the model preset's value"""
+    carry_noise: StrictBool | None = None
+    """whether views that see the same surface, by the source's depth, start from the same noise there; false (paper): all views
+    start from the same noise at the same place of the picture, null: the model preset's value"""
     image_side: Annotated[int, Field(ge=64, le=2048, strict=True)] | None = None
     """long side at which the model works, pixels; null: the model preset's value"""
     seed: Seed = 0

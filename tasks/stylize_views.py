@@ -15,6 +15,7 @@ from scenestyle.diffusion.plan import describe, plan_views
 from scenestyle.diffusion.stylize import (
     expected_seconds,
     fusion_of,
+    noise_of,
     resolve_settings,
     stylize,
 )
@@ -53,7 +54,10 @@ def run(
     minutes = expected_seconds(model, before.rgb, before.disparity, settings) / 60
     logger.info("%s, about %.1f minutes", describe(plan, before.names, size), minutes)
     fusion = fusion_of(before, settings)
-    after = stylize(model, before.rgb, before.disparity, settings, plan, fusion=fusion, work=work)
+    noise = noise_of(before, settings, model)
+    after = stylize(
+        model, before.rgb, before.disparity, settings, plan, fusion=fusion, noise=noise, work=work
+    )
     for name, picture in zip(before.names, after, strict=True):
         write_rgb(out / "rgb" / f"{name}.png", picture)
 

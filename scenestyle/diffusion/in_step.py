@@ -20,7 +20,7 @@ from torch import Tensor
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
 from scenestyle.diffusion.fusion import Fusion, clean_latents, shifted_prediction
 from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
-from scenestyle.diffusion.seams import forward_of
+from scenestyle.diffusion.seams import replaced
 
 T = TypeVar("T")
 
@@ -62,8 +62,8 @@ def denoising_in_step(
         shared = [*layers, *more_layers]
         loop = _GroupLoop(pipeline, groups, shared, unet.forward, controlnet.forward, fusion, work)
         with (
-            forward_of(controlnet, _Postponed),
-            forward_of(unet, loop),
+            replaced(controlnet, "forward", _Postponed),
+            replaced(unet, "forward", loop),
             _one_by_one(pipeline.vae),
         ):
             yield

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scenestyle.diffusion.seams import forward_of
+from scenestyle.diffusion.seams import replaced
 from scenestyle.errors import ShapeError
 
 
@@ -84,5 +84,5 @@ def shared_group_norms(
     shared = [SharedGroupNorm(norm, num_references) for norm in norms]
     with ExitStack() as stand_ins:
         for norm, stand_in in zip(norms, shared, strict=True):
-            stand_ins.enter_context(forward_of(norm, stand_in))
+            stand_ins.enter_context(replaced(norm, "forward", stand_in))
         yield shared

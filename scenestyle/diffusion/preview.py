@@ -10,7 +10,7 @@ from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
-from scenestyle.diffusion.stylize import fusion_of, resolve_settings, stylize
+from scenestyle.diffusion.stylize import fusion_of, noise_of, resolve_settings, stylize
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
 
@@ -56,7 +56,15 @@ def preview(
     settings = [resolve_settings(caption, style, params, model.preset) for style in styles.values()]
     plan = Plan.joint(len(few.names), share=params.sharing != "none")
     restyled = [
-        stylize(model, few.rgb, few.disparity, each, plan, fusion=fusion_of(few, each))
+        stylize(
+            model,
+            few.rgb,
+            few.disparity,
+            each,
+            plan,
+            fusion=fusion_of(few, each),
+            noise=noise_of(few, each, model),
+        )
         for each in settings
     ]
     rows = [few.rgb, *restyled]

@@ -1,21 +1,22 @@
-"""Where a network of a foreign library lets something else do its work for a while."""
+"""Where an object of a foreign library lets something else do its work for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 
 @contextmanager
-def forward_of(module: torch.nn.Module, stand_in: Any) -> Iterator[None]:
-    """Have `module` call `stand_in`; hooks on the module stay in force, and afterwards all is as before."""
-    own = module.__dict__.get("forward")
-    module.forward = stand_in
+def replaced(owner: Any, method: str, stand_in: Any) -> Iterator[None]:
+    """Have `stand_in` called for a method of one object; afterwards all is as before.
+
+    A module's hooks stay in force, as they are not part of its `forward`.
+    """
+    own = vars(owner).get(method)
+    setattr(owner, method, stand_in)
     try:
         yield
     finally:
         if own is None:
-            del module.forward
+            delattr(owner, method)
         else:
-            module.forward = own
+            setattr(owner, method, own)

@@ -303,6 +303,15 @@ def test_null_means_the_presets_value_and_given_values_win():
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "preset", "resolved"), [(None, True, True), (False, True, False)]
+)
+def test_noise_is_carried_as_asked_or_as_the_preset_says(given, preset, resolved):
+    style, params = Style(prompt="{caption} in winter"), StylizeViews(carry_noise=given)
+    defaults = replace(presets.SDXL, carry_noise=preset)
+    assert resolve_settings("a fern", style, params, defaults).carry_noise == resolved
+
+
 def test_a_schedule_without_a_step_is_refused():
     style = Style(prompt="{caption} in winter", strength=0.05)
     with pytest.raises(ParamsError, match=r"strength 0.05 of 10 steps leaves no step"):
