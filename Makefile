@@ -4,12 +4,17 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEBIAN_PACKAGES := libegl1 libgl1 libglib2.0-0 libgomp1 libusb-1.0-0  # what OpenCV and Open3D link to
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup check test test-all demo viewer
+.PHONY: help system setup check test test-all demo viewer
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+system:  ## as root, on Debian and Ubuntu: the system libraries that a bare machine lacks
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) > /dev/null
 
 setup: $(INSTALLED)  ## virtual environment in .venv with the exact versions of constraints.txt
 
@@ -22,8 +27,8 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@echo "installing into $(VENV): about 9 GB, some minutes"
 	@$(BIN)/pip install --disable-pip-version-check --quiet "pip>=23.1"  # older ones fail on extras under constraints
 	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[dev]"
-	@$(BIN)/python -c 'import cv2' || { \
-	  echo "error: OpenCV lacks a system library (see above). On Debian and Ubuntu: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
+	@$(BIN)/python -c 'import cv2, open3d' || { \
+	  echo "error: OpenCV or Open3D lacks a system library (see above). On Debian and Ubuntu, as root: make system" >&2; exit 1; }
 	@touch $@
 
 check: setup  ## format, lint, architecture, types

@@ -6,7 +6,7 @@
 Every style is made in three ways and judged by the stage `evaluate`:
 
 - method: views restyled together, SWD loss;
-- no sharing: every view restyled by itself (no shared attention, no fusion in 3D), SWD loss;
+- no sharing: every view restyled by itself (no shared attention, noise or fusion in 3D), SWD loss;
 - RGB loss: views restyled together, the field finetuned by the mean squared difference of colours instead of
   the SWD, content and depth terms, on the same patches with the same steps.
 
@@ -86,7 +86,8 @@ def make_way(
     finetuned = work / scene / f"{views_as}_{loss}" / "finetuned" / scene / style
     result = finetuned.parents[2] / "results" / style
     if not (stylized / "manifest.json").exists():
-        alone = {} if views_as == "shared" else {"sharing": "none", "fusion_steps": 0}
+        by_itself = {"sharing": "none", "fusion_steps": 0, "carry_noise": False}
+        alone = {} if views_as == "shared" else by_itself
         _make(
             stylized,
             lambda out, scratch: stylize_views.run(

@@ -1,7 +1,7 @@
-"""A result as Prefect shows it: a summary, a table of figures and a picture."""
+"""What Prefect shows: of a result a summary, a table of figures and a picture; of a preview its contact sheet."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect.artifacts import (
@@ -10,8 +10,11 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from scenestyle.artifacts import read_json
+from scenestyle.artifacts import read_json, read_rgb
 from scenestyle.viz.figures import Figure, overall, read_figures
+
+_LONGEST_SIDE = 2400
+"""of a contact sheet that goes to Prefect's database, pixels"""
 
 
 def show_result(edit: str, files: Sequence[Path]) -> None:
@@ -36,6 +39,27 @@ def show_result(edit: str, files: Sequence[Path]) -> None:
 
         picture = data_uri(still.read_bytes(), "image/png")
         create_image_artifact(picture, key=f"{key}-picture", description=str(still))
+
+
+def show_preview(scene: str, prompts: Mapping[str, str], sheet: Path) -> None:
+    """Attach a contact sheet of styles to the current flow run, and what the styles ask for.
+
+    Args:
+        scene: Its id.
+        prompts: Style -> sentence, in the order of the rows.
+        sheet: The picture.
+
+    Raises:
+        ArtifactError: If it cannot be read.
+    """
+    from scenestyle.viz.page import jpeg_uri
+
+    key = f"preview-{artifact_key(scene)}"
+    rows = [f"| {style} | {prompt} |" for style, prompt in prompts.items()]
+    text = [f"# {scene}", "", f"Sheet: `{sheet}`", "", "| style | prompt |", "| --- | --- |", *rows]
+    create_markdown_artifact("\n".join(text), key=f"{key}-styles")
+    picture = jpeg_uri(read_rgb(sheet), _LONGEST_SIDE)
+    create_image_artifact(picture, key=f"{key}-sheet", description=str(sheet))
 
 
 def artifact_key(name: str) -> str:

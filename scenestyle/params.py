@@ -191,6 +191,8 @@ class StylizeViews:
     offload: Offload = "auto"
     """where the weights lie: all on the GPU (`none`), or in main memory and on the GPU in turn (`model`, slower); `auto`:
     in turn if they and the smallest group of views do not fit what is free. On the CPU it says nothing"""
+    share_norms: StrictBool = False
+    """where attention is shared, have the group norms take mean and deviation over the references together (StyleAligned)"""
     memory_gb: Annotated[float, Field(gt=0, strict=True)] | None = None
     """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what is free"""
     num_inference_steps: Positive | None = None
@@ -200,6 +202,9 @@ class StylizeViews:
     fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
     """executed steps, from the first, at which what the views show of one surface becomes one colour, by the source's
     depth; 0 (paper): none, null: the model preset's value"""
+    carry_noise: StrictBool | None = None
+    """whether views that see the same surface, by the source's depth, start from the same noise there; false (paper): all views
+    start from the same noise at the same place of the picture, null: the model preset's value"""
     image_side: Annotated[int, Field(ge=64, le=2048, strict=True)] | None = None
     """long side at which the model works, pixels; null: the model preset's value"""
     seed: Seed = 0

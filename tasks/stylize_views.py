@@ -17,6 +17,7 @@ from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import (
     expected_seconds,
     fusion_of,
+    noise_of,
     resolve_settings,
     stylize,
 )
@@ -59,7 +60,10 @@ def run(
     seconds = expected_seconds(model, before.rgb, before.disparity, settings, plan.offload)
     logger.info("%s, about %.1f minutes", describe(plan, before.names, size), seconds / 60)
     fusion = fusion_of(before, settings)
-    after = stylize(model, before.rgb, before.disparity, settings, plan, fusion=fusion, work=work)
+    noise = noise_of(before, settings, model)
+    after = stylize(
+        model, before.rgb, before.disparity, settings, plan, fusion=fusion, noise=noise, work=work
+    )
     for name, picture in zip(before.names, after, strict=True):
         write_rgb(out / "rgb" / f"{name}.png", picture)
 

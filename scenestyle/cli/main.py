@@ -166,10 +166,14 @@ def preview(
         )
     from scenestyle.diffusion.preview import preview as preview_styles
 
-    _PREVIEWS.mkdir(parents=True, exist_ok=True)
-    sheet = _PREVIEWS / f"{scene}.png"
+    sheet = preview_sheet(scene)
     preview_styles(rendered, chosen, caption, params.stylize_views, sheet, num_views=views)
     _say(f"preview: {sheet.resolve()}")
+
+
+def preview_sheet(scene: str) -> Path:
+    """Where the command `preview` writes the contact sheet of a scene."""
+    return _PREVIEWS / f"{scene}.png"
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

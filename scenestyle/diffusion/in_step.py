@@ -19,6 +19,8 @@ from torch import Tensor
 
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
 from scenestyle.diffusion.fusion import Fusion, clean_latents, shifted_prediction
+from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
+from scenestyle.diffusion.seams import replaced
 
 T = TypeVar("T")
 
@@ -34,6 +36,7 @@ def denoising_in_step(
     *,
     share: bool,
     align: bool = False,
+    share_norms: bool = False,
     fusion: Fusion | None = None,
     work: Path | None = None,
 ) -> Iterator[None]:
@@ -44,21 +47,25 @@ def denoising_in_step(
         groups: Indices of all views, in the order in which they pass through the networks.
         share: Whether every view attends to the views of the first group, the references.
         align: Whether shared attention gives every view the references' statistics.
+        share_norms: Whether group norms take the references' statistics; only where views share.
         fusion: How what the views show of one surface becomes one at the first timesteps; None: never.
         work: Folder for what the UNet predicted; a call that was interrupted goes on after the last
             group that was finished. None: nothing is kept.
     """
     unet, controlnet = pipeline.unet, pipeline.controlnet
-    sharing = (
-        shared_self_attention(unet, num_references=len(groups[0]), align=align)
-        if share
-        else nullcontext([])
+    num_references = len(groups[0])
+    attention = (
+        shared_self_attention(unet, num_references, align=align) if share else nullcontext([])
     )
-    with sharing as processors:
-        loop = _GroupLoop(
-            pipeline, groups, processors, unet.forward, controlnet.forward, fusion, work
-        )
-        with _forward(controlnet, _Postponed), _forward(unet, loop), _one_by_one(pipeline.vae):
+    norms = shared_group_norms(unet, num_references) if share and share_norms else nullcontext([])
+    with attention as layers, norms as more_layers:
+        shared = [*layers, *more_layers]
+        loop = _GroupLoop(pipeline, groups, shared, unet.forward, controlnet.forward, fusion, work)
+        with (
+            replaced(controlnet, "forward", _Postponed),
+            replaced(unet, "forward", loop),
+            _one_by_one(pipeline.vae),
+        ):
             yield
 
 
@@ -78,7 +85,7 @@ class _GroupLoop:
 
     pipeline: Any
     groups: Sequence[Sequence[int]]
-    processors: Sequence[SharedSelfAttention]
+    shared: Sequence[SharedSelfAttention | SharedGroupNorm]
     predict: Any
     control: Any
     fusion: Fusion | None
@@ -104,12 +111,12 @@ class _GroupLoop:
         halves = range(len(sample) // num_views)
         prediction = torch.empty_like(sample)
         earlier = [self._recorded(index) for index in range(len(self.groups))]
-        for processor in self.processors:
-            processor.forget()
+        for layer in self.shared:
+            layer.forget()
         for index, group in enumerate(self.groups):
             rows = torch.tensor([half * num_views + view for half in halves for view in group])
             predicted = earlier[index]
-            are_needed_references = index == 0 and self.processors and None in earlier
+            are_needed_references = index == 0 and self.shared and None in earlier
             if predicted is None or are_needed_references:
                 predicted = self._predict(
                     rows, sample, timestep, down_block_additional_residuals, kwargs
@@ -205,17 +212,3 @@ def _one_by_one(vae: Any) -> Iterator[None]:
         yield
     finally:
         vae.use_slicing = before
-
-
-@contextmanager
-def _forward(module: torch.nn.Module, stand_in: Any) -> Iterator[None]:
-    """Have `module` call `stand_in`; hooks on the module stay in force."""
-    own = module.__dict__.get("forward")
-    module.forward = stand_in
-    try:
-        yield
-    finally:
-        if own is None:
-            del module.forward
-        else:
-            module.forward = own

@@ -41,6 +41,8 @@ class Preset:
     """factor on the depth ControlNet's residuals"""
     fusion_steps: int = 0
     """executed steps, from the first, at which the views are fused through the source's depth; 0: none"""
+    carry_noise: bool = False
+    """whether the initial noise sticks to the scene instead of the screen"""
     aesthetic_score: float = 6.0
     """of the prompt's half; only models with an aesthetic embedding (SDXL's refiner) read it"""
     negative_aesthetic_score: float = 2.5
@@ -50,7 +52,12 @@ class Preset:
 
 
 EMBEDDED = Preset(
-    image_side=320, num_inference_steps=10, strength=0.5, guidance_scale=2.0, fusion_steps=4
+    image_side=320,
+    num_inference_steps=10,
+    strength=0.5,
+    guidance_scale=2.0,
+    fusion_steps=4,
+    carry_noise=True,
 )
 """The tiny SDXL in this repository; values at which it was judged best. Views are fused at all of its five steps but the last,
 which draws what fusing has smoothed."""

@@ -12,7 +12,7 @@ from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.monocular import with_chosen_depth
 from scenestyle.diffusion.plan import plan_views
 from scenestyle.diffusion.style_image import with_image_adapter
-from scenestyle.diffusion.stylize import fusion_of, resolve_settings, stylize
+from scenestyle.diffusion.stylize import fusion_of, noise_of, resolve_settings, stylize
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
 
@@ -63,7 +63,15 @@ def preview(
     size = settings[0].working_size(width, height, model)
     plan = plan_views(model, few.cameras, size, params)
     restyled = [
-        stylize(model, few.rgb, few.disparity, each, plan, fusion=fusion_of(few, each))
+        stylize(
+            model,
+            few.rgb,
+            few.disparity,
+            each,
+            plan,
+            fusion=fusion_of(few, each),
+            noise=noise_of(few, each, model),
+        )
         for each in settings
     ]
     rows = [few.rgb, *restyled]

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from scenestyle.diffusion.fusion import Fusion
     from scenestyle.diffusion.inputs import RenderedViews
+    from scenestyle.diffusion.noise import CarriedNoise
 
-Number = TypeVar("Number", int, float)
+Number = TypeVar("Number", int, float, bool)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Settings:
     """how strongly the picture counts"""
     align_attention: bool = False
     """whether shared attention gives every view the references' statistics"""
+    share_norms: bool = False
+    """whether group norms take the references' statistics where attention is shared"""
+    carry_noise: bool = False
+    """whether the initial noise sticks to the scene instead of the screen"""
 
     @property
     def executed_steps(self) -> int:
@@ -91,7 +96,9 @@ def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: P
         image_sha256=style.image_sha256,
         image_scale=style.image_scale if style.image else 0.0,
         fusion_steps=_given(params.fusion_steps, preset.fusion_steps),
+        carry_noise=_given(params.carry_noise, preset.carry_noise),
         align_attention=params.align_attention,
+        share_norms=params.share_norms,
     )
     if settings.executed_steps < 1:
         raise ParamsError(
@@ -109,6 +116,7 @@ def stylize(
     plan: Plan | None = None,
     *,
     fusion: "Fusion | None" = None,
+    noise: "CarriedNoise | None" = None,
     work: Path | None = None,
 ) -> Float[np.ndarray, "views height width 3"]:
     """Restyle all views of a scene together.
@@ -124,6 +132,7 @@ def stylize(
         plan: Which views pass through the model together; None: all, each sees all.
         fusion: What the views see of the same surfaces, from `fusion_of`; None: each is restyled by itself
             but for the attention.
+        noise: What the views start from, from `noise_of`; None: from the same numbers at the same place of the picture.
         work: Folder from which an interrupted call with the same views, settings and plan goes on.
 
     Returns:
@@ -135,6 +144,7 @@ def stylize(
     import torch
 
     from scenestyle.diffusion.in_step import denoising_in_step
+    from scenestyle.diffusion.noise import carried_noise
 
     num_views, height, width = disparity.shape
     plan = plan or Plan.joint(num_views)
@@ -143,9 +153,18 @@ def stylize(
     pictures = _resize(torch.from_numpy(rgb).movedim(-1, 1), size)
     depth_pictures = _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
     try:
-        share = plan.sharing != "none"
-        kept = work and work / _key(settings, plan)
-        with denoising_in_step(model.pipeline, plan.groups, share=share, fusion=fusion, work=kept):
+        with (
+            denoising_in_step(
+                model.pipeline,
+                plan.groups,
+                share=plan.sharing != "none",
+                align=settings.align_attention,
+                share_norms=settings.share_norms,
+                fusion=fusion,
+                work=work and work / _key(settings, plan),
+            ),
+            carried_noise(model.pipeline.scheduler, noise, settings.seed),
+        ):
             styled = _run(model, pictures, depth_pictures, settings)
     except torch.OutOfMemoryError as error:
         raise ParamsError(
@@ -181,6 +200,22 @@ def fusion_of(views: "RenderedViews", settings: Settings) -> "Fusion | None":
     if not settings.fusion_steps:
         return None
     return Fusion(views.depth_z, views.cameras, settings.fusion_steps)
+
+
+def noise_of(
+    views: "RenderedViews", settings: Settings, model: DiffusionModel
+) -> "CarriedNoise | None":
+    """What the views start from if it is to stick to the scene, None if the settings do not ask for it."""
+    from scenestyle.diffusion.noise import CarriedNoise
+
+    if not settings.carry_noise:
+        return None
+    height, width = views.rgb.shape[1:3]
+    columns, rows = (
+        side // model.pipeline.vae_scale_factor
+        for side in settings.working_size(width, height, model)
+    )
+    return CarriedNoise(views.depth_z, views.cameras, (rows, columns))
 
 
 def working_size(width: int, height: int, image_side: int, *, multiple_of: int) -> tuple[int, int]:

@@ -12,6 +12,13 @@ from scenestyle.params import Style, StylizeViews
 from tasks.stylize_views import run
 
 
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny_sdxl")
+    tiny_pipeline().save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def views(tmp_path):
     write_tiny_views(tmp_path / "views", num_views=3)
@@ -30,9 +37,8 @@ def stylize_views(views, out, prompt="a pencil sketch of {caption}", look=None, 
     )
 
 
-def test_writes_every_view_the_sheet_and_the_manifest(views, tmp_path):
-    tiny_pipeline().save_pretrained(tmp_path / "model")
-    params = {"model": str(tmp_path / "model"), "num_inference_steps": 2, "image_side": 64}
+def test_writes_every_view_the_sheet_and_the_manifest(views, tmp_path, tiny_folder):
+    params = {"model": str(tiny_folder), "num_inference_steps": 2, "image_side": 64}
     figures = stylize_views(views, tmp_path / "out", **params, seed=1)
     assert figures["num_views"] == 3
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -75,6 +81,15 @@ def test_a_styles_image_decides_the_pictures_and_stands_in_the_manifest(views, t
     restyle_alone(views, tmp_path / "both", tmp_path / "control" / "rgb")
     alone = read_rgb(tmp_path / "control" / "rgb" / "view_1.png")
     assert np.abs(alone - both).mean() < np.abs(alone - text).mean()
+
+
+@pytest.mark.parametrize("option", ["carry_noise", "share_norms", "align_attention"])
+def test_options_reach_the_pictures(views, tmp_path, tiny_folder, option):
+    params = {"model": str(tiny_folder), "num_inference_steps": 2, "image_side": 64}
+    for value in (False, True):
+        stylize_views(views, tmp_path / str(value), **params, **{option: value})
+    pictures = [read_rgb(tmp_path / value / "rgb/view_1.png") for value in ("False", "True")]
+    assert np.abs(pictures[0] - pictures[1]).max() > 0.01
 
 
 def test_the_embedded_model_follows_the_prompt(views, tmp_path):

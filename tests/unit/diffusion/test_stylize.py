@@ -119,11 +119,77 @@ def test_references_are_seen_and_others_are_not(model):
         assert (np.abs(after - before)[[0, 3]].max() > 1e-3) == sees_it
 
 
-@pytest.mark.parametrize("calls_before_the_end", [1, 3, 4])
-def test_an_interrupted_run_goes_on_to_the_same_pictures(model, tmp_path, calls_before_the_end):
+@pytest.mark.parametrize(
+    "plan", [Plan.joint(3), Plan("references", ((0, 2), (1,)))], ids=["full", "references"]
+)
+def test_alignment_is_seen_in_the_pictures_where_attention_is_shared(model, plan):
+    rgb, disparity = some_views(3)
+    rgb *= np.array([0.2, 0.6, 1.0], np.float32)[:, None, None, None]
+    aligned = replace(SETTINGS, align_attention=True)
+    plain = stylize(model, rgb, disparity, SETTINGS, plan)
+    assert np.abs(stylize(model, rgb, disparity, aligned, plan) - plain).max() > 1e-3
+    apart = Plan.joint(3, share=False)
+    np.testing.assert_array_equal(
+        stylize(model, rgb, disparity, aligned, apart),
+        stylize(model, rgb, disparity, SETTINGS, apart),
+    )
+
+
+NORMS = replace(SETTINGS, share_norms=True)
+
+
+def test_shared_norms_are_seen_in_the_pictures_and_leave_the_pipeline_as_it_was(model):
+    rgb, disparity = some_views(3)
+    rgb *= np.array([0.2, 0.6, 1.0], np.float32)[:, None, None, None]
+    plain = stylize(model, rgb, disparity, SETTINGS)
+    assert np.abs(stylize(model, rgb, disparity, NORMS) - plain).max() > 1e-3
+    np.testing.assert_array_equal(stylize(model, rgb, disparity, SETTINGS), plain)
+
+
+def test_shared_norms_without_sharing_are_the_stock_pipeline_bit_for_bit(model):
+    rgb, disparity = some_views(3)
+    apart = Plan.joint(3, share=False)
+    np.testing.assert_array_equal(
+        stylize(model, rgb, disparity, NORMS, apart), stock(model, rgb, disparity, NORMS)
+    )
+
+
+def test_shared_norms_of_one_view_are_the_stock_pipeline(model):
+    rgb, disparity = some_views(1)
+    np.testing.assert_allclose(
+        stylize(model, rgb, disparity, NORMS), stock(model, rgb, disparity, NORMS), atol=1e-5
+    )
+
+
+def test_with_shared_norms_permuting_views_permutes_results(model):
+    rgb, disparity = some_views(4)
+    order = [2, 0, 3, 1]
+    np.testing.assert_allclose(
+        stylize(model, rgb[order], disparity[order], NORMS),
+        stylize(model, rgb, disparity, NORMS)[order],
+        atol=1e-4,
+    )
+
+
+def test_with_shared_norms_the_size_of_the_groups_does_not_change_results(model):
+    rgb, disparity = some_views(5)
+    together, apart = (
+        stylize(model, rgb, disparity, NORMS, Plan("references", ((1, 4), *groups)))
+        for groups in ([(0, 2, 3)], [(3,), (0, 2)])
+    )
+    np.testing.assert_allclose(apart, together, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("calls_before_the_end", "settings"),
+    [(1, SETTINGS), (3, SETTINGS), (4, SETTINGS), (4, replace(NORMS, align_attention=True))],
+)
+def test_an_interrupted_run_goes_on_to_the_same_pictures(
+    model, tmp_path, calls_before_the_end, settings
+):
     rgb, disparity = some_views(5)
     plan = Plan("references", ((0, 2), (1, 3), (4,)))
-    undisturbed = stylize(model, rgb, disparity, SETTINGS, plan)
+    undisturbed = stylize(model, rgb, disparity, settings, plan)
     calls = []
 
     def count(*_):
@@ -137,14 +203,14 @@ def test_an_interrupted_run_goes_on_to_the_same_pictures(model, tmp_path, calls_
     convolution = model.pipeline.unet.conv_in
     planted = convolution.register_forward_pre_hook(stop)
     with pytest.raises(KeyboardInterrupt):
-        stylize(model, rgb, disparity, SETTINGS, plan, work=tmp_path / "work")
+        stylize(model, rgb, disparity, settings, plan, work=tmp_path / "work")
     planted.remove()
     calls.clear()
     planted = convolution.register_forward_pre_hook(count)
-    resumed = stylize(model, rgb, disparity, SETTINGS, plan, work=tmp_path / "work")
+    resumed = stylize(model, rgb, disparity, settings, plan, work=tmp_path / "work")
     planted.remove()
     np.testing.assert_array_equal(resumed, undisturbed)
-    other = stylize(model, rgb, disparity, replace(SETTINGS, seed=1), plan, work=tmp_path / "work")
+    other = stylize(model, rgb, disparity, replace(settings, seed=1), plan, work=tmp_path / "work")
     assert not np.array_equal(other, undisturbed)
     left = 2 * 3 - calls_before_the_end
     within_a_step = calls_before_the_end % 3 != 0
@@ -236,6 +302,15 @@ def test_null_means_the_presets_value_and_given_values_win():
         image_side=1024,
         seed=7,
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "preset", "resolved"), [(None, True, True), (False, True, False)]
+)
+def test_noise_is_carried_as_asked_or_as_the_preset_says(given, preset, resolved):
+    style, params = Style(prompt="{caption} in winter"), StylizeViews(carry_noise=given)
+    defaults = replace(presets.SDXL, carry_noise=preset)
+    assert resolve_settings("a fern", style, params, defaults).carry_noise == resolved
 
 
 def test_a_schedule_without_a_step_is_refused():

@@ -1,0 +1,161 @@
+"""How well the views of a scene agree, by what they share: initial noise, StyleAligned's options, fusing in 3D.
+
+    dvc repro render_views@demo
+    python -m benchmarks.consistency --edits demo-ukiyoe demo-watercolor
+
+Every edit is restyled by the embedded model in every way. The table has the warp RMSE of the views, nearest cameras and seven
+apart in their order (source depth, hidden points left out; `scenestyle/metrics/warp.py`), and what tells a view that agrees from one
+that is merely pale: RMSE to the source (how strong the style is), the mean absolute difference of neighbouring pixels
+(detail), and the RMSE to the first way. Writes the table and a picture per edit to benchmarks/results/.
+Finished ways are kept in `--work`.
+"""
+
+import argparse
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from benchmarks.machine import RESULTS, ROOT, provenance, table, write_result
+from scenestyle.artifacts import write_rgb
+from scenestyle.device import let_idle_threads_sleep
+from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced, read_rendered_views
+from scenestyle.diffusion.models import DiffusionModel, load_pipeline
+from scenestyle.diffusion.plan import plan_views
+from scenestyle.diffusion.stylize import Settings, fusion_of, noise_of, resolve_settings, stylize
+from scenestyle.metrics.image import rmse
+from scenestyle.metrics.warp import link_pairs, link_views, nearest_pairs, warp_errors
+from scenestyle.params import Params, load_params
+from scenestyle.viz.contact_sheet import contact_sheet
+
+Pictures = Float[np.ndarray, "views height width 3"]
+
+TAU = 0.02
+WAYS: Mapping[str, Mapping[str, bool]] = {
+    "attention": {},
+    "and noise": {"carry_noise": True},
+    "and aligned": {"align_attention": True},
+    "and norms": {"share_norms": True},
+}
+"""name -> what is shared beside attention"""
+COLUMNS = ["edit", "fused", "shared", "nearest", "seven apart", "to source", "detail", "moved"]
+
+
+def settings_of(edit: str, params: Params, model: DiffusionModel) -> Settings:
+    """What the stage would do for `SCENE-STYLE`, asked for in params.yaml or not."""
+    scene, style = edit.split("-")
+    caption = params.scenes[scene].caption
+    return resolve_settings(caption, params.styles[style], params.stylize_views, model.preset)
+
+
+def restyled(
+    views: RenderedViews, settings: Settings, params: Params, model: DiffusionModel
+) -> Pictures:
+    """As the stage `stylize_views` restyles them."""
+    height, width = views.rgb.shape[1:3]
+    size = settings.working_size(width, height, model)
+    plan = plan_views(model, views.cameras, size, params.stylize_views)
+    return stylize(
+        model,
+        views.rgb,
+        views.disparity,
+        settings,
+        plan,
+        fusion=fusion_of(views, settings),
+        noise=noise_of(views, settings, model),
+    )
+
+
+def figures(views: RenderedViews, pictures: Pictures, first: Pictures) -> list[str]:
+    """The cells of a row, from the fourth."""
+    cameras, depths_z = views.cameras, list(views.depth_z)
+    nearest = link_pairs(depths_z, cameras, nearest_pairs(cameras), tau=TAU)
+    apart = link_views(depths_z, cameras, gap=7, tau=TAU)
+    frames = list(pictures)
+    values = [
+        warp_errors(frames, nearest).mean(),
+        warp_errors(frames, apart).mean(),
+        rmse(list(views.rgb), frames),
+        np.mean([np.abs(np.diff(pictures, axis=axis)).mean() for axis in (1, 2)]),
+        rmse(list(first), frames),
+    ]
+    return [f"{value:.4f}" for value in values]
+
+
+def sheet(views: RenderedViews, made: Mapping[str, Pictures]) -> Float[np.ndarray, "_ _ 3"]:
+    """One row of views per way."""
+    shown = evenly_spaced(len(views.names), 4)
+    rows = [views.rgb, *made.values()]
+    return contact_sheet(
+        [list(row[shown]) for row in rows],
+        row_labels=["source", *made],
+        column_labels=[views.names[index] for index in shown],
+    )
+
+
+def measure(
+    edit: str, views: RenderedViews, work: Path, params: Params, model: DiffusionModel
+) -> tuple[list[list[str]], dict[str, Pictures]]:
+    """The rows of one edit, and its pictures by way."""
+    settings = settings_of(edit, params, model)
+    alone = replace(settings, carry_noise=False, align_attention=False, share_norms=False)
+    rows, made = [], {}
+    for fusion_steps in (settings.fusion_steps, 0):
+        fused = "yes" if fusion_steps else "no"
+        for way, changes in WAYS.items():
+            kept = work / f"{edit} {len(views.names)} {fused} {way}.npy"
+            if not kept.exists():
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                changed = replace(alone, fusion_steps=fusion_steps, **changes)
+                np.save(kept, restyled(views, changed, params, model))
+            made[f"fused: {fused}, {way}"] = np.load(kept)
+            first = made[f"fused: {fused}, {next(iter(WAYS))}"]
+            rows.append([edit, fused, way, *figures(views, made[f"fused: {fused}, {way}"], first)])
+            print(*rows[-1], flush=True)
+    return rows, made
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--edits", nargs="+", default=["demo-ukiyoe"], help="SCENE-STYLE")
+    parser.add_argument("--views", type=int, help="only the first so many; they are neighbours")
+    parser.add_argument("--references", type=int, help="share with so many; default: as params say")
+    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="with views/")
+    parser.add_argument("--work", type=Path, default=ROOT / ".work" / "consistency")
+    args = parser.parse_args(argv)
+    let_idle_threads_sleep()
+    params, threads = load_params(args.params), torch.get_num_threads()
+    if args.references is not None:
+        sharing = {"sharing": "references", "num_references": args.references}
+        params = replace(params, stylize_views=replace(params.stylize_views, **sharing))
+    origin = provenance(("torch", "diffusers"), num_threads=threads)
+    model = load_pipeline("embedded", torch.device("cpu"))
+    rows = []
+    for edit in args.edits:
+        views = read_rendered_views(args.data / "views" / edit.split("-")[0])
+        views = views.pick(range(len(views.names))[: args.views])
+        of_edit, made = measure(edit, views, args.work, params, model)
+        rows += of_edit
+        day = datetime.datetime.now(datetime.UTC)
+        write_rgb(RESULTS / f"consistency_{edit}_{day:%Y-%m-%d}.png", sheet(views, made))
+    which = "all views" if args.views is None else f"the first {args.views} views"
+    options = params.stylize_views
+    text = ["# What views agree in, by what they share", "", origin]
+    text += [
+        f"Embedded model, {which}, sharing: {options.sharing}, num_references: {options.num_references}.",
+        "",
+        table(COLUMNS, rows),
+    ]
+    write_result("consistency", "\n".join(text), num_threads=threads)
+
+
+if __name__ == "__main__":
+    main()

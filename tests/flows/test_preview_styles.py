@@ -1,0 +1,148 @@
+"""The flow that paints a contact sheet, on real DVC, a real Prefect server and a tiny model."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from tiny_diffusion import tiny_pipeline, write_tiny_views
+from toy_project import ROOT, Toy
+
+from flows.preview_styles import main, preview_styles
+from scenestyle.artifacts import read_rgb
+from scenestyle.errors import ParamsError
+from tasks._engine import StageError
+
+PER_SCENE = [f"{stage}@garden" for stage in ("estimate_poses", "train_nerf", "render_views")]
+SHEET = "outputs/previews/garden.png"
+
+RENDER_VIEWS = """\
+import shutil
+from pathlib import Path
+from scenestyle.params import RenderViews
+from tasks._stage import stage_main
+
+def run(nerf: Path, poses: Path, out: Path, params: RenderViews, *, work: Path) -> dict[str, object]:
+    shutil.copytree("tiny/views", out, dirs_exist_ok=True)
+    return {}
+
+if __name__ == "__main__":
+    stage_main(run)
+"""
+
+
+@pytest.fixture
+def here(toy: Toy, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Toy:
+    """A finished toy project as the current folder, beside a running server; its views are no pictures."""
+    monkeypatch.chdir(toy.root)
+    return toy
+
+
+@pytest.fixture
+def paintable(here: Toy) -> Toy:
+    """The same, whose next rendered views are pictures, and whose model is a tiny one."""
+    write_tiny_views(here.root / "tiny/views", num_views=3)
+    tiny_pipeline().save_pretrained(here.root / "tiny/model")
+    (here.root / "tasks/render_views.py").write_text(RENDER_VIEWS)
+    small = "model: tiny/model, image_side: 64, num_inference_steps: 2"
+    here.replace("stylize_views: {seed: 0}", f"stylize_views: {{seed: 0, {small}}}")
+    return here
+
+
+class Run:
+    """One finished run of the flow."""
+
+    def __init__(self, *arguments: object) -> None:
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            self.state = preview_styles(*arguments, return_state=True)
+        run = self.state.state_details.flow_run_id
+        assert run is not None
+        self.states = task_states(run)
+        self.artifacts = artifacts(run)
+
+
+def task_states(flow_run: UUID) -> dict[str, str]:
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
+        )
+    return {run.name: run.state.name or "" for run in runs if run.state}
+
+
+def artifacts(flow_run: UUID) -> dict[str, str]:
+    """Key -> what Prefect shows, of a flow run, less the progress of its tasks."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
+        )
+    return {artifact.key: str(artifact.data) for artifact in found if artifact.key}
+
+
+def test_it_renders_what_is_out_of_date_and_shows_the_sheet(paintable: Toy) -> None:
+    run = Run("garden", ["oil", "pen"], 2)
+    assert run.state.result() == [SHEET]
+    assert run.states == {
+        "estimate_poses@garden": "Cached",
+        "train_nerf@garden": "Cached",
+        "render_views@garden": "Completed",
+        "preview@garden": "Completed",
+    }
+    height, width, _ = read_rgb(Path(SHEET)).shape
+    assert height > 3 * 24  # rendered, oil, pen
+    assert width > 2 * 32
+    assert run.artifacts.keys() == {"preview-garden-styles", "preview-garden-sheet"}
+    assert run.artifacts["preview-garden-sheet"].startswith("data:image/jpeg;base64,")
+    assert "| pen | pen drawing of {caption} |" in run.artifacts["preview-garden-styles"]
+    assert "| ink " not in run.artifacts["preview-garden-styles"]
+
+
+def test_a_preview_that_fails_fails_the_flow_with_its_sentence(here: Toy) -> None:
+    run = Run("garden")
+    assert run.state.is_failed()
+    with pytest.raises(StageError, match=r"^preview of garden: data/views/garden/cameras\.json"):
+        run.state.result()
+    assert run.states == {**dict.fromkeys(PER_SCENE, "Cached"), "preview@garden": "Failed"}
+    assert run.artifacts == {}
+    assert here.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("gardn",), "did you mean 'garden'"),
+        (("garden", ["oil", "oyl"]), "did you mean 'oil'"),
+        (("garden", ["oil"], 0), "above 0, got 0"),
+    ],
+)
+def test_what_does_not_exist_ends_the_flow_before_any_stage(
+    arguments: tuple[object, ...], words: str, here: Toy
+) -> None:
+    run = Run(*arguments)
+    with pytest.raises(ParamsError, match=words):
+        run.state.result()
+    assert run.states == {}
+
+
+def test_the_program_says_what_is_wrong(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--scene", "garden", "--styles", "oil", "oyl"]) == 1
+    assert "did you mean 'oil'" in capsys.readouterr().err
+    assert main(["--scene", "garden", "--views", "0"]) == 1
+    assert "above 0" in capsys.readouterr().err
+
+
+def test_the_flow_loads_no_model_library() -> None:
+    heavy = {"torch", "diffusers", "transformers", "nerfstudio", "pycolmap", "numba", "av"}
+    code = f"import sys, json, flows.preview_styles; print(json.dumps(sorted({heavy!r} & set(sys.modules))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
