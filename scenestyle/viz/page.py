@@ -27,7 +27,7 @@ def render_page(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(jpeg=_jpeg_uri, data_uri=data_uri, base64=_base64)
+    environment.filters.update(jpeg=jpeg_uri, data_uri=data_uri, base64=_base64)
     return environment.get_template(template).render(**values)
 
 
@@ -40,7 +40,13 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _jpeg_uri(picture: Float[np.ndarray, "height width 3"], max_side: int | None = None) -> str:
+def jpeg_uri(picture: Float[np.ndarray, "height width 3"], max_side: int | None = None) -> str:
+    """A picture, RGB in [0, 1], as JPEG in a data URI.
+
+    Args:
+        picture: Of any size.
+        max_side: Longest side to which it is reduced, pixels; None: as it is.
+    """
     image = to_pil(picture)
     if max_side is not None:
         image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
