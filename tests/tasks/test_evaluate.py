@@ -49,7 +49,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "seconds": 2.5,
             "model": "by hand",
             "sources": {"base": "numpy"},
-            "settings": {"prompt": "a negative of toys & tiles", "strength": 1.0},
+            "settings": {
+                "prompt": "a negative of toys & tiles",
+                "strength": 1.0,
+                "align_attention": False,
+                "references": ["photo_00", "photo_12"],
+            },
             "versions": {"numpy": np.__version__},
         },
     )
@@ -180,6 +185,8 @@ def test_stills_and_report_show_the_held_out_views_first(judged: Path) -> None:
         "photo_16 (held out)",
         "dvc repro evaluate@demo-negative",
         "ns-viewer --load-config config.yml",
+        "<td>photo_00, photo_12</td>",
+        "<td>no</td>",
         "scenestyle export demo negative --format ply",
         "stylize_views",
         "pycolmap",
