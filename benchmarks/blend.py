@@ -18,7 +18,6 @@ import torch
 
 from benchmarks.machine import RESULTS, provenance, table, write_result
 from scenestyle.artifacts import read_rgb, read_views, write_rgb
-from scenestyle.device import let_idle_threads_sleep
 from scenestyle.params import FinetuneNerf
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -26,7 +25,6 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 def main() -> None:
     """Command line."""
-    let_idle_threads_sleep()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     for name in ("nerf", "views", "first", "second"):
         parser.add_argument(name, type=Path)

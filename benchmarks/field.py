@@ -26,7 +26,6 @@ import torch
 from benchmarks.machine import provenance, table, write_result
 from scenestyle.artifacts import View
 from scenestyle.cameras import PinholeCamera
-from scenestyle.device import let_idle_threads_sleep
 from scenestyle.params import TrainNerf
 
 CPU = torch.device("cpu")
@@ -309,7 +308,6 @@ def _training_row(name: str, curve: Curve) -> list[object]:
 
 def main() -> None:
     """Command line."""
-    let_idle_threads_sleep()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("poses", nargs="+", type=Path, help="folders that estimate_poses wrote")
     parser.add_argument("--stock-steps", type=int, default=100)

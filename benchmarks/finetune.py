@@ -29,7 +29,6 @@ from torch.nn.functional import mse_loss
 
 from benchmarks.machine import RESULTS, provenance, table, write_result
 from scenestyle.artifacts import View, read_rgb, read_views, write_rgb
-from scenestyle.device import let_idle_threads_sleep
 from scenestyle.features import FeatureExtractor
 from scenestyle.losses import directions_for
 from scenestyle.nerf.patch_losses import depth_loss, render_patch
@@ -43,7 +42,6 @@ MEASURED_AT = (0, 10, 25, 50, 100, 200, 300, 400, 600, 800)
 
 def main() -> None:
     """Command line."""
-    let_idle_threads_sleep()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("photos", type=Path, help="folder; its parent's name is the scene's")
     parser.add_argument(

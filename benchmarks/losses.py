@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from benchmarks.machine import provenance, table, write_result
-from scenestyle.device import let_idle_threads_sleep
 from scenestyle.features import FeatureExtractor
 from scenestyle.features.vgg import CHANNELS, TAPS, Vgg19
 from scenestyle.losses import content_loss, random_directions, style_loss
@@ -133,7 +132,6 @@ def measure(kind: str, side: int, threads: int) -> Measurement:
 
 def main() -> None:
     """Command line."""
-    let_idle_threads_sleep()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     threads = parser.parse_args().threads

@@ -10,9 +10,13 @@ Every style is made in three ways and judged by the stage `evaluate`:
 - RGB loss: views restyled together, the field finetuned by the mean squared difference of colours instead of
   the SWD, content and depth terms, on the same patches with the same steps.
 
-Writes a table and a picture per scene to benchmarks/results/. Finished ways are kept in `--work`, in a folder per
-parameters, weights and views: a killed run goes on where it was, and one with other sizes starts anew. Figures of consistency are lower is better; so is the held-out SWD, but "no sharing" is
-held against its own stylized pictures, so that its figure compares with the others only in kind.
+"Together" is three things: self-attention shared with reference views, as in the paper, and fusion in 3D and noise that
+sticks to the scene, which are ours. A second table takes them apart on the stylized pictures, which need no field.
+
+Writes the tables and two pictures per scene to benchmarks/results/. Finished ways are kept in `--work`, in a folder
+per parameters, weights and views: a killed run goes on where it was, and one with other sizes starts anew. Figures
+of consistency are lower is better; so is the held-out SWD, but "no sharing" is held against its own stylized
+pictures, so that its figure compares with the others only in kind.
 """
 
 import argparse
@@ -26,16 +30,21 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from benchmarks.machine import RESULTS, ROOT, provenance, table, write_result
 from scenestyle.artifacts import read_json, read_rgb, read_views, write_rgb
-from scenestyle.device import let_idle_threads_sleep
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.features import FeatureExtractor
+from scenestyle.metrics.image import rmse
+from scenestyle.metrics.intervals import bootstrap_mean
+from scenestyle.metrics.warp import link_pairs, nearest_pairs, warp_errors
 from scenestyle.nerf.finetune import finetune
+from scenestyle.nerf.orbit import read_surfaces
 from scenestyle.nerf.patch_losses import render_patch
 from scenestyle.nerf.patches import Target, random_patch
 from scenestyle.nerf.trainer import Losses, Trainer
@@ -49,6 +58,21 @@ WAYS = {
     "RGB loss": ("shared", "rgb"),
 }
 """name -> how the views were restyled, what the field was finetuned by"""
+
+TOGETHER = {
+    "shared": {},
+    "references": {"fusion_steps": 0, "carry_noise": False},
+    "fusion": {"sharing": "none", "carry_noise": False},
+    "alone": {"sharing": "none", "fusion_steps": 0, "carry_noise": False},
+}
+"""what the views know of each other -> parameters of stylize_views that differ from those of `params.yaml`"""
+
+TOGETHER_NAMES = {
+    "shared": "attention, fusion and noise",
+    "references": "attention only",
+    "fusion": "fusion only",
+    "alone": "neither",
+}
 
 COLUMNS = {
     "movement_rmse": ("movement", "{:.3f}"),
@@ -74,6 +98,26 @@ class Sizes:
     """of the orbit"""
 
 
+def make_views(
+    scene: str, style: str, views_as: str, data: Path, work: Path, params: Params
+) -> Path:
+    """Restyle the views; folder of the stylized pictures."""
+    stylized = work / scene / "stylized" / views_as / style
+    if not (stylized / "manifest.json").exists():
+        _make(
+            stylized,
+            lambda out, scratch: stylize_views.run(
+                data / "views" / scene,
+                out,
+                replace(params.stylize_views, **TOGETHER[views_as]),
+                caption=params.scenes[scene].caption,
+                style=params.styles[style],
+                work=scratch,
+            ),
+        )
+    return stylized
+
+
 def make_way(
     scene: str, style: str, way: str, data: Path, work: Path, params: Params, sizes: Sizes
 ) -> Path:
@@ -82,23 +126,9 @@ def make_way(
     views, look = data / "views" / scene, params.styles[style]
     caption = params.scenes[scene].caption
     orbit_before = work / scene / "orbit_before"
-    stylized = work / scene / "stylized" / views_as / style
+    stylized = make_views(scene, style, views_as, data, work, params)
     finetuned = work / scene / f"{views_as}_{loss}" / "finetuned" / scene / style
     result = finetuned.parents[2] / "results" / style
-    if not (stylized / "manifest.json").exists():
-        by_itself = {"sharing": "none", "fusion_steps": 0, "carry_noise": False}
-        alone = {} if views_as == "shared" else by_itself
-        _make(
-            stylized,
-            lambda out, scratch: stylize_views.run(
-                views,
-                out,
-                replace(params.stylize_views, **alone),
-                caption=caption,
-                style=look,
-                work=scratch,
-            ),
-        )
     if not (finetuned / "metrics.json").exists():
         with (
             mock.patch("scenestyle.nerf.finetune.patch_losses", rgb_losses)
@@ -191,12 +221,87 @@ def rgb_losses(
     return losses
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """How far the stylized pictures of neighbouring cameras disagree, and how much they changed."""
+
+    warp: Float[np.ndarray, " pairs"]
+    """warp error of each pair of neighbours, by the source's depth"""
+    movement: float
+    """RMSE to the source renders"""
+    detail: float
+    """mean absolute difference of neighbouring pixels: what fusing may smooth away"""
+    difference: float
+    """RMSE to the pictures of views that share nothing"""
+
+
+def agreement(views: Path, stylized: Path, alone: Path, *, tau: float) -> Agreement:
+    """Measure the stylized pictures themselves, beside those of views that share nothing."""
+    posed, surfaces_z = read_surfaces(views)
+    cameras = [view.camera for view in posed]
+    links = link_pairs(surfaces_z, cameras, nearest_pairs(cameras), tau=tau)
+    before, after, unshared = (
+        [read_rgb(folder / "rgb" / f"{view.name}.png") for view in posed]
+        for folder in (views, stylized, alone)
+    )
+    detail = np.mean([np.abs(np.diff(rgb, axis=axis)).mean() for rgb in after for axis in (0, 1)])
+    return Agreement(
+        warp_errors(after, links), rmse(before, after), float(detail), rmse(after, unshared)
+    )
+
+
+def agreement_table(found: dict[tuple[str, str], Agreement]) -> str:
+    """Attention and fusion apart, each difference with its interval over pairs of views.
+
+    The pairs are the same in every row, so that the interval is that of a mean of paired differences, which is
+    narrower than those of the two means suggest.
+    """
+    rows = []
+    for (style, views_as), each in found.items():
+        less = bootstrap_mean(each.warp - found[style, "alone"].warp, seed=0)
+        difference = f"{less.mean:+.4f} ({less.low:+.4f} to {less.high:+.4f})"
+        rows.append(
+            [
+                style,
+                TOGETHER_NAMES[views_as],
+                f"{each.warp.mean():.4f}",
+                "" if views_as == "alone" else difference,
+                f"{each.movement:.3f}",
+                f"{each.detail:.4f}",
+                "" if views_as == "alone" else f"{each.difference:.4f}",
+            ]
+        )
+    header = ["style", "the views share", "views disagree, 2D", "minus neither (95 %)", "movement"]
+    return table([*header, "detail", "RMSE to neither"], rows)
+
+
+def held_out_name(views: Path) -> str:
+    """The first view that was held out of training."""
+    return next(view.name for view in read_views(views) if view.split == "held_out")
+
+
+def agreement_picture(
+    views: Path, styles: Sequence[str], stylized: dict[tuple[str, str], Path]
+) -> Any:
+    """A held-out view: one row per style, one column per what the views share, the source first."""
+    name = held_out_name(views)
+    rows = [
+        [
+            read_rgb(folder / "rgb" / f"{name}.png")
+            for folder in (views, *(stylized[style, views_as] for views_as in TOGETHER))
+        ]
+        for style in styles
+    ]
+    columns = ["source", *(TOGETHER_NAMES[views_as] for views_as in TOGETHER)]
+    return contact_sheet(rows, row_labels=list(styles), column_labels=columns)
+
+
 def picture(
     scene: str, styles: Sequence[str], data: Path, results: dict[tuple[str, str], Path]
 ) -> Any:
     """A held-out view: one row per style, one column per way, the source first."""
     views = data / "views" / scene
-    name = next(view.name for view in read_views(views) if view.split == "held_out")
+    name = held_out_name(views)
     rows = [
         [
             read_rgb(views / "rgb" / f"{name}.png"),
@@ -248,7 +353,6 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=ROOT / ".work" / "quality")
     args = parser.parse_args()
-    let_idle_threads_sleep()
     params, sizes = load_params(ROOT / "params.yaml"), Sizes(args.iterations, args.frames)
     threads = torch.get_num_threads()
     origin = provenance(("torch", "nerfstudio", "diffusers"), num_threads=threads)
@@ -261,12 +365,25 @@ def main() -> None:
             for way in WAYS
         }
         figures = {key: read_json(path / "metrics.json") for key, path in results.items()}
-        parts.append(summary(scene, args.styles, figures))
+        stylized = {
+            (style, views_as): make_views(scene, style, views_as, args.data, work, params)
+            for style in args.styles
+            for views_as in TOGETHER
+        }
+        views = args.data / "views" / scene
+        agreements = {
+            (style, views_as): agreement(
+                views, folder, stylized[style, "alone"], tau=params.evaluate.warp_tau
+            )
+            for (style, views_as), folder in stylized.items()
+        }
+        parts += [summary(scene, args.styles, figures), "", agreement_table(agreements), ""]
         day = datetime.datetime.now(datetime.UTC)
-        write_rgb(
-            RESULTS / f"quality_{scene}_{day:%Y-%m-%d}.png",
-            picture(scene, args.styles, args.data, results),
-        )
+        for name, sheet in (
+            (scene, picture(scene, args.styles, args.data, results)),
+            (f"{scene}_views", agreement_picture(views, args.styles, stylized)),
+        ):
+            write_rgb(RESULTS / f"quality_{name}_{day:%Y-%m-%d}.png", sheet)
     text = "\n".join(
         [
             "# What sharing and the sliced Wasserstein loss are worth",
@@ -274,7 +391,9 @@ def main() -> None:
             origin,
             f"{params.stylize_views.model} model, {sizes.iterations} finetuning steps of one seed, orbit of "
             f"{sizes.num_frames} frames; everything else as in `params.yaml`. `benchmarks/quality.py` says what "
-            "the ways are. One seed and one training per cell: differences in the last digit mean nothing.",
+            "the ways are. One seed and one training per cell: differences in the last digit mean nothing. "
+            "Per scene the fields first, then the stylized pictures alone, where a row's difference to views that "
+            "share nothing has its bootstrap interval over pairs of neighbouring views.",
             "",
             *parts,
         ]

@@ -5,12 +5,15 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from scenestyle.artifacts import read_json
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params
 from scenestyle.project.catalog import Wanted
 from tasks._prefect import Done
+
+if TYPE_CHECKING:
+    from scenestyle.viz.overview import OverviewRow
 
 State = Literal["Cached", "Completed", "Failed"]
 
@@ -97,8 +100,12 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     _write_whole(path, text.getvalue())
 
 
-def write_page(path: Path, rows: Sequence[Row], params: Params, title: str) -> None:
-    """Write the page of all results, with thumbnails."""
+def write_page(path: Path, rows: Sequence[Row], params: Params, title: str) -> "list[OverviewRow]":
+    """Write the page of all results, with thumbnails.
+
+    Returns:
+        What it shows, in the order of the rows.
+    """
     from scenestyle.viz.overview import OverviewRow, read_result, render_overview
 
     lines = []
@@ -116,6 +123,7 @@ def write_page(path: Path, rows: Sequence[Row], params: Params, title: str) -> N
                 read_result(scene, style, row.report.parent, page=path, prompt=prompt, note=note)
             )
     _write_whole(path, render_overview(lines, title=title))
+    return lines
 
 
 def _why(row: Row) -> str:

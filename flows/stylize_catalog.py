@@ -5,19 +5,18 @@ their pictures lie in outputs/catalogs/.
 """
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows._program import run_in_foreground
 from flows._rows import Row, row_of, write_page, write_table
+from flows._show import show_catalog
 from scenestyle.errors import InputError
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params
 from scenestyle.project.catalog import Catalog, read_catalog
@@ -116,12 +115,11 @@ def take_in_captures(wishes: Catalog) -> dict[str, str]:
 
 
 def publish(name: str, rows: Sequence[Row]) -> list[str]:
-    """Write table and page, and show the table in Prefect."""
+    """Write table and page, and show summary, table and picture in Prefect."""
     table, page = OUTPUTS / f"{name}.csv", OUTPUTS / f"{name}.html"
     write_table(table, rows)
-    write_page(page, rows, load_params(PARAMS), name)
-    key = re.sub(r"[^a-z0-9]+", "-", f"catalog-{name}".lower()).strip("-")
-    create_table_artifact(table=[row.cells() for row in rows], key=key, description=str(page))
+    lines = write_page(page, rows, load_params(PARAMS), name)
+    show_catalog(name, rows, lines, page)
     return [str(table), str(page)]
 
 

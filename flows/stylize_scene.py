@@ -11,9 +11,9 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows._program import run_in_foreground
-from flows._show import show_result
+from flows._show import show_failure, show_result
 from scenestyle.params import edit_key, load_params
-from tasks._prefect import StageRuns, stage_task
+from tasks._prefect import FlowError, StageRuns, stage_task
 
 estimate_poses = stage_task("estimate_poses")
 train_nerf = stage_task("train_nerf")
@@ -50,7 +50,11 @@ def stylize_scene(scene: str, style: str) -> list[str]:
     stages.submit(stylize_views, edit)  # all of these views restyled together
     stages.submit(finetune_nerf, edit)  # the field, moved towards them
     stages.submit(evaluate, edit)  # figures, orbit video, report
-    result = stages.conclude()
+    try:
+        result = stages.conclude()
+    except FlowError as error:
+        show_failure(edit, str(error))
+        raise
     show_result(edit, result)
     return [str(path) for path in result]
 

@@ -285,7 +285,8 @@ class Evaluate:
     """weights of LPIPS and CLIP, which do not come with the installation: unused, only those in the caches of torch and
     the hub, or downloaded (1.9 GB); without them their figures are reported as not computed"""
     unshared_control: StrictBool = False
-    """restyle the views once more, each by itself, to see what sharing is worth; takes as long as stylize_views"""
+    """make the edit once more with each view restyled by itself, to see what sharing is worth; takes as long as stylize_views,
+    finetune_nerf and the rendering of evaluate together"""
     refit_iterations: Annotated[int, Field(ge=0, strict=True)] = 0
     """training steps of the fresh fields that tell whether the stylized views agree, two or three fields; 0: none"""
     seed: Seed = 0

@@ -4,15 +4,9 @@ import logging
 import time
 from pathlib import Path
 
-from scenestyle.artifacts import read_json, write_json
-from scenestyle.judge.controls import requested_figures
-from scenestyle.judge.figures import (
-    orbit_figures,
-    orbit_links,
-    pretrained_figures,
-    summary,
-    view_figures,
-)
+from scenestyle.artifacts import write_json
+from scenestyle.judge.controls import edit_alone, refit_figures, unshared_figures
+from scenestyle.judge.figures import judge, orbit_links, source_psnr, summary
 from scenestyle.judge.renders import Inputs, choose_views, render
 from scenestyle.judge.show import (
     commands,
@@ -61,15 +55,16 @@ def run(
     orbit, steps = render(inputs, params, work)
     rendered = time.perf_counter()
     links = orbit_links(orbit, tau=params.warp_tau)
-    measured = {
-        **orbit_figures(orbit, links),
-        **view_figures(steps, params),
-        **requested_figures(inputs, steps, params, work),
-        "heldout_psnr_source": float(read_json(nerf / "metrics.json")["heldout_psnr"]),
-    }
-    prompt = style.prompt.replace("{caption}", caption)
-    more, not_computed = pretrained_figures(orbit, steps, (caption, prompt), params.pretrained)
-    figures, intervals = summary({**measured, **more}, params.seed)
+    texts = (caption, style.prompt.replace("{caption}", caption))
+    measured, not_computed = judge(orbit, links, steps, texts, params)
+    measured |= source_psnr(nerf, steps)
+    control = edit_alone(inputs, orbit, steps, work) if params.unshared_control else None
+    if control is not None:
+        alone, _ = judge(control.orbit, links, control.steps, texts, params)
+        measured |= unshared_figures(control, alone, params.warp_tau)
+    if params.refit_iterations:
+        measured |= refit_figures(inputs, control, params.refit_iterations, work)
+    figures, intervals = summary(measured, params.seed)
     judged = time.perf_counter()
     flicker = flicker_curves(orbit, links["short"])
     shown = choose_views(steps, params.num_stills)
@@ -79,7 +74,7 @@ def run(
         scene=finetuned.parent.name,
         style=finetuned.name,
         caption=caption,
-        prompt=prompt,
+        prompt=texts[1],
         look=look_round(orbit, steps),
         video_mp4=(out / "orbit.mp4").read_bytes(),
         comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],

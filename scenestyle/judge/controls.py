@@ -1,8 +1,9 @@
 """Controls that cost as much as a result of their own, and are therefore made on request only."""
 
+import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,42 +14,112 @@ from scenestyle.artifacts import read_json, read_rgb, write_json, write_rgb
 from scenestyle.device import select_device
 from scenestyle.errors import ArtifactError
 from scenestyle.judge.figures import Measurements, view_links
-from scenestyle.judge.renders import Inputs, Step
+from scenestyle.judge.renders import Inputs, Orbit, Step, render_cameras
 from scenestyle.metrics.warp import warp_errors
-from scenestyle.params import Evaluate, StylizeViews
+from scenestyle.params import StylizeViews
 
 if TYPE_CHECKING:
     from scenestyle.diffusion.models import DiffusionModel
 
 
-def requested_figures(
-    inputs: Inputs, steps: Sequence[Step], params: Evaluate, work: Path
-) -> Measurements:
-    """The figures of `evaluate.unshared_control` and `evaluate.refit_iterations`, if they are on.
+@dataclass(frozen=True)
+class Control:
+    """The same edit with views that know nothing of each other."""
 
-    Pictures and fields are kept in `work`, so that a killed run goes on from them.
+    orbit: Orbit
+    """before, and after this edit"""
+    steps: Sequence[Step]
+    """with its own stylized pictures and its own field's renders"""
+    stylized: Path
+    """with `rgb/NAME.png` per view"""
+
+
+def edit_alone(inputs: Inputs, orbit: Orbit, steps: Sequence[Step], work: Path) -> Control:
+    """Make the edit once more without sharing: restyle each view by itself, finetune, render.
+
+    Model, settings, losses and seeds are those of the result. Pictures, field and frames are kept in `work`, so
+    that a killed run goes on from them.
 
     Raises:
         ArtifactError: If the stylized views were made with other weights than are there now.
+        GateError: If the finetuning diverges.
     """
-    measured: Measurements = {}
-    refitted = {"": inputs.stylized / "rgb", "_source": inputs.views / "rgb"}
-    if params.unshared_control:
-        alone = work / "unshared" / "rgb"
-        restyle_alone(inputs.views, inputs.stylized, alone)
-        pictures = [read_rgb(alone / f"{step.view.name}.png") for step in steps]
-        links = view_links(steps, tau=params.warp_tau)
-        measured["views_warp_unshared"] = warp_errors(pictures, links)
-        refitted["_unshared"] = alone
-    if params.refit_iterations:
-        for suffix, pictures in refitted.items():
-            measured[f"refit_psnr{suffix}"] = refit_psnr(
-                inputs.nerf,
-                pictures,
-                iterations=params.refit_iterations,
-                work=work / f"refit{suffix}",
+    stylized = work / "unshared"
+    restyle_alone(inputs.views, inputs.stylized, stylized / "rgb")
+    field = finetune_alone(inputs, stylized, work / "unshared_field")
+    cameras = [*orbit.cameras, *(step.view.camera for step in steps)]
+    renderings = render_cameras(field, cameras, work / "after_unshared")
+    after, of_views = renderings[: len(orbit.cameras)], renderings[len(orbit.cameras) :]
+    return Control(
+        replace(orbit, after=after),
+        [
+            replace(
+                step,
+                stylized=read_rgb(stylized / "rgb" / f"{step.view.name}.png"),
+                rendering=rendering,
             )
-    return measured
+            for step, rendering in zip(steps, of_views, strict=True)
+        ],
+        stylized,
+    )
+
+
+def finetune_alone(inputs: Inputs, stylized: Path, work: Path) -> Path:
+    """Finetune the source field towards other pictures as the result was; folder of the run.
+
+    Raises:
+        GateError: If the finetuning diverges.
+    """
+    from scenestyle.nerf.checkpoints import load_checkpoint, run_checkpoint
+    from scenestyle.nerf.finetune import finetune, finetuned_with
+
+    run = work / "run"
+    if not (run / "metrics.json").is_file():
+        params = finetuned_with(load_checkpoint(run_checkpoint(inputs.finetuned)), inputs.finetuned)
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+        # That views without sharing average to nothing, or bend the scene, is a finding here, not a fault.
+        params = replace(params, min_movement=0.0, max_depth_change=math.inf)
+        finetune(inputs.nerf, inputs.views, {stylized: 1.0}, run, params, work=work)
+    return run
+
+
+def unshared_figures(control: Control, measured: Measurements, tau: float) -> Measurements:
+    """The figures of an edit without sharing, `_alone`, and the disagreement of its stylized views, `_unshared`.
+
+    Args:
+        control: The edit.
+        measured: What was measured of it. Figures that are controls themselves are left out.
+        tau: `evaluate.warp_tau`.
+    """
+    links = view_links(control.steps, tau=tau)
+    pictures = [step.stylized for step in control.steps]
+    return {
+        "views_warp_unshared": warp_errors(pictures, links),
+        **{
+            f"{name}_alone": value
+            for name, value in measured.items()
+            if not name.endswith(("_source", "_stylized", "_share"))
+        },
+    }
+
+
+def refit_figures(
+    inputs: Inputs, control: Control | None, iterations: int, work: Path
+) -> Measurements:
+    """The figures of `evaluate.refit_iterations`: of the stylized views, the source's, and those without sharing.
+
+    Fields are kept in `work`, so that a killed run goes on from them.
+    """
+    refitted = {"": inputs.stylized, "_source": inputs.views}
+    if control is not None:
+        refitted["_unshared"] = control.stylized
+    return {
+        f"refit_psnr{suffix}": refit_psnr(
+            inputs.nerf, folder / "rgb", iterations=iterations, work=work / f"refit{suffix}"
+        )
+        for suffix, folder in refitted.items()
+    }
 
 
 def restyle_alone(views: Path, stylized: Path, out: Path) -> None:

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from scenestyle.artifacts import read_json
 from scenestyle.errors import WeightsError
 from scenestyle.judge.renders import Map, Orbit, Picture, Step
 from scenestyle.metrics.depth import depth_change
@@ -41,6 +43,33 @@ Measurements = dict[str, float | Float[np.ndarray, " _"]]
 logger = logging.getLogger(__name__)
 
 
+def judge(
+    orbit: Orbit,
+    links: Mapping[str, Sequence[ViewLink]],
+    steps: Sequence[Step],
+    texts: tuple[str, str],
+    params: Evaluate,
+) -> tuple[Measurements, dict[str, str]]:
+    """All figures of an edit that need nothing made for them.
+
+    Args:
+        orbit: The novel path.
+        links: From `orbit_links`.
+        steps: The views of the capture.
+        texts: Captions of the scene and of the edit.
+        params: `warp_tau`, `pretrained` and `seed`.
+
+    Returns:
+        The figures, and why others could not be computed.
+
+    Raises:
+        ArtifactError: If the source field shows no surface.
+    """
+    measured = {**orbit_figures(orbit, links), **view_figures(steps, params)}
+    more, not_computed = pretrained_figures(orbit, steps, texts, params.pretrained)
+    return {**measured, **more}, not_computed
+
+
 def orbit_links(orbit: Orbit, *, tau: float) -> dict[str, list[ViewLink]]:
     """Which frames of the orbit see the same, by the source's geometry, at the short and the long range."""
     surfaces_z = [surface_z(frame.depth_z, frame.opacity) for frame in orbit.before]
@@ -57,15 +86,9 @@ def orbit_figures(orbit: Orbit, links: Mapping[str, Sequence[ViewLink]]) -> Meas
         ArtifactError: If the source field shows no surface.
     """
     rgb_before, rgb_after = [f.rgb for f in orbit.before], [f.rgb for f in orbit.after]
-    depth = depth_change(
-        [frame.depth_z for frame in orbit.before],
-        [frame.depth_z for frame in orbit.after],
-        [frame.opacity > MIN_OPACITY for frame in orbit.before],
-    )
     measured: Measurements = {
-        "movement_rmse": rmse(rgb_before, rgb_after),
-        "depth_abs_rel": depth.abs_rel,
-        "depth_delta_125": depth.delta_125,
+        "movement_rmse": each(movement, rgb_before, rgb_after),
+        **depth_figures(orbit),
     }
     distance = feature_distance()
     for name, pairs in links.items():
@@ -78,8 +101,26 @@ def orbit_figures(orbit: Orbit, links: Mapping[str, Sequence[ViewLink]]) -> Meas
     return measured
 
 
+def depth_figures(orbit: Orbit) -> Measurements:
+    """Change of depth per frame of the orbit, of those that show a surface.
+
+    Raises:
+        ArtifactError: If none does.
+    """
+    pairs = list(zip(orbit.before, orbit.after, strict=True))
+    seen = [pair for pair in pairs if (pair[0].opacity > MIN_OPACITY).any()]
+    changes = [
+        depth_change([before.depth_z], [after.depth_z], [before.opacity > MIN_OPACITY])
+        for before, after in seen or pairs
+    ]
+    return {
+        "depth_abs_rel": np.array([change.abs_rel for change in changes]),
+        "depth_delta_125": np.array([change.delta_125 for change in changes]),
+    }
+
+
 def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
-    """Style, agreement and content of the views, each beside the same of the stylized pictures or the source."""
+    """Style, agreement, movement and content of the views, beside the same of the stylized pictures and the source."""
     from scenestyle.metrics.structure import luminance_ssim
 
     links = view_links(steps, tau=params.warp_tau)
@@ -90,6 +131,7 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
     likeness = feature_likeness()
     return {
         **style_figures(held_out, params.seed),
+        "movement_rmse_stylized": each(movement, before, stylized),
         "views_warp": warp_errors(after, links),
         "views_warp_source": warp_errors(before, links),
         "views_warp_stylized": warp_errors(stylized, links),
@@ -217,6 +259,18 @@ def summary(
         else:
             figures[name] = value
     return figures, intervals
+
+
+def source_psnr(nerf: Path, steps: Sequence[Step]) -> Measurements:
+    """PSNR of the source field at every held-out view, as train_nerf noted it."""
+    by_view = read_json(nerf / "metrics.json")["psnr_by_view"]
+    held_out = [step.view.name for step in steps if step.view.split == "held_out"]
+    return {"heldout_psnr_source": np.array([by_view[name] for name in held_out])}
+
+
+def movement(picture: Picture, other: Picture) -> float:
+    """RMSE of two pictures."""
+    return rmse([picture], [other])
 
 
 def each(

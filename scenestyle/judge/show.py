@@ -207,10 +207,17 @@ def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
         "scenestyle": version("scenestyle"),
         **dict(sorted(versions.items())),
     }
-    return {
-        name.replace("_", " "): "none" if value == "" else str(value)
-        for name, value in described.items()
-    }
+    return {name.replace("_", " "): _in_words(value) for name, value in described.items()}
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(str, value)) or "none"
+        case _:
+            return str(value) or "none"
 
 
 def commands(finetuned: Path) -> dict[str, str]:

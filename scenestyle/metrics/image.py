@@ -27,6 +27,14 @@ def rmse(
 def psnr(
     picture: Float[np.ndarray, "height width 3"], other: Float[np.ndarray, "height width 3"]
 ) -> float:
-    """Peak signal-to-noise ratio, -20 log10(RMSE) dB for RGB in [0, 1]; infinite if equal."""
-    error = rmse([picture], [other])
-    return -20 * math.log10(error) if error else math.inf
+    """Peak signal-to-noise ratio, -20 log10(RMSE) dB, as torchmetrics computes it; infinite if equal.
+
+    Args:
+        picture: RGB in [0, 1].
+        other: Of the same size.
+    """
+    import torch
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    pictures = (torch.from_numpy(rgb.astype(np.float64)) for rgb in (picture, other))
+    return float(peak_signal_noise_ratio(*pictures, data_range=1.0))

@@ -296,9 +296,7 @@ def extension(run: Path, params: FinetuneNerf) -> tuple[dict[str, Any], Finetune
         ParamsError: If it is no finetune, is as long already, or was made with other parameters.
     """
     checkpoint = load_checkpoint(run_checkpoint(run))
-    if "finetune_nerf" not in checkpoint:
-        raise ParamsError(f"{run} is not a finetuned run, so there is nothing to extend.")
-    found = TypeAdapter(FinetuneNerf).validate_python(checkpoint["finetune_nerf"])
+    found = finetuned_with(checkpoint, run)
     if found.iterations >= params.iterations:
         raise ParamsError(
             f"{run} has {found.iterations} steps already, {params.iterations} are wanted. Raise "
@@ -318,6 +316,19 @@ def extension(run: Path, params: FinetuneNerf) -> tuple[dict[str, Any], Finetune
             "Finetune from the source again."
         )
     return checkpoint, extended
+
+
+def finetuned_with(checkpoint: Mapping[str, Any], run: Path) -> FinetuneNerf:
+    """The parameters of a finished finetune, from its checkpoint.
+
+    Raises:
+        ParamsError: If it is no finetune.
+    """
+    if "finetune_nerf" not in checkpoint:
+        raise ParamsError(
+            f"{run} is a source field that was not finetuned; wanted a finetuned run."
+        )
+    return TypeAdapter(FinetuneNerf).validate_python(checkpoint["finetune_nerf"])
 
 
 def held_out_strip(

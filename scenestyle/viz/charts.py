@@ -4,7 +4,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-_PNG_DPI = 110
+_PNG_DPI = 140
+_INCHES = (5.4, 3.0)
+"""width and height; letters are of 10 points, and must be legible where a phone or half a page shows the whole"""
 _LOG_RANGE = 1e5
 """a logarithmic axis shows at most this ratio below its top"""
 
@@ -42,7 +44,7 @@ def line_chart(
 
     # A Figure of its own, not pyplot: no global state, and no display is looked for.
     with mpl.rc_context({"svg.hashsalt": "scenestyle", "svg.fonttype": "path"}):
-        figure = Figure(figsize=(7, 3.2), layout="constrained")
+        figure = Figure(figsize=_INCHES, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         for name, points in curves.items():

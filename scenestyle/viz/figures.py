@@ -46,13 +46,14 @@ class _Reading:
     meaning: str
     bounds: _Bounds | None = None
     controls: tuple[str, ...] = ()
-    """keys of the same measure of something else"""
+    """keys of the same measure of something else; that of an edit without sharing, `KEY_alone`, goes without saying"""
 
 
 _CONTROL_NAMES = {
     "source": "source renders",
     "stylized": "stylized views before fitting",
     "unshared": "views restyled without sharing",
+    "alone": "an edit without sharing",
 }
 """last word of a control's key -> whose figure it is"""
 
@@ -63,6 +64,7 @@ _READINGS = {
         "How far the colours moved from before to after along the orbit (RMSE, 0 to 1): near 0 means that "
         "nothing was edited.",
         _Bounds(0.05, 0.02, higher_is_better=True),
+        ("movement_rmse_stylized",),
     ),
     "heldout_swd": _Reading(
         "Distance to the style",
@@ -222,7 +224,7 @@ def _read(
         interval=f"{say(interval[0])} to {say(interval[1])}" if interval else "",
         controls=[
             (_CONTROL_NAMES[key.rsplit("_", 1)[1]], say(metrics[key]))
-            for key in reading.controls
+            for key in (*reading.controls, f"{name}_alone")
             if key in metrics
         ],
         verdict=_verdict(metrics[name], bounds, metrics) if bounds else None,

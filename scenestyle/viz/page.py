@@ -41,7 +41,12 @@ def _base64(content: bytes) -> str:
 
 
 def jpeg_uri(picture: Float[np.ndarray, "height width 3"], max_side: int | None = None) -> str:
-    """A picture, RGB in [0, 1], as an address; reduced to a longest side in pixels if one is given."""
+    """A picture, RGB in [0, 1], as JPEG in a data URI.
+
+    Args:
+        picture: Of any size.
+        max_side: Longest side to which it is reduced, pixels; None: as it is.
+    """
     image = to_pil(picture)
     if max_side is not None:
         image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)

@@ -1,11 +1,11 @@
 """A real browser: Debian's Chromium, driven by Playwright."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browser_sizes import DESK, OpenPage
+from chromium import chromium
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 _PATIENCE_MS = 120_000
@@ -16,9 +16,7 @@ _OF_SCREENSHOTS = "GPU stall due to ReadPixels"
 # Not for the whole session: while Playwright runs, its event loop changes how Prefect answers other tests.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on PATH; on Debian and Ubuntu: apt-get install chromium")
+    program = chromium()
     with sync_playwright() as playwright:
         # The sandbox of Chromium refuses to run as root, as which containers run.
         running = playwright.chromium.launch(

@@ -1,19 +1,27 @@
 """What Prefect shows of a result."""
 
+import base64
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
+from PIL import Image
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.runtime import flow_run
 
-from flows._show import artifact_key, show_result, summary
+from flows._rows import Row
+from flows._show import artifact_key, catalog_picture, show_catalog, show_result, summary
 from scenestyle.artifacts import write_json, write_rgb
+from scenestyle.project.catalog import Wanted
 from scenestyle.viz.figures import read_figures
+from scenestyle.viz.overview import OverviewRow
 
 METRICS = {"movement_rmse": 0.2, "warp_short": 0.05, "warp_short_source": 0.01, "seconds": 3.0}
 
@@ -38,10 +46,12 @@ def test_a_key_is_one_that_prefect_takes() -> None:
     assert artifact_key("My_Fern-oil__2") == "my-fern-oil-2"
 
 
-def test_a_run_carries_summary_table_and_picture(files: list[Path], prefect_server: None) -> None:
+def shown_by(show: Callable[[], None]) -> dict[str | None, Any]:
+    """Type of artifact -> its data, of a flow run that shows something."""
+
     @flow
     def shows() -> UUID:
-        show_result("fern-oil", files)
+        show()
         return UUID(str(flow_run.id))
 
     run = shows()
@@ -49,8 +59,12 @@ def test_a_run_carries_summary_table_and_picture(files: list[Path], prefect_serv
         found = client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
         )
+    return {artifact.type: artifact.data for artifact in found}
 
-    data = {artifact.type: artifact.data for artifact in found}
+
+def test_a_run_carries_summary_table_and_picture(files: list[Path], prefect_server: None) -> None:
+    data = shown_by(lambda: show_result("fern-oil", files))
+
     assert data.keys() == {"markdown", "table", "image"}
     table = json.loads(str(data["table"]))
     assert [(line["figure"], line["verdict"]) for line in table] == [
@@ -59,3 +73,63 @@ def test_a_run_carries_summary_table_and_picture(files: list[Path], prefect_serv
     ]
     assert table[1]["controls"] == "source renders: 0.0100"
     assert str(data["image"]).startswith("data:image/png;base64,")
+
+
+RED, BLUE = (np.tile(np.float32(colour), (30, 40, 1)) for colour in ([1, 0, 0], [0, 0, 1]))
+
+
+def catalog() -> tuple[list[Row], list[OverviewRow]]:
+    """Two scenes, one of them in one style only, and an attempt that failed."""
+    found = [("fern", "oil"), ("fern", "ink"), ("moss", "ink"), ("lost", "ink")]
+    rows = [
+        Row(
+            Wanted(number, scene, style),
+            {},
+            "No photos.\nAdd some." if scene == "lost" else "",
+            None,
+        )
+        for number, (scene, style) in enumerate(found, start=1)
+    ]
+    lines = [
+        OverviewRow(scene, style, "failed", note="No photos.")
+        if scene == "lost"
+        else OverviewRow(scene, style, "done", thumbnails=[RED, BLUE])
+        for scene, style in found
+    ]
+    return rows, lines
+
+
+def test_a_catalog_carries_summary_table_and_picture(tmp_path: Path, prefect_server: None) -> None:
+    rows, lines = catalog()
+
+    data = shown_by(lambda: show_catalog("My_scenes", rows, lines, tmp_path / "page.html"))
+
+    assert data.keys() == {"markdown", "table", "image"}
+    assert "3 Cached, 0 Completed, 1 Failed" in str(data["markdown"])
+    assert "- **lost, ink**: No photos. Add some." in str(data["markdown"])
+    assert [line["scene"] for line in json.loads(str(data["table"]))] == [
+        "fern",
+        "fern",
+        "moss",
+        "lost",
+    ]
+    jpeg = base64.b64decode(str(data["image"]).removeprefix("data:image/jpeg;base64,"))
+    assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
+
+
+def test_the_picture_of_a_catalog_is_scenes_by_styles_and_blank_where_nothing_was_made() -> None:
+    _, lines = catalog()
+    sheet = catalog_picture(lines)
+
+    red, blue = (
+        int(np.all(np.abs(sheet - colour[0, 0]) < 0.01, axis=-1).sum()) for colour in (RED, BLUE)
+    )
+    assert (red, blue) == (2 * RED[..., 0].size, 3 * BLUE[..., 0].size)
+
+
+def test_a_catalog_without_any_result_has_no_picture(tmp_path: Path, prefect_server: None) -> None:
+    rows, lines = catalog()
+
+    data = shown_by(lambda: show_catalog("c", rows[-1:], lines[-1:], tmp_path / "page.html"))
+
+    assert data.keys() == {"markdown", "table"}

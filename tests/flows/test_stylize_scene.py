@@ -7,7 +7,12 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from toy_project import Toy
 
@@ -29,6 +34,7 @@ class Run:
             self.state = stylize_scene(scene, style, return_state=True)
         assert self.state.state_details.flow_run_id is not None
         self.states, self.messages = task_states(self.state.state_details.flow_run_id)
+        self.shown = artifacts(self.state.state_details.flow_run_id)
 
 
 def task_states(flow_run: UUID) -> tuple[dict[str, str], dict[str, str]]:
@@ -40,6 +46,15 @@ def task_states(flow_run: UUID) -> tuple[dict[str, str], dict[str, str]]:
         {run.name: run.state.name or "" for run in runs if run.state},
         {run.name: run.state.message or "" for run in runs if run.state},
     )
+
+
+def artifacts(flow_run: UUID) -> dict[str, str]:
+    """Type of artifact -> its data."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
+        )
+    return {artifact.type or "": str(artifact.data) for artifact in found}
 
 
 @pytest.fixture
@@ -54,6 +69,7 @@ def test_after_dvc_repro_every_task_is_cached(here: Toy) -> None:
     assert run.state.is_completed()
     assert run.states == dict.fromkeys([*PER_SCENE, *PER_EDIT], "Cached")
     assert set(run.messages.values()) == {"up to date"}
+    assert run.shown.keys() >= {"markdown", "table"}
     assert here.runs() == []
 
 
@@ -91,6 +107,7 @@ def test_a_failed_stage_fails_the_flow_with_its_sentence(here: Toy) -> None:
         "Not run: evaluate@garden-oil."
     )
     assert run.states["finetune_nerf@garden-oil"] == "Failed"
+    assert "the renders did not move." in run.shown["markdown"]
     assert here.stale() >= {"finetune_nerf@garden-oil", "evaluate@garden-oil"}
 
 

@@ -13,9 +13,10 @@ from tiny_field import write_tiny_source
 
 from scenestyle.artifacts import read_views, write_json, write_views
 from scenestyle.errors import ArtifactError, WeightsError
+from scenestyle.judge import controls, renders
 from scenestyle.judge import figures as figures_of
-from scenestyle.judge import renders
 from scenestyle.metrics.image import rmse
+from scenestyle.nerf.checkpoints import load_checkpoint, run_checkpoint
 from scenestyle.params import Evaluate, FinetuneNerf, Style
 from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
 from scenestyle.procedural.raycast import render
@@ -48,7 +49,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "seconds": 2.5,
             "model": "by hand",
             "sources": {"base": "numpy"},
-            "settings": {"prompt": "a negative of toys & tiles", "strength": 1.0},
+            "settings": {
+                "prompt": "a negative of toys & tiles",
+                "strength": 1.0,
+                "align_attention": False,
+                "references": ["photo_00", "photo_12"],
+            },
             "versions": {"numpy": np.__version__},
         },
     )
@@ -93,14 +99,31 @@ def test_figures_of_an_exactly_known_edit() -> None:
     measured = figures_of.orbit_figures(orbit, figures_of.orbit_links(orbit, tau=0.02))
     figures, intervals = figures_of.summary(measured, seed=0)
 
-    low, high = intervals["warp_short"]
-    assert low < figures["warp_short"] < high
+    for name in ("warp_short", "movement_rmse"):
+        low, high = intervals[name]
+        assert low < figures[name] < high
     assert figures["depth_abs_rel"] == pytest.approx(0.1, rel=1e-5)
     assert figures["depth_delta_125"] == 1
-    assert figures["movement_rmse"] == rmse([f.rgb for f in before], [f.rgb for f in after])
+    moved = [rmse([b.rgb], [a.rgb]) for b, a in zip(before, after, strict=True)]
+    assert figures["movement_rmse"] == pytest.approx(np.mean(moved))
+    assert intervals["depth_delta_125"] == (1, 1)
     for reach in ("short", "long"):
         assert figures[f"warp_{reach}"] == pytest.approx(figures[f"warp_{reach}_source"], rel=1e-4)
     assert figures["warp_short_visible_share"] > figures["warp_long_visible_share"] > 0.1
+
+
+def test_frames_without_a_surface_have_no_depth_to_change() -> None:
+    from scenestyle.nerf.field import Rendering
+
+    rgb, depth_z = np.zeros((4, 6, 3), np.float32), np.full((4, 6), 2, np.float32)
+    empty, full = (Rendering(rgb, depth_z, np.full((4, 6), x, np.float32)) for x in (0, 1))
+    moved = Rendering(rgb, depth_z * np.float32(1.5), full.opacity)
+
+    figures = figures_of.depth_figures(renders.Orbit([], [empty, full], [moved, moved]))
+
+    assert figures["depth_abs_rel"] == pytest.approx([0.5])
+    with pytest.raises(ArtifactError, match="empty"):
+        figures_of.depth_figures(renders.Orbit([], [empty], [moved]))
 
 
 def test_the_result_is_complete(judged: Path) -> None:
@@ -162,6 +185,8 @@ def test_stills_and_report_show_the_held_out_views_first(judged: Path) -> None:
         "photo_16 (held out)",
         "dvc repro evaluate@demo-negative",
         "ns-viewer --load-config config.yml",
+        "<td>photo_00, photo_12</td>",
+        "<td>no</td>",
         "scenestyle export demo negative --format ply",
         "stylize_views",
         "pycolmap",
@@ -243,16 +268,43 @@ def test_controls_on_request_stand_in_the_figures_and_in_the_report(
     )
 
     usual = set(json.loads((judged / "metrics.json").read_text()))
+    own = {
+        name for name in usual if not name.endswith(("_source", "_stylized", "_share", "seconds"))
+    }
+    assert len(own) == 11
     assert figures.keys() - usual == {
         "views_warp_unshared",
         "refit_psnr",
         "refit_psnr_source",
         "refit_psnr_unshared",
+        *(f"{name}_alone" for name in own),
     }
+    # Its views are those of a model that knows nothing, and its field learnt from them.
+    assert figures["heldout_swd_alone"] != figures["heldout_swd"]
+    assert figures["warp_short_alone"] != figures["warp_short"]
     html = (tmp_path / "out" / "report.html").read_text()
     assert f"views restyled without sharing: {figures['views_warp_unshared']:.4f}" in html
     assert f"views restyled without sharing: {figures['refit_psnr_unshared']:.1f} dB" in html
     assert f"source renders: {figures['refit_psnr_source']:.1f} dB" in html
+    assert f"an edit without sharing: {figures['warp_long_alone']:.4f}" in html
+    field = tmp_path / "work" / "unshared_field" / "run"
+    recorded, result = (
+        load_checkpoint(run_checkpoint(run))["finetune_nerf"]
+        for run in (field, inputs["finetuned"])
+    )
+    gates = {"min_movement": 0.0, "max_depth_change": math.inf}
+    assert recorded == {**result, **gates}
+
+
+def test_an_edit_without_sharing_is_not_made_twice(inputs: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(inputs["stylized"], tmp_path / "pictures")
+    gathered = renders.Inputs(**inputs)
+
+    run = controls.finetune_alone(gathered, tmp_path / "pictures", tmp_path / "work")
+    (run / "nerfstudio_models").rename(tmp_path / "away")
+
+    assert controls.finetune_alone(gathered, tmp_path / "pictures", tmp_path / "work") == run
+    assert not (run / "nerfstudio_models").exists()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 // Colours are shown as they are stored.
 ColorManagement.enabled = false;
 
-const SHARE_OF_SPACING = 3.2;
+const SHARE_OF_SPACING = 4;
 
 const KEYS = {
   ArrowLeft: [-0.1, 0, 1],
@@ -34,7 +34,8 @@ const KEYS = {
   "-": [0, 0, 1 / 0.9],
 };
 
-// What three.js has for points, drawn as discs that grow with their distance from the focus as their spacing does.
+// What three.js has for points, drawn as discs that grow with their distance from the focus as their spacing does: across the line of
+// sight by away / (2 - 1 / away), along it by away * away; a ground seen at a slant shows both, so that discs take the mean of the two.
 function discs(spacing, focus, radius) {
   const material = new PointsMaterial({ size: SHARE_OF_SPACING * spacing, vertexColors: true });
   material.onBeforeCompile = (shader) => {
@@ -49,7 +50,7 @@ function discs(spacing, focus, radius) {
       "vertexShader",
       "gl_PointSize = size;",
       `float away = max(1.0, distance((modelMatrix * vec4(transformed, 1.0)).xyz, focus) / radius);
-       gl_PointSize = size * away / (2.0 - 1.0 / away);`,
+       gl_PointSize = size * away * sqrt(away / (2.0 - 1.0 / away));`,
     );
     patch(
       "fragmentShader",

@@ -18,6 +18,15 @@ def test_a_constant_change_is_read_back() -> None:
     assert psnr(PICTURE, PICTURE - np.float32(0.1)) == pytest.approx(20, rel=1e-5)
 
 
+def test_a_tenth_of_the_error_is_twenty_decibels_more() -> None:
+    noise = np.random.default_rng(1).normal(0, 0.1, PICTURE.shape)
+
+    assert psnr(PICTURE, PICTURE + noise) == pytest.approx(
+        -20 * math.log10(rmse([noise], [0 * noise])), rel=1e-6
+    )
+    assert psnr(PICTURE, PICTURE + noise / 10) == pytest.approx(psnr(PICTURE, PICTURE + noise) + 20)
+
+
 def test_every_pixel_weighs_the_same_whatever_its_picture() -> None:
     large, small = np.zeros((9, 1, 3), np.float32), np.zeros((1, 1, 3), np.float32)
 

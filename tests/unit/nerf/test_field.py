@@ -64,7 +64,7 @@ def test_chunks_leave_no_trace(run, monkeypatch):
     field = load_field(run)
     camera = field.views[0].camera.resized(13, 11)
     whole = field.render(camera)
-    monkeypatch.setattr(field_module, "_RAYS_PER_CHUNK", 10)
+    monkeypatch.setattr(field_module, "_RAYS_PER_CHUNK", {"cpu": 10})
     chunked = field.render(camera)
     for name in ("rgb", "depth_z", "opacity"):
         np.testing.assert_allclose(

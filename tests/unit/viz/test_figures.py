@@ -75,13 +75,18 @@ def test_verdicts_turn_at_their_bounds(title: str, key: str, worsening: list[flo
 
 
 def test_a_control_that_was_asked_for_stands_beside_the_others() -> None:
-    extra = {"views_warp_unshared": 0.09, "refit_psnr": 21.04, "refit_psnr_source": 28.0}
+    extra = {
+        "views_warp_unshared": 0.09,
+        "views_warp_alone": 0.06,
+        "refit_psnr": 21.04,
+        "refit_psnr_source": 28.0,
+    }
     figures = {figure.title: figure for figure in read_figures(METRICS | extra)}
 
-    assert figures["Disagreement of neighbouring views"].controls[-1] == (
-        "views restyled without sharing",
-        "0.0900",
-    )
+    assert figures["Disagreement of neighbouring views"].controls[-2:] == [
+        ("views restyled without sharing", "0.0900"),
+        ("an edit without sharing", "0.0600"),
+    ]
     refit = figures["Agreement of the stylized views, refit PSNR"]
     assert (refit.value, refit.controls) == ("21.0 dB", [("source renders", "28.0 dB")])
 
