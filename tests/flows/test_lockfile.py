@@ -1,7 +1,9 @@
 """dvc.lock as the engine writes it: DVC's bytes, never torn."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -126,7 +128,13 @@ def test_a_kill_in_the_middle_of_writing_tears_nothing(ours: bool, toy: Toy) -> 
     lock = toy.root / "dvc.lock"
     before = lock.read_bytes()
     code = _KILLED_WHILE_WRITING.format(ours=ours, name=NAME)
-    done = subprocess.run([sys.executable, "-c", code], cwd=toy.root, capture_output=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=toy.root,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+    )
     assert done.returncode == -9, done.stderr
     assert lock.read_bytes() == (before if ours else b"schema")
     toy.runs()
