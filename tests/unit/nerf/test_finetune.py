@@ -303,7 +303,7 @@ def test_a_run_is_only_extended_by_more_of_the_same(
 
 
 def test_a_source_run_cannot_be_extended(tiny: Path, tmp_path: Path):
-    with pytest.raises(ParamsError, match="not a finetuned run"):
+    with pytest.raises(ParamsError, match="wanted a finetuned run"):
         run(tiny, tmp_path / "run", extend=tiny / "nerf")
 
 
