@@ -6,6 +6,7 @@ so it can ask while a stage runs.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+_LOOKS = 20
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class PipelineError(ScenestyleError):
@@ -112,7 +116,7 @@ class Pipeline:
 
     def reasons(self, name: str) -> list[str]:
         """Why `name` has to run, such as `modified: styles.ukiyoe`; empty when it is up to date."""
-        return self._ask(
+        return self._look(
             lambda repo: _Look().reasons(repo.stage.load_one(str(self._dvc_yaml), name))
         )
 
@@ -127,7 +131,18 @@ class Pipeline:
             reasons = {str(stage.name): look.reasons(stage) for stage in self._stages(repo)}
             return {name: why for name, why in reasons.items() if why}
 
-        return self._ask(of_all)
+        return self._look(of_all)
+
+    def _look(self, question: "Callable[[Repo], T]") -> T:
+        """Ask about what lies on the disk, again if it vanishes meanwhile: a stage that begins removes its old results."""
+        for _ in range(_LOOKS - 1):
+            try:
+                return self._ask(question)
+            except PipelineError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        return self._ask(question)
 
     def _stages(self, repo: "Repo") -> "list[PipelineStage]":
         """Those of dvc.yaml, in an order in which each finds its inputs."""

@@ -31,8 +31,12 @@ _SAYINGS: dict[Kind, str] = {
     "fresh": "Stage '{}' didn't change, skipping",
 }
 """How `dvc repro` (3.67) tells what it did."""
-_BUSY = ("is busy, it is being blocked by", "another process is at the same work")
-"""How it tells, or the stage does, that someone else is at it."""
+_BUSY = (
+    "is busy, it is being blocked by",
+    "another process is at the same work",
+    "ERROR: failed to reproduce '{}': [Errno 2] No such file or directory",
+)
+"""How it tells, or the stage does, that someone else is at it; the last: has removed what it was looking at."""
 
 
 class StageError(ScenestyleError):
@@ -124,7 +128,7 @@ def _reproduce(
     output = "".join(lines)
     if timed_out.is_set():
         raise TimeoutError
-    if process.returncode != 0 and any(saying in output for saying in _BUSY):
+    if process.returncode != 0 and any(saying.format(name) in output for saying in _BUSY):
         return "busy"
     if process.returncode < 0:
         ended_by = signal.Signals(-process.returncode)

@@ -1,6 +1,7 @@
 """The engine under both doors, on real DVC and real processes, without Prefect."""
 
 import fcntl
+import shutil
 import subprocess
 import sys
 import threading
@@ -36,6 +37,27 @@ def test_asking_changes_nothing_and_needs_no_lock(toy: Toy) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert run_stage("evaluate@garden-oil", root=toy.root).kind == "fresh"
     assert {path: path.stat().st_mtime_ns for path in (toy.root / ".dvc").rglob("*")} == before
+
+
+def test_a_result_that_vanishes_while_it_is_looked_at_is_looked_at_again(toy: Toy) -> None:
+    """As when another process begins the stage, which removes what it wrote before."""
+    out, saved = toy.root / "data/nerf/garden", toy.root / "saved"
+    shutil.copytree(out, saved)
+
+    def remove_and_write() -> None:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            shutil.rmtree(out)
+            shutil.copytree(saved, out)
+
+    pipeline = Pipeline(toy.root)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(remove_and_write)
+        while not writing.done():
+            reasons = pipeline.reasons("train_nerf@garden")
+            assert set(reasons) <= {f"{word}: data/nerf/garden" for word in ("deleted", "modified")}
+        writing.result()
+    assert pipeline.reasons("train_nerf@garden") == []
 
 
 def test_a_stage_is_run_then_fresh_then_restored(toy: Toy) -> None:
