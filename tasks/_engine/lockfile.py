@@ -120,9 +120,10 @@ def is_torn(path: Path) -> bool:
 
 def read(path: Path) -> Mapping[str, Any]:
     """Stage instance -> its entry, of a file that is whole; empty if there is none."""
-    if not path.exists():
+    try:
+        text = path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
         return {}
-    text = path.read_bytes().decode(errors="replace")
     blocks = _blocks(text)
     return _parsed(text) if blocks is None else Entries(blocks)
 

@@ -46,7 +46,7 @@ class Pipeline:
         self._dvc_yaml = root.resolve() / "dvc.yaml"
         self._mutex = threading.RLock()  # DVC's Repo loses data when threads share it
         self._opened: Repo | None = None
-        self._written: list[tuple[int, int] | None] = []
+        self._written: list[tuple[int, int, int] | None] = []
 
     def needs(self) -> dict[str, set[str]]:
         """Every stage instance, such as `train_nerf@demo`, and those whose results it reads, these first."""
@@ -166,20 +166,20 @@ class Pipeline:
         """
         from dvc.exceptions import DvcException
 
+        record = self._root / "dvc.lock"
         with self._mutex:
-            try:
-                return question(self._read(again=again))
-            except OSError as error:
-                raise PipelineError(f"{self._root}: {error}") from error
-            except DvcException as error:
-                aside = lockfile.set_aside_if_torn(self._root / "dvc.lock")
-                if aside is None:
+            while True:
+                before = _state(record)
+                try:
+                    return question(self._read(again=again))
+                except OSError as error:
                     raise PipelineError(f"{self._root}: {error}") from error
-                logger.warning("dvc.lock was torn and is %s now; nothing is lost", aside.name)
-            try:
-                return question(self._read(again=True))
-            except DvcException as error:
-                raise PipelineError(f"{self._root}: {error}") from error
+                except DvcException as error:
+                    whole = not lockfile.is_torn(record) and _state(record) == before
+                    if whole or self._opened is None:
+                        raise PipelineError(f"{self._root}: {error}") from error
+                _mend(record, self._opened)
+                again = True
 
     def _read(self, *, again: bool) -> "Repo":
         from dvc.repo import Repo
@@ -187,18 +187,28 @@ class Pipeline:
         if self._opened is None:
             lockfile.teach_dvc()
             self._opened = Repo(str(self._root), _wait_for_lock=True)
-        written = [_date(self._root / name) for name in ("dvc.yaml", "params.yaml")]
+        written = [_state(self._root / name) for name in ("dvc.yaml", "params.yaml")]
         if again or written != self._written:
             self._opened._reset()
             self._written = written
         return self._opened
 
 
-def _date(file: Path) -> tuple[int, int] | None:
+def _mend(record: Path, repo: "Repo") -> None:
+    """Have dvc.lock whole: a `dvc repro` by hand writes it in place, under DVC's lock, and may be killed at that."""
+    with repo.lock:
+        aside = lockfile.set_aside_if_torn(record)
+    if aside is not None:
+        logger.warning("dvc.lock was torn and is %s now; nothing is lost", aside.name)
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    """Another one once the file was written, even within one tick of the file system's clock if its size changed."""
     try:
-        return file.stat().st_mtime_ns, file.stat().st_ino
+        stat = file.stat()
     except FileNotFoundError:
         return None
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
 
 class _Look:

@@ -31,12 +31,10 @@ _SAYINGS: dict[Kind, str] = {
     "fresh": "Stage '{}' didn't change, skipping",
 }
 """How `dvc repro` (3.67) tells what it did."""
-_BUSY = (
-    "is busy, it is being blocked by",
-    "another process is at the same work",
-    "ERROR: failed to reproduce '{}': [Errno 2] No such file or directory",
-)
-"""How it tells, or the stage does, that someone else is at it; the last: has removed what it was looking at."""
+_BUSY = ("is busy, it is being blocked by", "another process is at the same work")
+"""How it tells, or the stage does, that someone else is at it."""
+_VANISHED = r"failed to reproduce '{}': \[Errno 2\] No such file or directory: '(.*)'"
+"""How it tells that a file of the named folder went while it looked."""
 
 
 class StageError(ScenestyleError):
@@ -128,7 +126,7 @@ def _reproduce(
     output = "".join(lines)
     if timed_out.is_set():
         raise TimeoutError
-    if process.returncode != 0 and any(saying.format(name) in output for saying in _BUSY):
+    if process.returncode != 0 and _is_taken(name, root, output):
         return "busy"
     if process.returncode < 0:
         ended_by = signal.Signals(-process.returncode)
@@ -138,6 +136,16 @@ def _reproduce(
     if process.returncode != 0:
         raise StageError(f"{name}: {last_words(output)}", may_pass=may_pass(output))
     return next(kind for kind, saying in _SAYINGS.items() if saying.format(name) in output)
+
+
+def _is_taken(name: str, root: Path, output: str) -> bool:
+    """Whether a failed `dvc repro` found someone else at the stage, be it by results that were just removed."""
+    if any(saying in output for saying in _BUSY):
+        return True
+    vanished = re.search(_VANISHED.format(re.escape(name)), output)
+    return vanished is not None and any(
+        Path(vanished[1]).is_relative_to(root / out) for out in _pipeline(root).outputs()[name]
+    )
 
 
 def last_words(output: str) -> str:

@@ -1,8 +1,12 @@
 """dvc.lock as the engine writes it: DVC's bytes, never torn."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,6 +89,29 @@ def test_a_torn_record_is_found_and_everything_restored(size: int, toy: Toy) -> 
     assert toy.runs() == []
     assert toy.results() == results
     assert toy.stale() == set()
+
+
+def test_a_record_that_is_just_being_written_is_waited_for(toy: Toy) -> None:
+    """A `dvc repro` by hand writes it in place, under DVC's lock."""
+    record = toy.root / "dvc.lock"
+    whole = record.read_bytes()
+    begun = threading.Event()
+
+    def write_slowly() -> None:
+        with (toy.root / ".dvc/tmp/lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            record.write_bytes(whole[: whole.rindex(b"    - ") + len("    - ")])
+            begun.set()
+            time.sleep(1)
+            record.write_bytes(whole)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_slowly)
+        begun.wait()
+        assert Pipeline(toy.root).stale() == {}
+        writing.result()
+    assert record.read_bytes() == whole
+    assert not list(toy.root.glob("dvc.lock.*"))
 
 
 def test_a_whole_record_stays(toy: Toy) -> None:
