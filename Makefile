@@ -37,8 +37,8 @@ check: setup  ## format, lint, architecture, types
 	lint-imports
 	basedpyright
 
-test: setup  ## the default tests
-	pytest
+test: setup  ## the default tests, one file of them per core at a time
+	OMP_NUM_THREADS=1 pytest -n logical --dist loadfile
 
 test-all: setup  ## every test, also the slow ones
 	pytest -m "not gpu"

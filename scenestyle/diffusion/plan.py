@@ -20,7 +20,7 @@ MAX_JOINT_VIEWS = 18
 """Views up to which `sharing: auto` has all attend to all, as the paper does at most (section 4)."""
 _USABLE_SHARE = 0.8
 """of the free memory; the rest is for other processes and for what the allocator cannot use"""
-_VIEWS_PER_CALL_ON_CPU = 8
+VIEWS_PER_CALL_ON_CPU = 8
 """more make nothing faster where the cores are busy with one view"""
 _WORKING_MAPS = 10.0
 """memory of a call per picture beyond the maps kept for the skip connections, in units of the widest map"""
@@ -96,7 +96,7 @@ def plan_views(
     others = [index for index in range(num_views) if index not in set(references)]
     per_call = int((budget - kepts[sharing]) / view_gb)
     if model.device.type == "cpu":
-        per_call = min(per_call, _VIEWS_PER_CALL_ON_CPU)
+        per_call = min(per_call, VIEWS_PER_CALL_ON_CPU)
     groups = [tuple(references)] if references else []
     groups += [tuple(others[first : first + per_call]) for first in range(0, len(others), per_call)]
     largest = kepts[sharing] + max(map(len, groups)) * view_gb
