@@ -19,10 +19,11 @@ import time
 from benchmarks.machine import provenance, table, write_result
 from scenestyle.diffusion.plan import VIEWS_PER_CALL_ON_CPU
 
-FORMS = ("full", "references", "none")
+Row = tuple[str, int, int]
+"""form of sharing, references, views"""
 
 
-def measure(form: str, num_views: int, side: int) -> dict[str, float]:
+def measure(form: str, num_references: int, num_views: int, side: int) -> dict[str, float]:
     """Seconds of a call of one step and of a further step, memory added at the peak and foretold by the plan, 1e9 bytes."""
     import numpy as np
     import torch
@@ -34,7 +35,12 @@ def measure(form: str, num_views: int, side: int) -> dict[str, float]:
     from scenestyle.procedural.demo_scene import demo_cameras
 
     model = load_pipeline("embedded", torch.device("cpu"))
-    params = StylizeViews(sharing=form, image_side=side, num_inference_steps=4)  # pyright: ignore[reportArgumentType]
+    params = StylizeViews(
+        sharing=form,  # pyright: ignore[reportArgumentType]
+        num_references=num_references,
+        image_side=side,
+        num_inference_steps=4,
+    )
     one, three = (
         resolve_settings(
             "a red ball",
@@ -68,9 +74,9 @@ def _peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def measure_apart(form: str, num_views: int, args: argparse.Namespace) -> dict[str, float]:
+def measure_apart(row: Row, args: argparse.Namespace) -> dict[str, float]:
     """The best of some processes: other work on the machine only ever adds time."""
-    command = [sys.executable, "-m", "benchmarks.sharing", "--one", form, str(num_views)]
+    command = [sys.executable, "-m", "benchmarks.sharing", "--one", *map(str, row)]
     command += ["--side", str(args.side)]
     runs = [
         json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -79,38 +85,38 @@ def measure_apart(form: str, num_views: int, args: argparse.Namespace) -> dict[s
     return {name: min(run[name] for run in runs) for name in runs[0]}
 
 
-def report(
-    origin: str, rows: dict[tuple[str, int], dict[str, float]], args: argparse.Namespace
-) -> str:
+def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namespace) -> str:
     """The result file."""
     figures = [
         (
             num_views,
-            form,
+            f"{num_references} references" if form == "references" else form,
             f"{row['seconds']:.1f}",
             f"{row['step']:.1f}",
             f"{row['step'] / num_views:.3f}",
             f"{row['gb']:.2f}",
             f"{row['planned_gb']:.2f}",
         )
-        for (form, num_views), row in rows.items()
+        for (form, num_references, num_views), row in rows.items()
     ]
     ratios = [
         (
             num_views,
+            num_references,
             *(
-                f"{rows['full', num_views][what] / rows['references', num_views][what]:.2f}"
+                f"{rows['full', 1, num_views][what] / row[what]:.2f}"
                 for what in ("seconds", "step", "gb")
             ),
         )
-        for num_views in args.views
+        for (form, num_references, num_views), row in rows.items()
+        if form == "references"
     ]
     lines = [
         "# Sharing attention between views: exact and in step",
         "",
         origin,
         f"Embedded model, long side {args.side}, with guidance, least of {args.repeats} processes; "
-        f"4 references, at most {VIEWS_PER_CALL_ON_CPU} views per call.",
+        f"at most {VIEWS_PER_CALL_ON_CPU} views per call.",
         "",
         table(
             [
@@ -125,7 +131,7 @@ def report(
             figures,
         ),
         "",
-        table(["views", "call, full / references", "a step", "memory"], ratios),
+        table(["views", "references", "call, full / references", "a step", "memory"], ratios),
     ]
     return "\n".join(lines)
 
@@ -137,19 +143,23 @@ def main() -> None:
     )
     parser.add_argument("--side", type=int, default=512, help="long side of the pictures, pixels")
     parser.add_argument("--views", type=int, nargs="+", default=[4, 8, 16, 32])
+    parser.add_argument("--references", type=int, nargs="+", default=[4, 2])
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--one", nargs=2, metavar=("FORM", "VIEWS"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.one[0], int(args.one[1]), args.side)))
+        form, num_references, num_views = args.one
+        print(json.dumps(measure(form, int(num_references), int(num_views), args.side)))
         return
     num_threads = os.cpu_count() or 1
     origin = provenance(("torch", "diffusers"), num_threads=num_threads)
     rows = {}
     for num_views in args.views:
-        for form in FORMS:
-            rows[form, num_views] = measure_apart(form, num_views, args)
-            print(form, num_views, rows[form, num_views], flush=True)
+        forms = [("full", 1), *(("references", number) for number in args.references), ("none", 1)]
+        for form, num_references in forms:
+            row = form, num_references, num_views
+            rows[row] = measure_apart(row, args)
+            print(*row, rows[row], flush=True)
     write_result(f"sharing_{args.side}px", report(origin, rows, args), num_threads=num_threads)
 
 

@@ -6,7 +6,14 @@ import torch
 from tiny_diffusion import tiny_pipeline
 
 from scenestyle.diffusion.models import DiffusionModel
-from scenestyle.diffusion.plan import MAX_JOINT_VIEWS, call_gb, describe, plan_views, weights_gb
+from scenestyle.diffusion.plan import (
+    MAX_JOINT_VIEWS,
+    VIEWS_PER_CALL_ON_CPU,
+    call_gb,
+    describe,
+    plan_views,
+    weights_gb,
+)
 from scenestyle.diffusion.presets import SDXL
 from scenestyle.errors import ParamsError
 from scenestyle.params import StylizeViews
@@ -42,7 +49,7 @@ def test_few_views_see_all_of_each_other_and_many_see_references(model):
 
 
 def test_the_user_may_insist(model):
-    for sharing, first in (("full", 32), ("references", 4), ("none", 8)):
+    for sharing, first in (("full", 32), ("references", 4), ("none", VIEWS_PER_CALL_ON_CPU)):
         plan = plan_views(model, CAMERAS, SIZE, StylizeViews(sharing=sharing))
         assert (plan.sharing, len(plan.groups[0])) == (sharing, first)
 
@@ -139,7 +146,7 @@ def test_the_plan_reads_as_a_sentence(model):
     plan = plan_views(model, CAMERAS, SIZE, StylizeViews(num_references=2))
     names = [f"v{index}" for index in range(32)]
     first, second = plan.groups[0]
-    assert f"each sees itself and 2 references (v{first}, v{second}); at most 8" in describe(
+    assert f"each sees itself and 2 references (v{first}, v{second}); at most {VIEWS_PER_CALL_ON_CPU}" in describe(
         plan, names, SIZE
     )
     assert np.isfinite(plan.peak_gb)
