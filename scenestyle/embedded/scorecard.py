@@ -182,6 +182,29 @@ def model_draw(pipeline: Any, *, strength: float, guidance_scale: float) -> Draw
     return draw
 
 
+def scorecard(
+    weights: Path,
+    *,
+    num_scenes: int = 20,
+    num_training_scenes: int = 60,
+    strength: float = 0.5,
+    guidance_scale: float = 2.0,
+) -> str:
+    """The scores of an exported folder of weights as Markdown.
+
+    Args:
+        weights: A diffusers folder.
+        num_scenes: Held-out scenes.
+        num_training_scenes: Scenes whose filters' pictures the classifier sees.
+        strength: Share of the noise schedule that is re-run, 0 < s <= 1.
+        guidance_scale: Classifier-free guidance; 1 is off.
+    """
+    known = [example(_TRAINING_SCENES, index) for index in range(num_training_scenes)]
+    held_out = [example(_HELD_OUT_SCENES, index) for index in range(num_scenes)]
+    draw = model_draw(load_pipeline(weights), strength=strength, guidance_scale=guidance_scale)
+    return report(*score(held_out, train_classifier(known), draw), num_scenes)
+
+
 def main() -> None:
     """Command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -195,14 +218,13 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=0.5)
     parser.add_argument("--guidance", type=float, default=2.0)
     arguments = parser.parse_args()
-    known = [example(_TRAINING_SCENES, index) for index in range(arguments.training_scenes)]
-    held_out = [example(_HELD_OUT_SCENES, index) for index in range(arguments.scenes)]
-    draw = model_draw(
-        load_pipeline(arguments.weights),
+    text = scorecard(
+        arguments.weights,
+        num_scenes=arguments.scenes,
+        num_training_scenes=arguments.training_scenes,
         strength=arguments.strength,
         guidance_scale=arguments.guidance,
     )
-    text = report(*score(held_out, train_classifier(known), draw), len(held_out))
     log.info(text)
     arguments.out.write_text(text, encoding="utf-8")
 

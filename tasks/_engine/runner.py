@@ -126,7 +126,7 @@ def _reproduce(
     output = "".join(lines)
     if timed_out.is_set():
         raise TimeoutError
-    if process.returncode != 0 and _is_taken(name, root, output):
+    if process.returncode != 0 and is_taken(name, root, output):
         return "busy"
     if process.returncode < 0:
         ended_by = signal.Signals(-process.returncode)
@@ -138,8 +138,14 @@ def _reproduce(
     return next(kind for kind, saying in _SAYINGS.items() if saying.format(name) in output)
 
 
-def _is_taken(name: str, root: Path, output: str) -> bool:
-    """Whether a failed `dvc repro` found someone else at the stage, be it by results that were just removed."""
+def is_taken(name: str, root: Path, output: str) -> bool:
+    """Whether a failed `dvc repro` found someone else at the stage, be it by results that were just removed.
+
+    Args:
+        name: The stage instance.
+        root: The project's root folder, without links.
+        output: All that `dvc repro` printed.
+    """
     if any(saying in output for saying in _BUSY):
         return True
     vanished = re.search(_VANISHED.format(re.escape(name)), output)

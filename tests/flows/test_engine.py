@@ -18,7 +18,7 @@ from toy_project import Toy
 
 from tasks._engine import Pipeline, StageError, run_stage
 from tasks._engine.pipeline import PipelineError
-from tasks._engine.runner import last_words
+from tasks._engine.runner import is_taken, last_words
 
 
 def test_it_agrees_with_dvc_status(toy: Toy) -> None:
@@ -232,6 +232,25 @@ def test_a_dvc_that_is_killed_is_named_and_the_stage_may_be_tried_again(toy: Toy
 )
 def test_the_last_words(output: str, words: str) -> None:
     assert last_words(output) == words
+
+
+@pytest.mark.parametrize(
+    ("vanished", "taken"),
+    [
+        ("data/nerf/garden/config.yml", True),
+        ("data/nerf/garden", True),
+        ("data/poses/garden/images", False),
+        ("data/nerf/garden2", False),
+    ],
+)
+def test_a_stage_whose_results_were_just_removed_is_run_elsewhere(
+    vanished: str, taken: bool, toy: Toy
+) -> None:
+    """Its inputs, if they are gone, are really missing."""
+    trouble = f"[Errno 2] No such file or directory: '{toy.root / vanished}'"
+    for name in ("train_nerf@garden", "render_views@garden"):
+        output = f"ERROR: failed to reproduce '{name}': {trouble}\n"
+        assert is_taken(name, toy.root, output) == (taken and name == "train_nerf@garden")
 
 
 def runs(pid: str) -> bool:

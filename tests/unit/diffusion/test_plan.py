@@ -146,7 +146,8 @@ def test_the_plan_reads_as_a_sentence(model):
     plan = plan_views(model, CAMERAS, SIZE, StylizeViews(num_references=2))
     names = [f"v{index}" for index in range(32)]
     first, second = plan.groups[0]
-    assert f"each sees itself and 2 references (v{first}, v{second}); at most {VIEWS_PER_CALL_ON_CPU}" in describe(
-        plan, names, SIZE
+    assert (
+        f"each sees itself and 2 references (v{first}, v{second}); at most {VIEWS_PER_CALL_ON_CPU}"
+        in describe(plan, names, SIZE)
     )
     assert np.isfinite(plan.peak_gb)
