@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from scenestyle.embedded import tokenizer
-from scenestyle.embedded.models import Denoiser
+from scenestyle.embedded.models import Denoiser, autoencoder
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -57,4 +57,7 @@ def load_autoencoder(weights: Path) -> "AutoencoderKL":
     """The autoencoder of an exported folder."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(weights / "vae", dtype=torch.float32)
+    model = autoencoder()
+    before = AutoencoderKL.from_pretrained(weights / "vae", dtype=torch.float32)
+    model.load_state_dict(before.state_dict())  # diffusers would write where it read it from
+    return model
