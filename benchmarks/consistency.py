@@ -1,4 +1,4 @@
-"""How well the views of a scene agree, by what they share: initial noise, StyleAligned's options, fusing in 3D.
+"""How well the views of a scene agree, by what they share: attention, initial noise, StyleAligned's options, fusing in 3D.
 
     dvc repro render_views@demo
     python -m benchmarks.consistency --edits demo-ukiyoe demo-watercolor
@@ -13,8 +13,9 @@ Finished ways are kept in `--work`.
 import argparse
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -35,13 +36,27 @@ from scenestyle.viz.contact_sheet import contact_sheet
 Pictures = Float[np.ndarray, "views height width 3"]
 
 TAU = 0.02
-WAYS: Mapping[str, Mapping[str, bool]] = {
-    "attention": {},
-    "and noise": {"carry_noise": True},
-    "and aligned": {"align_attention": True},
-    "and norms": {"share_norms": True},
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the views share, besides being fused or not."""
+
+    sharing: Literal["auto", "full", "none"] = "auto"
+    """as in params.yaml; `auto`: as there"""
+    settings: Mapping[str, bool] = field(default_factory=dict)
+    """that are on"""
+
+
+WAYS: Mapping[str, Way] = {
+    "attention": Way(),
+    "attention to all": Way("full"),
+    "no attention": Way("none"),
+    "attention, noise": Way(settings={"carry_noise": True}),
+    "attention, aligned": Way(settings={"align_attention": True}),
+    "attention, norms": Way(settings={"share_norms": True}),
 }
-"""name -> what is shared beside attention"""
+"""by name; the others are compared with the first that is asked for"""
 COLUMNS = ["edit", "fused", "shared", "nearest", "seven apart", "to source", "detail", "moved"]
 
 
@@ -98,7 +113,12 @@ def sheet(views: RenderedViews, made: Mapping[str, Pictures]) -> Float[np.ndarra
 
 
 def measure(
-    edit: str, views: RenderedViews, work: Path, params: Params, model: DiffusionModel
+    edit: str,
+    views: RenderedViews,
+    ways: Sequence[str],
+    work: Path,
+    params: Params,
+    model: DiffusionModel,
 ) -> tuple[list[list[str]], dict[str, Pictures]]:
     """The rows of one edit, and its pictures by way."""
     settings = settings_of(edit, params, model)
@@ -106,17 +126,24 @@ def measure(
     rows, made = [], {}
     for fusion_steps in (settings.fusion_steps, 0):
         fused = "yes" if fusion_steps else "no"
-        for way, changes in WAYS.items():
+        for way in ways:
+            name = f"fused: {fused}, {way}"
             kept = work / f"{edit} {len(views.names)} {fused} {way}.npy"
             if not kept.exists():
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                changed = replace(alone, fusion_steps=fusion_steps, **changes)
-                np.save(kept, restyled(views, changed, params, model))
-            made[f"fused: {fused}, {way}"] = np.load(kept)
-            first = made[f"fused: {fused}, {next(iter(WAYS))}"]
-            rows.append([edit, fused, way, *figures(views, made[f"fused: {fused}, {way}"], first)])
+                changed = replace(alone, fusion_steps=fusion_steps, **WAYS[way].settings)
+                np.save(kept, restyled(views, changed, _with(WAYS[way].sharing, params), model))
+            made[name] = np.load(kept)
+            first = made[f"fused: {fused}, {ways[0]}"]
+            rows.append([edit, fused, way, *figures(views, made[name], first)])
             print(*rows[-1], flush=True)
     return rows, made
+
+
+def _with(sharing: str, params: Params) -> Params:
+    if sharing == "auto":
+        return params
+    return replace(params, stylize_views=replace(params.stylize_views, sharing=sharing))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -125,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--edits", nargs="+", default=["demo-ukiyoe"], help="SCENE-STYLE")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--views", type=int, help="only the first so many; they are neighbours")
     parser.add_argument("--references", type=int, help="share with so many; default: as params say")
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
@@ -142,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for edit in args.edits:
         views = read_rendered_views(args.data / "views" / edit.split("-")[0])
         views = views.pick(range(len(views.names))[: args.views])
-        of_edit, made = measure(edit, views, args.work, params, model)
+        of_edit, made = measure(edit, views, args.ways, args.work, params, model)
         rows += of_edit
         day = datetime.datetime.now(datetime.UTC)
         write_rgb(RESULTS / f"consistency_{edit}_{day:%Y-%m-%d}.png", sheet(views, made))
