@@ -4,7 +4,8 @@ python -m benchmarks.scorecard                  # writes benchmarks/results/
 """
 
 import argparse
-import os
+
+import torch
 
 from benchmarks.machine import ROOT, provenance, write_result
 from scenestyle.device import let_idle_threads_sleep
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=20, help="held out")
     args = parser.parse_args()
     let_idle_threads_sleep()
-    num_threads = os.cpu_count() or 1
+    num_threads = torch.get_num_threads()
     lines = [
         "# Scorecard of the embedded model",
         "",
