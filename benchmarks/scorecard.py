@@ -1,6 +1,8 @@
 """How well the embedded model in the repository does on held-out scenes: `scenestyle/embedded/scorecard.py`.
 
-python -m benchmarks.scorecard                  # writes benchmarks/results/
+    python -m benchmarks.scorecard                  # writes benchmarks/results/
+
+The table stands in the model card, too.
 """
 
 import argparse
