@@ -65,16 +65,27 @@ class Fusion:
         Args:
             clean: Latents of what the model expects behind the noise.
             vae: Autoencoder of the pipeline, to see them as pictures and back. Both the pictures and the
-                fused ones are encoded, so that what it loses cancels.
+                fused ones are encoded, so that what it loses cancels. They pass through it singly and wait in main
+                memory, so that the device's does not grow with their number.
         """
         scale = vae.config.scaling_factor
         with torch.no_grad():
-            own = vae.decode(clean.to(vae.dtype) / scale, return_dict=False)[0].clamp(-1, 1)
-            small = interpolate(own.float(), self._size, mode="bilinear", antialias=True)
-            views = small.movedim(1, -1).cpu().numpy()
-            added = torch.from_numpy(self.mean(views) - views).movedim(-1, 1).to(own)
+            latents = (clean.to(vae.dtype) / scale).split(1)
+            own = torch.cat([vae.decode(latent, return_dict=False)[0].cpu() for latent in latents])
+            own = own.float().clamp(-1, 1)
+            views = interpolate(own, self._size, mode="bilinear", antialias=True)
+            views = views.movedim(1, -1).numpy()
+            added = torch.from_numpy(self.mean(views) - views).movedim(-1, 1)
             fused = own + interpolate(added, own.shape[-2:], mode="bilinear")
-            codes = [vae.encode(pictures).latent_dist.mode() for pictures in (own, fused)]
+            codes = [
+                torch.cat(
+                    [
+                        vae.encode(picture.to(clean.device, vae.dtype)).latent_dist.mode()
+                        for picture in pictures.split(1)
+                    ]
+                )
+                for pictures in (own, fused)
+            ]
         return ((codes[1] - codes[0]) * scale).to(clean)
 
 

@@ -2,8 +2,8 @@
 
 diffusers' pipeline keeps the latents of all views, which are small, and calls its networks once per
 timestep. Here such a call becomes several: the reference views first, whose attention the others
-need, then the rest in groups. Memory is that of one group, nothing is computed twice, and the
-pipeline's own code runs unchanged. Fujiwara et al. 2025, arXiv:2509.05285, share with references; the order of the loops is ours.
+need, then the rest in groups. The device's memory is that of one group: pictures of all views, which are
+large, wait in main memory. Nothing is computed twice, and the pipeline's own code runs unchanged. Fujiwara et al. 2025, arXiv:2509.05285, share with references; the order of the loops is ours.
 """
 
 import logging
@@ -64,7 +64,10 @@ def denoising_in_step(
         with (
             replaced(controlnet, "forward", _Postponed),
             replaced(unet, "forward", loop),
-            _one_by_one(pipeline.vae),
+            replaced(
+                pipeline, "prepare_control_image", _in_main_memory(pipeline.prepare_control_image)
+            ),
+            replaced(pipeline.vae, "decode", _one_by_one(pipeline.vae.decode)),
         ):
             yield
 
@@ -150,7 +153,8 @@ class _GroupLoop:
     ) -> Tensor:
         batch = len(sample)
         args, control_kwargs = pick_rows((postponed.args, postponed.kwargs), rows, batch)
-        down, middle = self.control(*args, **control_kwargs)
+        depth = control_kwargs.pop("controlnet_cond").to(sample)
+        down, middle = self.control(*args, controlnet_cond=depth, **control_kwargs)
         return self.predict(
             pick_rows(sample, rows, batch),
             timestep,
@@ -203,12 +207,16 @@ def pick_rows(value: T, rows: Tensor, batch: int) -> T:
     return value
 
 
-@contextmanager
-def _one_by_one(vae: Any) -> Iterator[None]:
-    """Have the autoencoder take pictures singly: a batch of them is larger than all the UNet holds."""
-    before = vae.use_slicing
-    vae.enable_slicing()
-    try:
-        yield
-    finally:
-        vae.use_slicing = before
+def _in_main_memory(prepare_control_image: Any) -> Any:
+    """`prepare_control_image` of a pipeline, its result on the CPU, whatever the device."""
+    return lambda **kwargs: prepare_control_image(**{**kwargs, "device": "cpu"})
+
+
+def _one_by_one(decode: Any) -> Any:
+    """`decode` of an autoencoder for single pictures, all of them on the CPU: a batch is larger than all the UNet holds."""
+
+    def decoded(latents: Tensor, **kwargs: Any) -> tuple[Tensor]:
+        pictures = [decode(latent, **kwargs)[0].cpu() for latent in latents.split(1)]
+        return (torch.cat(pictures),)
+
+    return decoded

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from scenestyle.diffusion import presets
+from scenestyle.diffusion.in_step import denoising_in_step
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.stylize import (
@@ -106,6 +107,26 @@ def test_the_size_of_the_groups_does_not_change_results(model):
     )
     np.testing.assert_allclose(apart, together, atol=1e-4)
     np.testing.assert_allclose(other_order, together, atol=1e-4)
+
+
+def test_pictures_of_all_views_wait_in_main_memory_and_pass_the_autoencoder_singly(
+    model,
+):
+    pipeline, batches = model.pipeline, []
+
+    def counted(decoder, args):
+        batches.append(len(args[0]))
+
+    hook = pipeline.vae.decoder.register_forward_pre_hook(counted)
+    with denoising_in_step(pipeline, [(0, 1, 2)], share=True):
+        control_image = pipeline.prepare_control_image(
+            image=torch.rand(3, 3, 12, 16), width=16, height=12, batch_size=3, num_images_per_prompt=1,
+            device=torch.device("meta"), dtype=torch.float32, do_classifier_free_guidance=True,
+        )  # fmt: skip
+        pictures = pipeline.vae.decode(torch.rand(3, 4, 6, 8), return_dict=False)[0]
+    hook.remove()
+    assert (control_image.device.type, len(control_image)) == ("cpu", 6)
+    assert (batches, pictures.shape) == ([1, 1, 1], (3, 3, 12, 16))
 
 
 def test_references_are_seen_and_others_are_not(model):
