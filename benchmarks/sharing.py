@@ -6,6 +6,7 @@
 The embedded model with guidance. A call of one denoising step holds everything but loading (text, VAE), and the seconds a
 step are what further steps add to it. Each row comes from a process of its own: its peak is the largest resident
 memory less that after a warm-up on one small view. Random pictures, since the time does not depend on what they show.
+Of a step the shared self-attention is also timed by itself: it is all that the forms of sharing differ in.
 """
 
 import argparse
@@ -15,6 +16,9 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from benchmarks.machine import provenance, table, write_result
 from scenestyle.diffusion.plan import VIEWS_PER_CALL_ON_CPU
@@ -24,7 +28,7 @@ Row = tuple[str, int, int]
 
 
 def measure(form: str, num_references: int, num_views: int, side: int) -> dict[str, float]:
-    """Seconds of a call of one step and of a further step, memory added at the peak and foretold by the plan, 1e9 bytes."""
+    """Seconds of a call of one step, of a further step and of its shared attention, memory added at the peak and foretold by the plan, 1e9 bytes."""
     import numpy as np
     import torch
 
@@ -58,16 +62,39 @@ def measure(form: str, num_references: int, num_views: int, side: int) -> dict[s
     stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], one)
     before = _peak_gb()
     seconds = []
-    for settings in (one, three):
-        start = time.perf_counter()
-        stylize(model, rgb, rgb[..., 0], settings, plan)
-        seconds.append(time.perf_counter() - start)
+    with attention_timed() as in_attention:
+        for settings in (one, three):
+            start = time.perf_counter()
+            stylize(model, rgb, rgb[..., 0], settings, plan)
+            seconds.append(time.perf_counter() - start)
     return {
         "seconds": seconds[0],
         "step": (seconds[1] - seconds[0]) / 2,
+        "attention": sum(in_attention) / 4,
         "gb": _peak_gb() - before,
         "planned_gb": plan.peak_gb or 0.0,
     }
+
+
+@contextmanager
+def attention_timed() -> Iterator[list[float]]:
+    """Collect the seconds of every call of a shared self-attention layer."""
+    from scenestyle.diffusion.attention import SharedSelfAttention
+
+    attend, seconds = SharedSelfAttention.__call__, []
+
+    def timed(self: SharedSelfAttention, *args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return attend(self, *args, **kwargs)
+        finally:
+            seconds.append(time.perf_counter() - start)
+
+    SharedSelfAttention.__call__ = timed
+    try:
+        yield seconds
+    finally:
+        SharedSelfAttention.__call__ = attend
 
 
 def _peak_gb() -> float:
@@ -94,6 +121,7 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
             f"{row['seconds']:.1f}",
             f"{row['step']:.1f}",
             f"{row['step'] / num_views:.3f}",
+            f"{row['attention']:.2f}" if row["attention"] else "",
             f"{row['gb']:.2f}",
             f"{row['planned_gb']:.2f}",
         )
@@ -105,7 +133,7 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
             num_references,
             *(
                 f"{rows['full', 1, num_views][what] / row[what]:.2f}"
-                for what in ("seconds", "step", "gb")
+                for what in ("seconds", "step", "attention", "gb")
             ),
         )
         for (form, num_references, num_views), row in rows.items()
@@ -125,13 +153,24 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
                 "call of one step, s",
                 "a step, s",
                 "a step and view, s",
+                "shared attention of a step, s",
                 "memory, GB",
                 "planned, GB",
             ],
             figures,
         ),
         "",
-        table(["views", "references", "call, full / references", "a step", "memory"], ratios),
+        table(
+            [
+                "views",
+                "references",
+                "call, full / references",
+                "a step",
+                "its shared attention",
+                "memory",
+            ],
+            ratios,
+        ),
     ]
     return "\n".join(lines)
 
