@@ -4,8 +4,8 @@
     python -m benchmarks.sharing --side 256
 
 The embedded model with guidance. A call of one denoising step holds everything but loading (text, VAE), and the seconds a
-step are what further steps add to it. Each row comes from a process of its own: its peak is the largest resident
-memory less that after a warm-up on one small view. Random pictures, since the time does not depend on what they show.
+step are what further steps add to it. Memory is the largest resident memory less that after a warm-up on one small
+view, with an allocator that gives back at once what is freed. Each figure comes from a process of its own. Random pictures, since the time does not depend on what they show.
 Of a step the shared self-attention is also timed by itself: it is all that the forms of sharing differ in.
 """
 
@@ -16,8 +16,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.machine import provenance, table, write_result
@@ -26,54 +27,77 @@ from scenestyle.diffusion.plan import VIEWS_PER_CALL_ON_CPU
 Row = tuple[str, int, int]
 """form of sharing, references, views"""
 
+_ALLOCATOR_THRESHOLDS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+"""glibc's settings of what is given back to the system at once"""
 
-def measure(form: str, num_references: int, num_views: int, side: int) -> dict[str, float]:
-    """Seconds of a call of one step, of a further step and of its shared attention, memory added at the peak and foretold by the plan, 1e9 bytes."""
-    import numpy as np
-    import torch
 
-    from scenestyle.diffusion.models import load_pipeline
-    from scenestyle.diffusion.plan import plan_views
-    from scenestyle.diffusion.stylize import resolve_settings, stylize
-    from scenestyle.params import Style, StylizeViews
-    from scenestyle.procedural.demo_scene import demo_cameras
+@dataclass(frozen=True)
+class Job:
+    """Random pictures that are ready to be restyled in one of the forms of sharing."""
 
-    model = load_pipeline("embedded", torch.device("cpu"))
-    params = StylizeViews(
-        sharing=form,  # pyright: ignore[reportArgumentType]
-        num_references=num_references,
-        image_side=side,
-        num_inference_steps=4,
-    )
-    one, three = (
-        resolve_settings(
-            "a red ball",
-            Style(prompt="a pencil sketch of {caption}", strength=executed_steps / 4),
-            params,
-            model.preset,
+    model: Any
+    plan: Any
+    rgb: Any
+    params: Any
+
+    @classmethod
+    def of(cls, row: Row, side: int) -> "Job":
+        """Load the model and warm it up on one small view."""
+        import numpy as np
+        import torch
+
+        from scenestyle.diffusion.models import load_pipeline
+        from scenestyle.diffusion.plan import plan_views
+        from scenestyle.diffusion.stylize import stylize
+        from scenestyle.params import StylizeViews
+        from scenestyle.procedural.demo_scene import demo_cameras
+
+        form, num_references, num_views = row
+        model = load_pipeline("embedded", torch.device("cpu"))
+        params = StylizeViews(
+            sharing=form,  # pyright: ignore[reportArgumentType]
+            num_references=num_references,
+            image_side=side,
+            num_inference_steps=4,
         )
-        for executed_steps in (1, 3)
-    )
-    width, height = one.working_size(4, 3, model)
-    rng = np.random.default_rng(0)
-    rgb = rng.random((num_views, height, width, 3), dtype=np.float32)
-    cameras = list(demo_cameras().values())[:num_views]
-    plan = plan_views(model, cameras, (width, height), params)
-    stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], one)
-    before = _peak_gb()
-    seconds = []
+        cameras = list(demo_cameras().values())[:num_views]
+        job = cls(model, None, None, params)
+        width, height = job.settings(1).working_size(4, 3, model)
+        rgb = np.random.default_rng(0).random((num_views, height, width, 3), dtype=np.float32)
+        stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], job.settings(1))
+        return cls(model, plan_views(model, cameras, (width, height), params), rgb, params)
+
+    def settings(self, executed_steps: int) -> Any:
+        """Those of a call of so many steps."""
+        from scenestyle.diffusion.stylize import resolve_settings
+        from scenestyle.params import Style
+
+        style = Style(prompt="a pencil sketch of {caption}", strength=executed_steps / 4)
+        return resolve_settings("a red ball", style, self.params, self.model.preset)
+
+    def run(self, executed_steps: int) -> float:
+        """Seconds of a call."""
+        from scenestyle.diffusion.stylize import stylize
+
+        start = time.perf_counter()
+        stylize(self.model, self.rgb, self.rgb[..., 0], self.settings(executed_steps), self.plan)
+        return time.perf_counter() - start
+
+
+def measure_seconds(row: Row, side: int) -> dict[str, float]:
+    """Of a call of one step, of a further step, and of the shared attention of a step."""
+    job = Job.of(row, side)
     with attention_timed() as in_attention:
-        for settings in (one, three):
-            start = time.perf_counter()
-            stylize(model, rgb, rgb[..., 0], settings, plan)
-            seconds.append(time.perf_counter() - start)
-    return {
-        "seconds": seconds[0],
-        "step": (seconds[1] - seconds[0]) / 2,
-        "attention": sum(in_attention) / 4,
-        "gb": _peak_gb() - before,
-        "planned_gb": plan.peak_gb or 0.0,
-    }
+        one, three = job.run(1), job.run(3)
+    return {"seconds": one, "step": (three - one) / 2, "attention": sum(in_attention) / 4}
+
+
+def measure_gb(row: Row, side: int) -> dict[str, float]:
+    """Memory that a call of one step adds at its peak, and what the plan foretells, 1e9 bytes."""
+    job = Job.of(row, side)
+    before = _peak_gb()
+    job.run(1)
+    return {"gb": _peak_gb() - before, "planned_gb": job.plan.peak_gb}
 
 
 @contextmanager
@@ -103,13 +127,18 @@ def _peak_gb() -> float:
 
 def measure_apart(row: Row, args: argparse.Namespace) -> dict[str, float]:
     """The best of some processes: other work on the machine only ever adds time."""
-    command = [sys.executable, "-m", "benchmarks.sharing", "--one", *map(str, row)]
-    command += ["--side", str(args.side)]
-    runs = [
-        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        for _ in range(args.repeats)
-    ]
-    return {name: min(run[name] for run in runs) for name in runs[0]}
+    runs = [_in_process("seconds", row, args.side, os.environ) for _ in range(args.repeats)]
+    figures = {name: min(run[name] for run in runs) for name in runs[0]}
+    # Else the allocator keeps what is freed, by chance up to twice as much as is used at the peak; this takes time.
+    environment = {**os.environ, **dict.fromkeys(_ALLOCATOR_THRESHOLDS, str(256 * 1024))}
+    return {**figures, **_in_process("gb", row, args.side, environment)}
+
+
+def _in_process(what: str, row: Row, side: int, environment: Mapping[str, str]) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.sharing", "--one", what, *map(str, row)]
+    command += ["--side", str(side)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return json.loads(done.stdout)
 
 
 def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namespace) -> str:
@@ -184,11 +213,12 @@ def main() -> None:
     parser.add_argument("--views", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--references", type=int, nargs="+", default=[4, 2])
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        form, num_references, num_views = args.one
-        print(json.dumps(measure(form, int(num_references), int(num_views), args.side)))
+        what, form, num_references, num_views = args.one
+        measure = {"seconds": measure_seconds, "gb": measure_gb}[what]
+        print(json.dumps(measure((form, int(num_references), int(num_views)), args.side)))
         return
     num_threads = os.cpu_count() or 1
     origin = provenance(("torch", "diffusers"), num_threads=num_threads)

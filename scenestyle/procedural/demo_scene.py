@@ -17,14 +17,8 @@ import numpy as np
 from PIL import Image
 
 from scenestyle.cameras import PinholeCamera
-from scenestyle.procedural.raycast import (
-    Primitive,
-    Room,
-    Scene,
-    field_of_view_camera,
-    look_at,
-    render,
-)
+from scenestyle.procedural.raycast import Room, Scene, field_of_view_camera, look_at, render
+from scenestyle.procedural.solids import Primitive
 from scenestyle.procedural.textures import Texture
 
 NUM_PHOTOS = 32

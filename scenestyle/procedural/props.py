@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.procedural.raycast import Primitive, Shape
+from scenestyle.procedural.solids import Primitive, Shape
 from scenestyle.procedural.textures import Pattern, Rgb, Texture
 
 Place = Float[np.ndarray, "2"]

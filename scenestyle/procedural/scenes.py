@@ -16,16 +16,8 @@ from scenestyle.procedural.props import (
     tinted,
     tuft,
 )
-from scenestyle.procedural.raycast import (
-    Primitive,
-    Room,
-    Scene,
-    Shape,
-    Sky,
-    Vector,
-    bounding_radius,
-    look_at,
-)
+from scenestyle.procedural.raycast import Room, Scene, Sky, look_at
+from scenestyle.procedural.solids import Primitive, Shape, Vector, bounding_radius
 from scenestyle.procedural.textures import PATTERNS, Pattern, Rgb, Texture
 
 COLOURS: dict[str, Rgb] = {

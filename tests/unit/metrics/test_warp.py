@@ -11,14 +11,8 @@ from scenestyle.metrics.warp import (
     warp_errors,
     warp_residual,
 )
-from scenestyle.procedural.raycast import (
-    Primitive,
-    Room,
-    Scene,
-    field_of_view_camera,
-    look_at,
-    render,
-)
+from scenestyle.procedural.raycast import Room, Scene, field_of_view_camera, look_at, render
+from scenestyle.procedural.solids import Primitive
 from scenestyle.procedural.textures import Texture
 
 WIDTH, HEIGHT, FOCAL = 64, 24, 32.0

@@ -8,16 +8,15 @@ from scenestyle.procedural.raycast import (
     GROUND,
     SKY,
     WALL,
-    Primitive,
     Room,
     Scene,
-    Shape,
     Sky,
     field_of_view_camera,
     look_at,
     pixel_rays,
     render,
 )
+from scenestyle.procedural.solids import Primitive, Shape
 from scenestyle.procedural.textures import Texture
 
 GREY = Texture(first=(0.5, 0.5, 0.5), second=(0.2, 0.2, 0.2), grain=0.0)
