@@ -3,10 +3,9 @@
     python -m benchmarks.sharing                  # writes benchmarks/results/
     python -m benchmarks.sharing --side 256
 
-The embedded model with guidance. A call of one denoising step holds everything but loading (text, VAE), and the seconds a
-step are what further steps add to it. Memory is the largest resident memory less that after a warm-up on one small
+The embedded model with guidance. A step is all that the networks do for all views at one timestep, the least of three;
+shared self-attention, which is all that the forms of sharing differ in, is also timed by itself. Memory is the largest resident memory less that after a warm-up on one small
 view, with an allocator that gives back at once what is freed. Each figure comes from a process of its own. Random pictures, since the time does not depend on what they show.
-Of a step the shared self-attention is also timed by itself: it is all that the forms of sharing differ in.
 """
 
 import argparse
@@ -75,21 +74,24 @@ class Job:
         style = Style(prompt="a pencil sketch of {caption}", strength=executed_steps / 4)
         return resolve_settings("a red ball", style, self.params, self.model.preset)
 
-    def run(self, executed_steps: int) -> float:
-        """Seconds of a call."""
+    def run(self, executed_steps: int) -> None:
+        """Restyle the views."""
         from scenestyle.diffusion.stylize import stylize
 
-        start = time.perf_counter()
         stylize(self.model, self.rgb, self.rgb[..., 0], self.settings(executed_steps), self.plan)
-        return time.perf_counter() - start
 
 
 def measure_seconds(row: Row, side: int) -> dict[str, float]:
-    """Of a call of one step, of a further step, and of the shared attention of a step."""
+    """Of a step, and of its shared attention."""
+    from scenestyle.diffusion.attention import SharedSelfAttention
+    from scenestyle.diffusion.in_step import GroupLoop
+
     job = Job.of(row, side)
-    with attention_timed() as in_attention:
-        one, three = job.run(1), job.run(3)
-    return {"seconds": one, "step": (three - one) / 2, "attention": sum(in_attention) / 4}
+    with calls_timed(GroupLoop) as steps, calls_timed(SharedSelfAttention) as layers:
+        job.run(3)
+    per_step = len(layers) // len(steps)
+    in_attention = [sum(layers[index * per_step :][:per_step]) for index in range(len(steps))]
+    return {"step": min(steps), "attention": min(in_attention)}
 
 
 def measure_gb(row: Row, side: int) -> dict[str, float]:
@@ -101,24 +103,21 @@ def measure_gb(row: Row, side: int) -> dict[str, float]:
 
 
 @contextmanager
-def attention_timed() -> Iterator[list[float]]:
-    """Collect the seconds of every call of a shared self-attention layer."""
-    from scenestyle.diffusion.attention import SharedSelfAttention
+def calls_timed(kind: Any) -> Iterator[list[float]]:
+    """Collect the seconds of every call of objects of a class."""
+    call, seconds = kind.__call__, []
 
-    attend, seconds = SharedSelfAttention.__call__, []
-
-    def timed(self: SharedSelfAttention, *args: Any, **kwargs: Any) -> Any:
+    def timed(self: Any, *args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
-        try:
-            return attend(self, *args, **kwargs)
-        finally:
-            seconds.append(time.perf_counter() - start)
+        result = call(self, *args, **kwargs)
+        seconds.append(time.perf_counter() - start)
+        return result
 
-    SharedSelfAttention.__call__ = timed
+    kind.__call__ = timed
     try:
         yield seconds
     finally:
-        SharedSelfAttention.__call__ = attend
+        kind.__call__ = call
 
 
 def _peak_gb() -> float:
@@ -147,8 +146,7 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
         (
             num_views,
             f"{num_references} references" if form == "references" else form,
-            f"{row['seconds']:.1f}",
-            f"{row['step']:.1f}",
+            f"{row['step']:.2f}",
             f"{row['step'] / num_views:.3f}",
             f"{row['attention']:.2f}" if row["attention"] else "",
             f"{row['gb']:.2f}",
@@ -162,7 +160,7 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
             num_references,
             *(
                 f"{rows['full', 1, num_views][what] / row[what]:.2f}"
-                for what in ("seconds", "step", "attention", "gb")
+                for what in ("step", "attention", "gb")
             ),
         )
         for (form, num_references, num_views), row in rows.items()
@@ -172,17 +170,16 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
         "# Sharing attention between views: exact and in step",
         "",
         origin,
-        f"Embedded model, long side {args.side}, with guidance, least of {args.repeats} processes; "
+        f"Embedded model, long side {args.side}, with guidance, least of {args.repeats} processes of three steps; "
         f"at most {VIEWS_PER_CALL_ON_CPU} views per call.",
         "",
         table(
             [
                 "views",
                 "sharing",
-                "call of one step, s",
                 "a step, s",
                 "a step and view, s",
-                "shared attention of a step, s",
+                "its shared attention, s",
                 "memory, GB",
                 "planned, GB",
             ],
@@ -193,8 +190,7 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
             [
                 "views",
                 "references",
-                "call, full / references",
-                "a step",
+                "a step, full / references",
                 "its shared attention",
                 "memory",
             ],

@@ -60,7 +60,7 @@ def denoising_in_step(
     norms = shared_group_norms(unet, num_references) if share and share_norms else nullcontext([])
     with attention as layers, norms as more_layers:
         shared = [*layers, *more_layers]
-        loop = _GroupLoop(pipeline, groups, shared, unet.forward, controlnet.forward, fusion, work)
+        loop = GroupLoop(pipeline, groups, shared, unet.forward, controlnet.forward, fusion, work)
         with (
             replaced(controlnet, "forward", _Postponed),
             replaced(unet, "forward", loop),
@@ -83,8 +83,8 @@ class _Postponed:
 
 
 @dataclass
-class _GroupLoop:
-    """Stands in for the UNet's `forward`."""
+class GroupLoop:
+    """Stands in for the UNet's `forward`: one call is a timestep of all views."""
 
     pipeline: Any
     groups: Sequence[Sequence[int]]
