@@ -4,8 +4,9 @@
     python -m benchmarks.sharing --side 256
 
 The embedded model with guidance. A step is all that the networks do for all views at one timestep, the least of three;
-shared self-attention, which is all that the forms of sharing differ in, is also timed by itself. Memory is the largest resident memory less that after a warm-up on one small
-view, with an allocator that gives back at once what is freed. Each figure comes from a process of its own. Random pictures, since the time does not depend on what they show.
+shared self-attention, which is all that the forms of sharing differ in, is also timed by itself. Memory is the largest
+resident memory less that after a warm-up on one small view, with an allocator that gives back at once what is freed.
+Each figure comes from a process of its own. Random pictures, since the time does not depend on what they show.
 """
 
 import argparse
@@ -60,25 +61,26 @@ class Job:
             num_inference_steps=4,
         )
         cameras = list(demo_cameras().values())[:num_views]
-        job = cls(model, None, None, params)
-        width, height = job.settings(1).working_size(4, 3, model)
+        settings = _settings(model, params, executed_steps=1)
+        width, height = settings.working_size(4, 3, model)
         rgb = np.random.default_rng(0).random((num_views, height, width, 3), dtype=np.float32)
-        stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], job.settings(1))
+        stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], settings)
         return cls(model, plan_views(model, cameras, (width, height), params), rgb, params)
-
-    def settings(self, executed_steps: int) -> Any:
-        """Those of a call of so many steps."""
-        from scenestyle.diffusion.stylize import resolve_settings
-        from scenestyle.params import Style
-
-        style = Style(prompt="a pencil sketch of {caption}", strength=executed_steps / 4)
-        return resolve_settings("a red ball", style, self.params, self.model.preset)
 
     def run(self, executed_steps: int) -> None:
         """Restyle the views."""
         from scenestyle.diffusion.stylize import stylize
 
-        stylize(self.model, self.rgb, self.rgb[..., 0], self.settings(executed_steps), self.plan)
+        settings = _settings(self.model, self.params, executed_steps)
+        stylize(self.model, self.rgb, self.rgb[..., 0], settings, self.plan)
+
+
+def _settings(model: Any, params: Any, executed_steps: int) -> Any:
+    from scenestyle.diffusion.stylize import resolve_settings
+    from scenestyle.params import Style
+
+    style = Style(prompt="a pencil sketch of {caption}", strength=executed_steps / 4)
+    return resolve_settings("a red ball", style, params, model.preset)
 
 
 def measure_seconds(row: Row, side: int) -> dict[str, float]:

@@ -3,7 +3,8 @@
 diffusers' pipeline keeps the latents of all views, which are small, and calls its networks once per
 timestep. Here such a call becomes several: the reference views first, whose attention the others
 need, then the rest in groups. The device's memory is that of one group: pictures of all views, which are
-large, wait in main memory. Nothing is computed twice, and the pipeline's own code runs unchanged. Fujiwara et al. 2025, arXiv:2509.05285, share with references; the order of the loops is ours.
+large, wait in main memory. Nothing is computed twice, and the pipeline's own code runs unchanged. Fujiwara et
+al. 2025, arXiv:2509.05285, share with references; the order of the loops is ours.
 """
 
 import logging

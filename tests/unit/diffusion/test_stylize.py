@@ -109,9 +109,7 @@ def test_the_size_of_the_groups_does_not_change_results(model):
     np.testing.assert_allclose(other_order, together, atol=1e-4)
 
 
-def test_pictures_of_all_views_wait_in_main_memory_and_pass_the_autoencoder_singly(
-    model,
-):
+def test_pictures_wait_in_main_memory_and_pass_the_autoencoder_singly(model):
     pipeline, batches = model.pipeline, []
 
     def counted(decoder, args):
