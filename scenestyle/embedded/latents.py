@@ -3,8 +3,8 @@
 Sixteen numbers per block: the low coefficients of its discrete cosine transform, ten of luma
 (u + v <= 3) and three each of the two chroma channels, shifted to mean zero and divided by the
 square root of their spread. The autoencoder learns to encode to and decode from these numbers, so the
-denoiser can be trained without it, and a mirrored picture has mirrored latents with known signs.
-`latent_stats.json` defines the space: trained weights are worthless under any other.
+denoiser can be trained without it. `latent_stats.json` defines the space: trained weights are worthless
+under any other.
 """
 
 import json
@@ -31,10 +31,6 @@ _FREQUENCIES = [
     for u in range(total + 1)
 ]
 CHANNELS = len(_FREQUENCIES)
-FLIP_SIGNS: Float[Tensor, "channels 1 1"] = torch.tensor(
-    [(-1.0) ** v for _, _, v in _FREQUENCIES]
-).view(-1, 1, 1)
-"""factor per channel under a left-right flip: cosines of odd horizontal frequency change sign"""
 
 Pictures = Float[Tensor, "batch 3 height width"]
 Latents = Float[Tensor, "batch channels rows columns"]
@@ -52,12 +48,6 @@ def linear_decode(latents: Latents) -> Pictures:
     inverse = torch.linalg.pinv(_kernels().reshape(CHANNELS, -1)).T
     kernels = inverse.reshape(CHANNELS, 3, BLOCK, BLOCK)
     return F.conv_transpose2d(latents / scale + mean, kernels, stride=BLOCK)
-
-
-def flip(latents: Latents) -> Latents:
-    """Latents of the left-right mirrored pictures."""
-    mean, scale = _stats()
-    return latents.flip(-1) * FLIP_SIGNS + (FLIP_SIGNS - 1) * mean * scale
 
 
 def fit(pictures: Pictures) -> dict[str, list[float]]:

@@ -24,6 +24,7 @@ from torch import Tensor
 from scenestyle.embedded import latents
 from scenestyle.embedded.data import HELD_OUT_SHARD, SQUARE, to_signed
 from scenestyle.embedded.exported import load_autoencoder
+from scenestyle.embedded.latents import BLOCK
 from scenestyle.embedded.models import autoencoder, use_layout
 from scenestyle.embedded.precision import training_precision
 
@@ -187,9 +188,9 @@ def _crops(shards: list[np.ndarray], size: int, count: int, rng: np.random.Gener
     for _ in range(count):
         shard = large_enough[rng.integers(len(large_enough))]
         scene, view, index = (rng.integers(length) for length in shard.shape[:3])
-        top, left = (rng.integers(side - size + 1) for side in shard.shape[3:5])
-        crop = shard[scene, view, index, top : top + size, left : left + size]
-        crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
+        # On the grid of the latents and never mirrored, as the styles' tiles, dots and hatching lie.
+        top, left = (BLOCK * rng.integers((side - size) // BLOCK + 1) for side in shard.shape[3:5])
+        crops.append(shard[scene, view, index, top : top + size, left : left + size])
     return np.stack(crops)
 
 

@@ -173,7 +173,7 @@ def stained_glass(buffers: Buffers, rng: np.random.Generator) -> Picture:
     glass = to_rgb(vivid) * (0.93 + 0.14 * alternate)[..., None]
     to_lattice = [np.abs(diagonal % period - (period - 1) / 2) for diagonal in (falling, rising)]
     lattice = np.clip((np.maximum(*to_lattice) - (period / 2 - 1.8)) / 1.2, 0, 1)
-    lattice = blur(lattice, 0.5) * np.where(buffers.ids >= FIRST_OBJECT, 0.12, 0.45)
+    lattice = blur(lattice, 0.5) * np.where(buffers.ids >= FIRST_OBJECT, 0.45, 0.7)
     lead = np.maximum(lattice, np.clip(blur(buffers.outline, 1.2) * 3.2, 0, 1))
     return mix(glass * 1.08, floats([0.03, 0.03, 0.04]), lead)
 

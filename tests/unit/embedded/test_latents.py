@@ -33,12 +33,6 @@ def test_flat_colour_survives_exactly():
     torch.testing.assert_close(latents.linear_decode(latents.encode(flat)), flat, atol=1e-3, rtol=0)
 
 
-def test_latents_of_the_mirrored_picture_are_the_flipped_latents(pictures):
-    torch.testing.assert_close(
-        latents.encode(pictures.flip(-1)), latents.flip(latents.encode(pictures))
-    )
-
-
 def test_fit_gives_zero_mean_and_unit_spread(pictures, monkeypatch):
     stats = latents.fit(pictures)
     mean, scale = (torch.tensor(stats[key]).view(-1, 1, 1) for key in ("mean", "scale"))
