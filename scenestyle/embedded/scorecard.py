@@ -4,7 +4,7 @@
 
 Recognition: a classifier that has only seen what the style filters draw of other scenes (a linear layer on means and
 deviations of pretrained feature maps) names the style of the model's pictures. Beside it, two bounds: how it does on the
-filters' own pictures of the held-out scenes, and on these once encoded and decoded, which is the best that a denoiser can
+filters' own pictures of the held-out scenes, and on these once encoded and decoded, about the best that a denoiser can
 reach with this autoencoder. Edges: correlation of the gradient's strength with that of the filter's picture. Identity:
 what the prompt for a photograph changes.
 """
