@@ -36,10 +36,14 @@ class SharedSelfAttention:
     batches that follow hold any number of further views. The two halves of classifier-free guidance never mix.
     """
 
-    def __init__(self, num_references: int, *, align: bool = False) -> None:
-        """The first batch will hold `num_references` views per guidance half; `align`: normalise queries and keys."""
+    def __init__(self, num_references: int, *, align: bool = False, keep: bool = True) -> None:
+        """The first batch will hold `num_references` views per guidance half.
+
+        `align`: normalise queries and keys; `keep`: further views follow, else every batch is a first one.
+        """
         self.num_references = num_references
         self.align = align
+        self.keep = keep
         self._kept: tuple[Tensor, Tensor] | None = None
         self._statistics: list[tuple[Tensor, Tensor]] = []
 
@@ -98,7 +102,8 @@ class SharedSelfAttention:
             part.unflatten(0, (-1, self.num_references)).transpose(1, 2).flatten(2, 3)
             for part in (query, key, value)
         )  # M = N L tokens, view after view
-        self._kept = key_GHME, value_GHME
+        if self.keep:
+            self._kept = key_GHME, value_GHME
         attended = scaled_dot_product_attention(query_GHME, key_GHME, value_GHME)
         return attended.unflatten(2, (self.num_references, -1)).transpose(1, 2).flatten(0, 1)
 
@@ -133,7 +138,7 @@ def _with_references(
 
 @contextmanager
 def shared_self_attention(
-    model: Any, num_references: int, *, align: bool = False
+    model: Any, num_references: int, *, align: bool = False, keep: bool = True
 ) -> Iterator[Sequence[SharedSelfAttention]]:
     """Share every self-attention layer of `model`; afterwards all is as before.
 
@@ -143,13 +148,14 @@ def shared_self_attention(
             all views unconditional, then all views conditional.
         num_references: Views of the first batch per guidance half; all views for the exact form.
         align: Whether queries and keys take the references' mean and deviation.
+        keep: Whether batches of further views follow, for which the references' keys and values stay in memory.
 
     Yields:
         The layers' processors, to `forget` the references before the next timestep.
     """
     before = model.attn_processors
     shared = {
-        name: SharedSelfAttention(num_references, align=align)
+        name: SharedSelfAttention(num_references, align=align, keep=keep)
         for name in before
         if _is_self_attention(model, name)
     }

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from scenestyle.cameras import PinholeCamera
+from scenestyle.diffusion.autoencoder import Latents, decoded, encoded
 from scenestyle.geometry import correspondences
 
 Pictures = Float[np.ndarray, "views height width 3"]
-Latents = Float[Tensor, "views channels rows columns"]
 
 _NUM_NEIGHBOURS = 8
 """views that a view is fused with; the nearest cameras"""
@@ -65,28 +65,14 @@ class Fusion:
         Args:
             clean: Latents of what the model expects behind the noise.
             vae: Autoencoder of the pipeline, to see them as pictures and back. Both the pictures and the
-                fused ones are encoded, so that what it loses cancels. They pass through it singly and wait in main
-                memory, so that the device's does not grow with their number.
+                fused ones are encoded, so that what it loses cancels.
         """
-        scale = vae.config.scaling_factor
-        with torch.no_grad():
-            latents = (clean.to(vae.dtype) / scale).split(1)
-            own = torch.cat([vae.decode(latent, return_dict=False)[0].cpu() for latent in latents])
-            own = own.float().clamp(-1, 1)
-            views = interpolate(own, self._size, mode="bilinear", antialias=True)
-            views = views.movedim(1, -1).numpy()
-            added = torch.from_numpy(self.mean(views) - views).movedim(-1, 1)
-            fused = own + interpolate(added, own.shape[-2:], mode="bilinear")
-            codes = [
-                torch.cat(
-                    [
-                        vae.encode(picture.to(clean.device, vae.dtype)).latent_dist.mode()
-                        for picture in pictures.split(1)
-                    ]
-                )
-                for pictures in (own, fused)
-            ]
-        return ((codes[1] - codes[0]) * scale).to(clean)
+        own = torch.cat([*decoded(vae, clean)]).clamp(-1, 1)
+        views = interpolate(own, self._size, mode="bilinear", antialias=True)
+        views = views.movedim(1, -1).numpy()
+        added = torch.from_numpy(self.mean(views) - views).movedim(-1, 1)
+        fused = own + interpolate(added, own.shape[-2:], mode="bilinear")
+        return encoded(vae, fused, clean) - encoded(vae, own, clean)
 
 
 class _Link:

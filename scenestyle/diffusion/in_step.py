@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
@@ -54,21 +55,24 @@ def denoising_in_step(
             group that was finished. None: nothing is kept.
     """
     unet, controlnet = pipeline.unet, pipeline.controlnet
+    depth = DepthMaps(controlnet.controlnet_cond_embedding)
     num_references = len(groups[0])
     attention = (
-        shared_self_attention(unet, num_references, align=align) if share else nullcontext([])
+        shared_self_attention(unet, num_references, align=align, keep=len(groups) > 1)
+        if share
+        else nullcontext([])
     )
     norms = shared_group_norms(unet, num_references) if share and share_norms else nullcontext([])
     with attention as layers, norms as more_layers:
         shared = [*layers, *more_layers]
-        loop = GroupLoop(pipeline, groups, shared, unet.forward, controlnet.forward, fusion, work)
+        loop = GroupLoop(
+            pipeline, groups, shared, unet.forward, controlnet.forward, depth, fusion, work
+        )
         with (
+            replaced(depth.network, "forward", depth),
             replaced(controlnet, "forward", _Postponed),
             replaced(unet, "forward", loop),
-            replaced(
-                pipeline, "prepare_control_image", _in_main_memory(pipeline.prepare_control_image)
-            ),
-            replaced(pipeline.vae, "decode", _one_by_one(pipeline.vae.decode)),
+            replaced(pipeline, "prepare_control_image", _left_as_it_is),
         ):
             yield
 
@@ -83,6 +87,33 @@ class _Postponed:
         return iter((self, self))
 
 
+class DepthMaps:
+    """Stands in for `forward` of the ControlNet's first layers, which see nothing but the depth picture.
+
+    What they make of it is the same at every timestep and in both halves of guidance, and takes as long as a fifth of a
+    step, as they begin at full resolution: it is computed once per view and waits in main memory.
+    """
+
+    def __init__(self, network: Any) -> None:
+        """`network`: a ControlNet's `controlnet_cond_embedding`."""
+        self.network = network
+        self._compute = network.forward
+        self._kept: dict[int, Tensor] = {}
+        self._group, self._halves = 0, 1
+
+    def turn_to(self, group: int, halves: int) -> None:
+        """The next call is for this group, whose maps are wanted once per half of guidance."""
+        self._group, self._halves = group, halves
+
+    def __call__(self, pictures: Float[Tensor, "views 3 height width"]) -> Tensor:
+        """The group's maps: (halves views) channels rows columns, on the network's device."""
+        weight = next(self.network.parameters())
+        if self._group not in self._kept:
+            maps = [self._compute(picture.to(weight)).cpu() for picture in pictures.split(1)]
+            self._kept[self._group] = torch.cat(maps)
+        return self._kept[self._group].to(weight.device).repeat(self._halves, 1, 1, 1)
+
+
 @dataclass
 class GroupLoop:
     """Stands in for the UNet's `forward`: one call is a timestep of all views."""
@@ -92,6 +123,7 @@ class GroupLoop:
     shared: Sequence[SharedSelfAttention | SharedGroupNorm]
     predict: Any
     control: Any
+    depth: DepthMaps
     fusion: Fusion | None
     work: Path | None
     step: int = 0
@@ -112,23 +144,21 @@ class GroupLoop:
     ) -> tuple[Tensor]:
         """Predict for all views; the arguments are what the pipeline gives."""
         num_views = sum(len(group) for group in self.groups)
-        halves = range(len(sample) // num_views)
         prediction = torch.empty_like(sample)
         earlier = [self._recorded(index) for index in range(len(self.groups))]
         for layer in self.shared:
             layer.forget()
         for index, group in enumerate(self.groups):
-            rows = torch.tensor([half * num_views + view for half in halves for view in group])
             predicted = earlier[index]
             are_needed_references = index == 0 and self.shared and None in earlier
             if predicted is None or are_needed_references:
                 predicted = self._predict(
-                    rows, sample, timestep, down_block_additional_residuals, kwargs
+                    index, sample, timestep, down_block_additional_residuals, kwargs
                 )
                 self._record(index, predicted)
                 self.computed += len(group)
                 self._tell(num_views, sum(map(len, self.groups[: index + 1])))
-            prediction[rows] = predicted.to(prediction)
+            prediction[self._rows(index, len(sample))] = predicted.to(prediction)
         if self.fusion and self.step < self.fusion.num_steps:
             prediction = self._fused(sample[:num_views], prediction, timestep, self.fusion)
         self.step += 1
@@ -146,15 +176,18 @@ class GroupLoop:
 
     def _predict(
         self,
-        rows: Tensor,
+        index: int,
         sample: Tensor,
         timestep: Tensor,
         postponed: _Postponed,
         kwargs: Mapping[str, Any],
     ) -> Tensor:
-        batch = len(sample)
-        args, control_kwargs = pick_rows((postponed.args, postponed.kwargs), rows, batch)
-        depth = control_kwargs.pop("controlnet_cond").to(sample)
+        batch, views = len(sample), list(self.groups[index])
+        rows = self._rows(index, batch)
+        self.depth.turn_to(index, len(rows) // len(views))
+        control_kwargs = dict(postponed.kwargs)
+        depth = control_kwargs.pop("controlnet_cond")[views]
+        args, control_kwargs = pick_rows((postponed.args, control_kwargs), rows, batch)
         down, middle = self.control(*args, controlnet_cond=depth, **control_kwargs)
         return self.predict(
             pick_rows(sample, rows, batch),
@@ -164,6 +197,13 @@ class GroupLoop:
             return_dict=False,
             **pick_rows(kwargs, rows, batch),
         )[0]
+
+    def _rows(self, index: int, batch: int) -> Tensor:
+        """Of the group's views in a batch of all, one half of guidance after the other."""
+        num_views = sum(len(group) for group in self.groups)
+        return torch.tensor(
+            [first + view for first in range(0, batch, num_views) for view in self.groups[index]]
+        )
 
     def _file(self, index: int) -> Path | None:
         return self.work and self.work / f"step_{self.step:04d}_group_{index:04d}.safetensors"
@@ -208,16 +248,6 @@ def pick_rows(value: T, rows: Tensor, batch: int) -> T:
     return value
 
 
-def _in_main_memory(prepare_control_image: Any) -> Any:
-    """`prepare_control_image` of a pipeline, its result on the CPU, whatever the device."""
-    return lambda **kwargs: prepare_control_image(**{**kwargs, "device": "cpu"})
-
-
-def _one_by_one(decode: Any) -> Any:
-    """`decode` of an autoencoder for single pictures, all of them on the CPU: a batch is larger than all the UNet holds."""
-
-    def decoded(latents: Tensor, **kwargs: Any) -> tuple[Tensor]:
-        pictures = [decode(latent, **kwargs)[0].cpu() for latent in latents.split(1)]
-        return (torch.cat(pictures),)
-
-    return decoded
+def _left_as_it_is(*, image: Tensor, **_: Any) -> Tensor:
+    """For `prepare_control_image`, which would bring two copies of all depth pictures to the device, one per half of guidance."""
+    return image

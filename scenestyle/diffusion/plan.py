@@ -20,9 +20,9 @@ MAX_JOINT_VIEWS = 18
 """Views up to which `sharing: auto` has all attend to all, as the paper does at most (section 4)."""
 _USABLE_SHARE = 0.8
 """of the free memory; the rest is for other processes and for what the allocator cannot use"""
-VIEWS_PER_CALL_ON_CPU = 4
+VIEWS_PER_CALL_ON_CPU = 2
 """more make nothing faster where the cores are busy with one view"""
-_WORKING_MAPS = 10.0
+_WORKING_MAPS = 6.0
 """memory of a call per picture beyond the maps kept for the skip connections, in units of the widest map"""
 
 

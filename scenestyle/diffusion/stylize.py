@@ -143,6 +143,7 @@ def stylize(
     """
     import torch
 
+    from scenestyle.diffusion.autoencoder import decoded
     from scenestyle.diffusion.in_step import denoising_in_step
     from scenestyle.diffusion.noise import carried_noise
 
@@ -150,8 +151,7 @@ def stylize(
     plan = plan or Plan.joint(num_views)
     place(model, plan.offload)
     size = settings.working_size(width, height, model)
-    pictures = _resize(torch.from_numpy(rgb).movedim(-1, 1), size)
-    depth_pictures = _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
+    styled = np.empty((num_views, height, width, 3), np.float32)
     try:
         with (
             denoising_in_step(
@@ -165,14 +165,18 @@ def stylize(
             ),
             carried_noise(model.pipeline.scheduler, noise, settings.seed),
         ):
-            styled = _run(model, pictures, depth_pictures, settings)
+            latents = _run(model, rgb, disparity, settings, size)
+        for view, picture in zip(styled, decoded(model.pipeline.vae, latents), strict=True):
+            picture = _resize((picture * 0.5 + 0.5).clamp(0, 1), (width, height))
+            view[:] = picture[0].movedim(0, -1).numpy()
+        model.pipeline.maybe_free_model_hooks()
     except torch.OutOfMemoryError as error:
         raise ParamsError(
             f"{num_views} views at {size[0]}x{size[1]}, {max(map(len, plan.groups))} per call, do not fit "
             f"into the GPU's memory ({error}). Lower stylize_views.memory_gb or image_side, or set "
             "sharing: references."
         ) from error
-    return _resize(styled, (width, height)).movedim(1, -1).numpy()
+    return styled
 
 
 def expected_seconds(
@@ -237,13 +241,15 @@ def _key(settings: Settings, plan: Plan) -> str:
 
 def _run(
     model: DiffusionModel,
-    pictures: "Float[Tensor, 'views 3 height width']",
-    depth_pictures: "Float[Tensor, 'views 3 height width']",
+    rgb: Float[np.ndarray, "views height width 3"],
+    disparity: Float[np.ndarray, "views height width"],
     settings: Settings,
-) -> "Float[Tensor, 'views 3 height width']":
+    size: tuple[int, int],
+) -> "Float[Tensor, 'views channels rows columns']":
+    """The restyled views' latents, from their pictures at the working size (width, height)."""
     import torch
 
-    num_views = len(pictures)
+    num_views = len(rgb)
     # On the CPU, so that the noise does not depend on the device; the same noise for every view,
     # because neighbouring views then agree better (docs/decisions/stylized_views.md).
     generators = [torch.Generator().manual_seed(settings.seed) for _ in range(num_views)]
@@ -253,20 +259,21 @@ def _run(
         negative_prompt=[settings.negative_prompt] * num_views
         if settings.negative_prompt
         else None,
-        image=pictures,
-        control_image=depth_pictures,
+        # Made here, so that the pipeline, which makes its own of them, is the last to hold them.
+        image=_resize(torch.from_numpy(rgb).movedim(-1, 1), size),
+        control_image=_resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1),
         strength=settings.strength,
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
         generator=generators,
-        output_type="pt",
+        output_type="latent",
         **_scores(model),
         **image_arguments(
             model.pipeline, settings.image, settings.image_sha256, settings.image_scale
         ),
     )
-    return output.images.float().cpu()
+    return output.images
 
 
 def _scores(model: DiffusionModel) -> dict[str, float]:

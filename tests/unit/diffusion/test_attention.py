@@ -108,6 +108,17 @@ def test_permuting_views_permutes_results(unet):
     torch.testing.assert_close(permuted, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+@torch.no_grad()
+def test_keys_stay_in_memory_only_for_views_that_follow(unet, keep):
+    latents, text = guided_batch(num_views=3)
+    with shared_self_attention(unet, 3, keep=keep) as layers:
+        first = predict(unet, latents, text)
+        assert {layer._kept is not None for layer in layers} == {keep}
+        forget(layers)
+        assert torch.equal(predict(unet, latents, text), first)
+
+
 @torch.no_grad()
 def test_guidance_halves_do_not_mix_and_views_of_one_half_do(unet):
     latents, text = guided_batch(num_views=3)

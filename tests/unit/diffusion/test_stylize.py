@@ -109,22 +109,31 @@ def test_the_size_of_the_groups_does_not_change_results(model):
     np.testing.assert_allclose(other_order, together, atol=1e-4)
 
 
-def test_pictures_wait_in_main_memory_and_pass_the_autoencoder_singly(model):
-    pipeline, batches = model.pipeline, []
-
-    def counted(decoder, args):
-        batches.append(len(args[0]))
-
-    hook = pipeline.vae.decoder.register_forward_pre_hook(counted)
-    with denoising_in_step(pipeline, [(0, 1, 2)], share=True):
-        control_image = pipeline.prepare_control_image(
-            image=torch.rand(3, 3, 12, 16), width=16, height=12, batch_size=3, num_images_per_prompt=1,
+def test_depth_pictures_wait_in_main_memory_and_are_not_copied(model):
+    depth_pictures = torch.rand(3, 3, 12, 16)
+    with denoising_in_step(model.pipeline, [(0, 1, 2)], share=True):
+        control_image = model.pipeline.prepare_control_image(
+            image=depth_pictures, width=16, height=12, batch_size=3, num_images_per_prompt=1,
             device=torch.device("meta"), dtype=torch.float32, do_classifier_free_guidance=True,
         )  # fmt: skip
-        pictures = pipeline.vae.decode(torch.rand(3, 4, 6, 8), return_dict=False)[0]
-    hook.remove()
-    assert (control_image.device.type, len(control_image)) == ("cpu", 6)
-    assert (batches, pictures.shape) == ([1, 1, 1], (3, 3, 12, 16))
+    assert control_image is depth_pictures
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 2.0])
+def test_every_depth_picture_passes_the_controlnets_first_layers_once_and_singly(
+    model, guidance_scale
+):
+    rgb, disparity = some_views(3)
+    pictures = []
+    embedding = model.pipeline.controlnet.controlnet_cond_embedding
+    watch = embedding.conv_in.register_forward_pre_hook(lambda _, args: pictures.append(args[0]))
+    settings = replace(SETTINGS, guidance_scale=guidance_scale)
+    stylize(model, rgb, disparity, settings, Plan("references", ((2,), (0, 1))))
+    watch.remove()
+    found = torch.cat(pictures)
+    assert settings.executed_steps > 1
+    assert len(pictures) == 3
+    np.testing.assert_allclose(found[:, 0], disparity[[2, 0, 1]], atol=1e-6)
 
 
 def test_references_are_seen_and_others_are_not(model):

@@ -1,0 +1,60 @@
+"""Pictures behind latents and latents of pictures, one at a time, since an autoencoder works at full resolution.
+
+As diffusers' pipelines do it: scaled, and in single precision where the autoencoder overflows in half.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Latents = Float[Tensor, "views channels rows columns"]
+Pictures = Float[Tensor, "views 3 height width"]
+
+
+def decoded(vae: Any, latents: Latents) -> Iterator[Float[Tensor, "1 3 height width"]]:
+    """The picture behind every row of `latents`, in turn: about -1..1, single precision, in main memory."""
+    scale, mean, deviation = _statistics(vae, latents)
+    with torch.no_grad(), _without_overflow(vae):
+        for latent in (latents * deviation / scale + mean).split(1):
+            yield vae.decode(latent.to(vae.dtype), return_dict=False)[0].float().cpu()
+
+
+def encoded(vae: Any, pictures: Pictures, like: Latents) -> Latents:
+    """The most likely latents of pictures in main memory, with the numbers and the device of `like`."""
+    scale, mean, deviation = _statistics(vae, like)
+    with torch.no_grad(), _without_overflow(vae):
+        codes = [
+            vae.encode(picture.to(like.device, vae.dtype)).latent_dist.mode().to(like)
+            for picture in pictures.split(1)
+        ]
+    return (torch.cat(codes) - mean) * scale / deviation
+
+
+def _statistics(vae: Any, like: Tensor) -> tuple[float, Tensor | float, Tensor | float]:
+    """Scale, mean and deviation that the networks' latents are normalised with; most autoencoders have the scale alone."""
+    config = vae.config
+    if config.get("latents_mean") is None or config.get("latents_std") is None:
+        return config.scaling_factor, 0.0, 1.0
+    mean, deviation = (
+        torch.tensor(config[name]).view(1, -1, 1, 1).to(like)
+        for name in ("latents_mean", "latents_std")
+    )
+    return config.scaling_factor, mean, deviation
+
+
+@contextmanager
+def _without_overflow(vae: Any) -> Iterator[None]:
+    """Within the block the weights are in single precision if the autoencoder's configuration asks for it."""
+    dtype = vae.dtype
+    if dtype != torch.float16 or not vae.config.force_upcast:
+        yield
+        return
+    vae.to(torch.float32)
+    try:
+        yield
+    finally:
+        vae.to(dtype)
