@@ -177,7 +177,7 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
         "",
         origin,
         f"Embedded model, long side {args.side}, with guidance, least of {args.repeats} processes of three steps; "
-        f"at most {VIEWS_PER_CALL_ON_CPU} views per call.",
+        f"at most {VIEWS_PER_CALL_ON_CPU} views per call, unless all or the references pass together.",
         "",
         table(
             [

@@ -173,8 +173,8 @@ class StylizeViews:
     sharing: Sharing = "auto"
     """what a view's self-attention sees: all views (`full`, cost grows with their square), itself and a few
     `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views that memory holds"""
-    num_references: Positive = 4
-    """views that all others see where sharing is by references"""
+    num_references: Positive | None = None
+    """views that all others see where sharing is by references; null: the model preset's value"""
     align_attention: StrictBool = False
     """where attention is shared, give every view's queries and keys the mean and deviation of the references' (StyleAligned)"""
     depth: Literal["nerf", "monocular"] = "nerf"

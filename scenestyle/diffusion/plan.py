@@ -35,7 +35,8 @@ class Plan:
     groups: tuple[tuple[int, ...], ...]
     """indices of all views, in the order of the calls at every timestep"""
     peak_gb: float | None = None
-    """expected memory of the largest call, 1e9 bytes, without the weights; computed, not measured"""
+    """expected memory of the largest call, 1e9 bytes, without the weights, on the CPU with what waits there of all views;
+    computed, not measured"""
     offload: Literal["none", "model"] = "none"
     """the weights: all on the device, or (`model`) in main memory and on the device in turn"""
     weights_gb: float = 0.0
@@ -67,10 +68,11 @@ def plan_views(
     Raises:
         ParamsError: If not even the smallest group fits; says what to lower.
     """
-    free = free_gb(model.device) if free is None else free
-    view_gb, kept_gb = call_gb(model.pipeline.unet, size, model.pipeline.vae_scale_factor)
     num_views = len(cameras)
-    num_references = min(params.num_references, num_views)
+    waiting = num_views * _waiting_gb(model, size) if model.device.type == "cpu" else 0.0
+    free = (free_gb(model.device) if free is None else free) - waiting
+    view_gb, kept_gb = call_gb(model.pipeline.unet, size, model.pipeline.vae_scale_factor)
+    num_references = min(params.num_references or model.preset.num_references, num_views)
     firsts = {"full": num_views, "references": num_references, "none": 1}
     kepts = {"full": 0.0, "references": num_references * kept_gb, "none": 0.0}
 
@@ -91,7 +93,7 @@ def plan_views(
         sharing = "full"
     if sharing == "full":
         groups = (tuple(range(num_views)),)
-        return Plan("full", groups, num_views * view_gb, offload, weights)
+        return Plan("full", groups, num_views * view_gb + waiting, offload, weights)
     references = farthest_views(cameras, num_references) if sharing == "references" else []
     others = [index for index in range(num_views) if index not in set(references)]
     per_call = int((budget - kepts[sharing]) / view_gb)
@@ -100,7 +102,7 @@ def plan_views(
     groups = [tuple(references)] if references else []
     groups += [tuple(others[first : first + per_call]) for first in range(0, len(others), per_call)]
     largest = kepts[sharing] + max(map(len, groups)) * view_gb
-    return Plan(sharing, tuple(groups), largest, offload, weights)
+    return Plan(sharing, tuple(groups), largest + waiting, offload, weights)
 
 
 def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
@@ -179,6 +181,14 @@ def call_gb(unet: Any, size: tuple[int, int], vae_scale_factor: int) -> tuple[fl
         2 * skips + _WORKING_MAPS * widest
     )  # the ControlNet's residuals are as large as the skips
     return view * bytes_per_number / 1e9, kept * bytes_per_number / 1e9
+
+
+def _waiting_gb(model: DiffusionModel, size: tuple[int, int]) -> float:
+    """What waits of a view in main memory while others pass: its picture, and what the ControlNet made of its depth; 1e9 bytes."""
+    pixels = size[0] * size[1]
+    unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor
+    of_depth = unet.config.block_out_channels[0] * pixels / factor**2
+    return (3 * pixels * 4 + of_depth * next(unet.parameters()).element_size()) / 1e9
 
 
 def _level(module_name: str, num_levels: int) -> int:

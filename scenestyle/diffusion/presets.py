@@ -43,6 +43,8 @@ class Preset:
     """executed steps, from the first, at which the views are fused through the source's depth; 0: none"""
     carry_noise: bool = False
     """whether the initial noise sticks to the scene instead of the screen"""
+    num_references: int = 4
+    """views that all others see where not all see all"""
     aesthetic_score: float = 6.0
     """of the prompt's half; only models with an aesthetic embedding (SDXL's refiner) read it"""
     negative_aesthetic_score: float = 2.5
@@ -58,9 +60,10 @@ EMBEDDED = Preset(
     guidance_scale=2.0,
     fusion_steps=4,
     carry_noise=True,
+    num_references=2,
 )
 """The tiny SDXL in this repository; values at which it was judged best. Views are fused at all of its five steps but the last,
-which draws what fusing has smoothed."""
+which draws what fusing has smoothed, and agree as well with two references as if all saw all."""
 
 SDXL_IP_ADAPTER = ImageAdapter(
     HubRepository("h94/IP-Adapter", "018e402774aeeddd60609b4ecdb7e298259dc729"),

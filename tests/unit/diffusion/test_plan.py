@@ -44,7 +44,7 @@ def test_few_views_see_all_of_each_other_and_many_see_references(model):
         assert (plan.sharing, groups(plan)) == ("full", [list(range(num_views))])
     plan = plan_views(model, CAMERAS, SIZE, StylizeViews())
     assert plan.sharing == "references"
-    assert len(plan.groups[0]) == StylizeViews().num_references
+    assert len(plan.groups[0]) == model.preset.num_references
     assert sorted(index for group in plan.groups for index in group) == list(range(len(CAMERAS)))
 
 
@@ -52,6 +52,15 @@ def test_the_user_may_insist(model):
     for sharing, first in (("full", 32), ("references", 4), ("none", VIEWS_PER_CALL_ON_CPU)):
         plan = plan_views(model, CAMERAS, SIZE, StylizeViews(sharing=sharing))
         assert (plan.sharing, len(plan.groups[0])) == (sharing, first)
+
+
+@pytest.mark.parametrize(("given", "preset", "wanted"), [(None, 2, 2), (None, 4, 4), (3, 2, 3)])
+def test_there_are_as_many_references_as_asked_for_or_as_the_preset_says(
+    model, given, preset, wanted
+):
+    other = replace(model, preset=replace(model.preset, num_references=preset))
+    plan = plan_views(other, CAMERAS, SIZE, StylizeViews(num_references=given))
+    assert len(plan.groups[0]) == wanted
 
 
 def test_groups_fill_the_memory_that_they_may_take_and_no_more(on_gpu):
