@@ -4,9 +4,11 @@ import re
 import shutil
 import subprocess
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 from toy_project import ROOT
 
 
@@ -56,6 +58,15 @@ def test_constraints_are_names_and_versions_of_all_that_is_needed() -> None:
     names = {canonical(re.split(r"[\[<>=!~; ]", line)[0]) for line in wanted}
     assert names <= fixed
     assert canonical(project["name"]) not in fixed
+
+
+def test_what_is_installed_runs_on_every_python_3_11() -> None:
+    """Debian 12 comes with 3.11.2, and pip finds no way out if a fixed version wants a later one."""
+    wanted = {each.name: each.metadata["Requires-Python"] for each in distributions()}
+    assert len(wanted) > 100
+    assert [
+        name for name, pythons in wanted.items() if "3.11.0" not in SpecifierSet(pythons or "")
+    ] == []
 
 
 def canonical(name: str) -> str:
