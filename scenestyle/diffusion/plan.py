@@ -86,7 +86,7 @@ def plan_views(
     if peak > budget:
         raise ParamsError(
             f"stylize_views: {firsts[sharing]} view(s) at {size[0]}x{size[1]} with sharing: {sharing} need about "
-            f"{peak:.1f} GB beside {weights:.1f} GB of weights, and {max(budget, 0):.1f} GB may be used. Lower "
+            f"{peak:.3g} GB beside {weights:.3g} GB of weights, and {max(budget, 0):.3g} GB may be used. Lower "
             "stylize_views.image_side or num_references, set sharing: references or offload: model, or raise memory_gb."
         )
     if params.sharing == "auto" and num_views <= MAX_JOINT_VIEWS and num_views * view_gb <= budget:
