@@ -106,6 +106,17 @@ def test_on_the_cpu_there_is_nothing_to_bring_anywhere(model):
     assert (plan.offload, plan.weights_gb) == ("none", 0)
 
 
+def test_on_the_cpu_the_pictures_and_depth_maps_of_all_views_count(model):
+    few, many = (
+        plan_views(model, CAMERAS[:number], SIZE, StylizeViews(sharing="none")).peak_gb
+        for number in (8, 32)
+    )
+    width, height = SIZE
+    channels = model.pipeline.controlnet.config.block_out_channels[0]
+    a_view = 4 * (3 * width * height + channels * (width // 2) * (height // 2))
+    assert many - few == pytest.approx(24 * a_view / 1e9)
+
+
 def test_the_weights_are_as_large_as_their_files(on_gpu, tmp_path):
     on_gpu.pipeline.save_pretrained(tmp_path)
     on_disk = sum(file.stat().st_size for file in tmp_path.rglob("*.safetensors"))
