@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_stylize import SETTINGS, some_views, stock
+from test_stylize import SETTINGS, assert_same_pictures, in_float64, some_views, stock
 from tiny_diffusion import write_tiny_image_adapter
 
 from scenestyle.artifacts import write_rgb
@@ -73,16 +73,17 @@ def test_at_scale_0_and_without_an_image_it_is_the_model_without_an_adapter(seei
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_it_is_what_the_stock_pipeline_makes_of_the_image(seeing, images):
+def test_it_is_what_the_stock_pipeline_makes_of_the_image(tiny_folder, adapter, images):
     from PIL import Image
 
+    seeing = in_float64(with_image_adapter(load_pipeline(str(tiny_folder), CPU), str(adapter)))
     rgb, disparity = some_views(3)
     settings = shown(images, "one")
     found = stylize(seeing, rgb, disparity, settings, Plan.joint(3, share=False))
     seeing.pipeline.set_ip_adapter_scale(1.0)
     image = Image.open(settings.image)
     wanted = stock(seeing, rgb, disparity, settings, ip_adapter_image=image)
-    np.testing.assert_array_equal(found, wanted)
+    assert_same_pictures(found, wanted)
 
 
 @pytest.mark.parametrize("offload", ["none", "model"])

@@ -35,6 +35,27 @@ def model(tiny_folder):
     return load_pipeline(str(tiny_folder), torch.device("cpu"))
 
 
+@pytest.fixture(scope="module")
+def exact(tiny_folder):
+    """The model in float64, for laws whose two sides put views into calls of different sizes."""
+    return in_float64(load_pipeline(str(tiny_folder), torch.device("cpu")))
+
+
+def in_float64(model):
+    model.pipeline.to(torch.float64)
+    return model
+
+
+def assert_same_pictures(found, wanted):
+    """Equal but for float32: the scheduler computes in it, and pictures are returned in it.
+
+    In float32 alone the libraries' kernels, chosen by processor and batch size, round differently:
+    the same law was off by up to 4e-6 with AVX2 instructions, and by nothing with AVX-512 of Intel.
+    In float64 it is one unit in the last place of float32, 6e-8, with either.
+    """
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-7)
+
+
 def some_views(num_views, width=16, height=12):
     rng = np.random.default_rng(0)
     rgb = rng.random((num_views, height, width, 3), dtype=np.float32)
@@ -58,18 +79,18 @@ def stock(model, rgb, disparity, settings, **more):
     ).images
 
 
-def test_without_sharing_it_is_the_stock_pipeline_bit_for_bit(model):
+def test_without_sharing_it_is_the_stock_pipeline(exact):
     rgb, disparity = some_views(3)
     apart = Plan.joint(3, share=False)
-    np.testing.assert_array_equal(
-        stylize(model, rgb, disparity, SETTINGS, apart), stock(model, rgb, disparity, SETTINGS)
+    assert_same_pictures(
+        stylize(exact, rgb, disparity, SETTINGS, apart), stock(exact, rgb, disparity, SETTINGS)
     )
 
 
-def test_one_view_is_the_stock_pipeline_bit_for_bit(model):
+def test_one_view_is_the_stock_pipeline(exact):
     rgb, disparity = some_views(1)
-    np.testing.assert_array_equal(
-        stylize(model, rgb, disparity, SETTINGS), stock(model, rgb, disparity, SETTINGS)
+    assert_same_pictures(
+        stylize(exact, rgb, disparity, SETTINGS), stock(exact, rgb, disparity, SETTINGS)
     )
 
 
@@ -91,11 +112,11 @@ def test_permuting_views_permutes_results(model):
     )
 
 
-def test_with_all_views_as_references_it_is_the_exact_form(model):
+def test_with_all_views_as_references_it_is_the_exact_form(exact):
     rgb, disparity = some_views(3)
-    np.testing.assert_array_equal(
-        stylize(model, rgb, disparity, SETTINGS, Plan("references", ((0, 1, 2),))),
-        stylize(model, rgb, disparity, SETTINGS, Plan.joint(3)),
+    assert_same_pictures(
+        stylize(exact, rgb, disparity, SETTINGS, Plan("references", ((0, 1, 2),))),
+        stylize(exact, rgb, disparity, SETTINGS, Plan.joint(3)),
     )
 
 
@@ -174,19 +195,17 @@ def test_shared_norms_are_seen_in_the_pictures_and_leave_the_pipeline_as_it_was(
     np.testing.assert_array_equal(stylize(model, rgb, disparity, SETTINGS), plain)
 
 
-def test_shared_norms_without_sharing_are_the_stock_pipeline_bit_for_bit(model):
+def test_shared_norms_without_sharing_are_the_stock_pipeline(exact):
     rgb, disparity = some_views(3)
     apart = Plan.joint(3, share=False)
-    np.testing.assert_array_equal(
-        stylize(model, rgb, disparity, NORMS, apart), stock(model, rgb, disparity, NORMS)
+    assert_same_pictures(
+        stylize(exact, rgb, disparity, NORMS, apart), stock(exact, rgb, disparity, NORMS)
     )
 
 
-def test_shared_norms_of_one_view_are_the_stock_pipeline(model):
+def test_shared_norms_of_one_view_are_the_stock_pipeline(exact):
     rgb, disparity = some_views(1)
-    np.testing.assert_allclose(
-        stylize(model, rgb, disparity, NORMS), stock(model, rgb, disparity, NORMS), atol=1e-5
-    )
+    assert_same_pictures(stylize(exact, rgb, disparity, NORMS), stock(exact, rgb, disparity, NORMS))
 
 
 def test_with_shared_norms_permuting_views_permutes_results(model):
