@@ -50,7 +50,7 @@ def assert_same_pictures(found, wanted):
     """Equal but for float32: the scheduler computes in it, and pictures are returned in it.
 
     In float32 alone the libraries' kernels, chosen by processor and batch size, round differently:
-    the same law was off by up to 4e-6 with AVX2 instructions, and by nothing with AVX-512 of Intel.
+    the same law was off by 3e-6 with AVX2 instructions, and by nothing with an Intel's AVX-512.
     In float64 it is one unit in the last place of float32, 6e-8, with either.
     """
     np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-7)
