@@ -1,4 +1,4 @@
-"""How well the embedded model in the repository does on held-out scenes: `scenestyle/embedded/scorecard.py`.
+"""How well the embedded model in the repository does on held-out scenes: `training/scorecard.py`.
 
     python -m benchmarks.scorecard                  # writes benchmarks/results/
 
@@ -12,8 +12,8 @@ import torch
 from benchmarks.machine import ROOT, provenance, write_result
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.diffusion.weights import file_sha256
-from scenestyle.embedded.export import HASH_FILE
-from scenestyle.embedded.scorecard import scorecard
+from training.export import HASH_FILE
+from training.scorecard import scorecard
 
 WEIGHTS = ROOT / "scenestyle/embedded/weights"
 

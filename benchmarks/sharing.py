@@ -50,7 +50,7 @@ class Job:
         from scenestyle.diffusion.plan import plan_views
         from scenestyle.diffusion.stylize import stylize
         from scenestyle.params import StylizeViews
-        from scenestyle.procedural.demo_scene import demo_cameras
+        from training.procedural.demo_scene import demo_cameras
 
         form, num_references, num_views = row
         model = load_pipeline("embedded", torch.device("cpu"))

@@ -11,7 +11,7 @@ import numpy as np
 
 from scenestyle.artifacts import View, write_map, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
-from scenestyle.embedded import tokenizer
+from training import tokenizer
 
 _TEXT_WIDTH = 16
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from scenestyle.artifacts import read_rgb, read_views, write_json, write_map, write_rgb, write_views
 from scenestyle.params import TrainNerf
-from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
-from scenestyle.procedural.raycast import render
+from training.procedural.demo_scene import demo_cameras, demo_scene
+from training.procedural.raycast import render
 
 SOURCE_STEPS = 60
 PARAMS = TrainNerf(

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 from scenestyle.errors import GateError
 from scenestyle.geometry import align_similarity, opencv_from_opengl, pose_errors
 from scenestyle.params import EstimatePoses
-from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
-from scenestyle.procedural.raycast import render
 from tasks import estimate_poses
+from training.procedural.demo_scene import demo_cameras, demo_scene
+from training.procedural.raycast import render
 
 PROJECT = Path(__file__).parents[2]
 DEMO = PROJECT / "data" / "scenes" / "demo"

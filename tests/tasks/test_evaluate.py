@@ -18,9 +18,9 @@ from scenestyle.judge import figures as figures_of
 from scenestyle.metrics.image import rmse
 from scenestyle.nerf.checkpoints import load_checkpoint, run_checkpoint
 from scenestyle.params import Evaluate, FinetuneNerf, Style
-from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
-from scenestyle.procedural.raycast import render
 from tasks import evaluate
+from training.procedural.demo_scene import demo_cameras, demo_scene
+from training.procedural.raycast import render
 
 STYLE = Style(prompt="a negative of {caption}")
 CAPTION = "toys & tiles"

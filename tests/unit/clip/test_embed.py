@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from scenestyle.clip import Clip, clip_weights, open_clip
-from scenestyle.embedded import __file__ as embedded_file
+from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.errors import WeightsError
 
-TOKENIZER = Path(embedded_file).parent / "tokenizer"
+TOKENIZER = EMBEDDED_FOLDER / "tokenizer"
 PICTURES = list(np.random.default_rng(0).random((10, 24, 32, 3), dtype=np.float32))
 
 

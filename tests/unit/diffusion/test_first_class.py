@@ -19,7 +19,7 @@ from scenestyle.diffusion.plan import Plan, call_gb
 from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import stylize
 from scenestyle.errors import WeightsError
-from scenestyle.procedural.demo_scene import demo_cameras
+from training.procedural.demo_scene import demo_cameras
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from scenestyle.diffusion.fusion import Fusion
 from scenestyle.diffusion.models import load_pipeline, place
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.stylize import expected_seconds, stylize
-from scenestyle.procedural.demo_scene import demo_cameras
+from training.procedural.demo_scene import demo_cameras
 
 CPU = torch.device("cpu")
 GROUPS = ((1, 4), (0, 2), (3,))

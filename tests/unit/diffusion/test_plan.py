@@ -17,7 +17,7 @@ from scenestyle.diffusion.plan import (
 from scenestyle.diffusion.presets import SDXL
 from scenestyle.errors import ParamsError
 from scenestyle.params import StylizeViews
-from scenestyle.procedural.demo_scene import demo_cameras
+from training.procedural.demo_scene import demo_cameras
 
 SIZE = (64, 48)
 CAMERAS = list(demo_cameras().values())

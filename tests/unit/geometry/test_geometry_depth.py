@@ -16,8 +16,8 @@ from scenestyle.geometry import (
     unproject,
     z_from_ray_depth,
 )
-from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
-from scenestyle.procedural.raycast import render
+from training.procedural.demo_scene import demo_cameras, demo_scene
+from training.procedural.raycast import render
 
 UP = np.array([0.0, 0, 1])
 

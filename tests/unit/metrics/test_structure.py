@@ -3,8 +3,8 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from scenestyle.metrics.structure import luminance_ssim
-from scenestyle.procedural.demo_scene import demo_cameras, demo_scene
-from scenestyle.procedural.raycast import render
+from training.procedural.demo_scene import demo_cameras, demo_scene
+from training.procedural.raycast import render
 
 PICTURE = render(demo_scene(), next(iter(demo_cameras().values())).resized(64, 48)).rgb
 NOISE = np.random.default_rng(0).random(PICTURE.shape, dtype=np.float32)

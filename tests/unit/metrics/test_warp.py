@@ -11,9 +11,9 @@ from scenestyle.metrics.warp import (
     warp_errors,
     warp_residual,
 )
-from scenestyle.procedural.raycast import Room, Scene, field_of_view_camera, look_at, render
-from scenestyle.procedural.solids import Primitive
-from scenestyle.procedural.textures import Texture
+from training.procedural.raycast import Room, Scene, field_of_view_camera, look_at, render
+from training.procedural.solids import Primitive
+from training.procedural.textures import Texture
 
 WIDTH, HEIGHT, FOCAL = 64, 24, 32.0
 FAR_SHIFT, NEAR_SHIFT = 2, 8

@@ -1,0 +1,212 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scenestyle.diffusion.known_styles import read_known_styles
+from scenestyle.diffusion.weights import EMBEDDED_FOLDER
+from training import data, latents, tokenizer, train_autoencoder
+from training.export import HASH_FILE, export, trained_autoencoder
+from training.exported import load_autoencoder, load_denoiser
+from training.models import Denoiser, autoencoder
+from training.muon import orthogonalised
+from training.train_denoiser import (
+    Recipe,
+    Training,
+    _update,
+    advance,
+    draw_batch,
+    samples_per_batch,
+    start_training,
+    validate,
+)
+
+RECIPE = Recipe(batch=2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in training; and threads that wait for each other crawl on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    data.write_shard(folder, shard=0, scenes=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shards(work) -> dict[data.Size, list[Path]]:
+    return data.training_shards(work)
+
+
+@pytest.fixture(scope="module")
+def shard(work) -> data.Shard:
+    return data.load_shard(data.shard_path(work, 0))
+
+
+def tiny_training(shard: data.Shard) -> Training:
+    torch.manual_seed(0)
+    model = Denoiser(vocabulary=len(tokenizer.load()), widths=(32, 32, 32))
+    batch = draw_batch(shard, 4, np.random.default_rng(0))
+    model.calibrate(batch.noisy, batch.disparity, batch.tokens)
+    return start_training(model, RECIPE)
+
+
+def flat_tensors(state: object) -> list[torch.Tensor]:
+    if isinstance(state, torch.Tensor):
+        return [state]
+    values = state.values() if isinstance(state, dict) else state if isinstance(state, list) else []
+    return [tensor for value in values for tensor in flat_tensors(value)]
+
+
+def test_shard_holds_the_latents_of_its_pictures(work, shard):
+    pictures = np.load(work / "data" / "pictures-000000.npy")
+    for scene, view in ((0, 0), (1, 1)):
+        expected = latents.encode(data.to_signed(pictures[scene, view])).numpy()
+        stored = np.concatenate([shard.photos[scene, view], shard.styled[scene, view]])
+        np.testing.assert_allclose(stored, expected, atol=0.02)
+    assert shard.disparity[0].max() == 255
+
+
+def test_every_style_is_drawn_equally_often():
+    styles = data._even_choice(np.random.default_rng(0), scenes=30)
+    assert set(np.bincount(styles.ravel())[1:]) == {20}
+    assert all(len(set(view)) == len(view) for view in styles.reshape(-1, styles.shape[-1]))
+
+
+def test_shards_take_turns_in_size_and_batches_in_pixels(tmp_path):
+    wide = next(i for i in range(8) if data.shard_size(i) == (96, 160))
+    data.write_shard(tmp_path, shard=wide, scenes=1)
+    assert data.training_shards(tmp_path) == {(96, 160): [data.shard_path(tmp_path, wide)]}
+    shard = data.load_shard(data.shard_path(tmp_path, wide))
+    assert shard.size == (96, 160)
+    batch = draw_batch(shard, 3, np.random.default_rng(0))
+    assert batch.noisy.shape == (3, latents.CHANNELS, 12, 20)
+    assert batch.disparity.shape == (3, 3, 96, 160)
+    recipe = Recipe(batch=16)
+    assert samples_per_batch(recipe, data.SQUARE) == 16
+    for size in {data.shard_size(index) for index in range(8)}:
+        assert size[0] % 32 == size[1] % 32 == 0
+        assert 0.9 < samples_per_batch(recipe, size) * size[0] * size[1] / (16 * 128**2) < 1.1
+
+
+def test_validation_is_the_same_at_every_call_(shard):
+    training = tiny_training(shard)
+    first, second = (validate(training.average, shard) for _ in range(2))
+    assert first == second
+    assert all(np.isfinite(error) and error > 0 for error in first.values())
+
+
+def test_resumed_run_is_the_uninterrupted_run(shard, shards, tmp_path):
+    whole = tiny_training(shard)
+    for _ in range(2):
+        advance(whole, shards, RECIPE, lr_scale=0.5)
+    first = tiny_training(shard)
+    advance(first, shards, RECIPE, lr_scale=0.5)
+    first.save(tmp_path / "trunk.pt")
+    second = tiny_training(shard)
+    second.restore(tmp_path / "trunk.pt")
+    assert second.progress.samples == 2
+    advance(second, shards, RECIPE, lr_scale=0.5)
+    assert second.progress == whole.progress
+    pairs = list(zip(flat_tensors(second.state()), flat_tensors(whole.state()), strict=True))
+    assert len(pairs) > 100
+    assert all(torch.equal(mine, other) for mine, other in pairs)
+
+
+def test_training_on_one_batch_lowers_its_loss(shard):
+    training = tiny_training(shard)
+    batch = draw_batch(shard, 2, np.random.default_rng(1))
+    losses = []
+    for _ in range(8):
+        losses.append(_update(training, batch, RECIPE, lr_scale=1.0))
+        training.progress.step += 1
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+def test_autoencoder_run_resumes_from_its_checkpoint(work):
+    data.write_shard(work, shard=data.HELD_OUT_SHARD, scenes=1)
+    train_autoencoder.run(work, minutes=0.01)
+    first = torch.load(train_autoencoder.checkpoint_path(work), weights_only=True)
+    train_autoencoder.run(work, minutes=first["seconds"] / 60 + 0.01)
+    second = torch.load(train_autoencoder.checkpoint_path(work), weights_only=True)
+    assert 0 < first["step"] < second["step"]
+    assert first["seconds"] < second["seconds"]
+
+
+def test_orthogonalised_keeps_directions_and_evens_out_their_lengths():
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(24, 60, generator=generator)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    result = orthogonalised(matrix)
+    spread = torch.linalg.svdvals(result)
+    assert spread.min() > 0.5
+    assert spread.max() < 1.4
+    cosine = torch.nn.functional.cosine_similarity(
+        result.flatten(), (left @ right).flatten(), dim=0
+    )
+    assert cosine > 0.95
+
+
+def test_exported_folder_runs_in_the_pipeline_class(tmp_path):
+    from diffusers import StableDiffusionXLControlNetImg2ImgPipeline
+    from PIL import Image
+
+    torch.manual_seed(0)
+    training = start_training(Denoiser(vocabulary=len(tokenizer.load())), RECIPE)
+    training.save(tmp_path / "denoiser.pt")
+    train_autoencoder.checkpoint_path(tmp_path).parent.mkdir()
+    torch.save({"model": autoencoder().state_dict()}, train_autoencoder.checkpoint_path(tmp_path))
+    export(tmp_path / "denoiser.pt", trained_autoencoder(tmp_path), tmp_path / "weights")
+
+    known = read_known_styles(tmp_path / "weights")
+    assert set(known) == set(data.STYLE_NAMES)
+    listed = (tmp_path / "weights" / HASH_FILE).read_text().splitlines()
+    files = [p for p in (tmp_path / "weights").rglob("*") if p.is_file() and p.name != HASH_FILE]
+    assert len(listed) == len(files)
+    assert sum(path.stat().st_size for path in files) < 24e6
+    pipeline = StableDiffusionXLControlNetImg2ImgPipeline.from_pretrained(
+        tmp_path / "weights", torch_dtype=torch.float32
+    )
+    grey = Image.new("RGB", (64, 64), (128, 128, 128))
+    result = pipeline(
+        "a pencil sketch", image=grey, control_image=grey, strength=0.5, num_inference_steps=2,
+        output_type="np",
+    )  # fmt: skip
+    assert result.images.shape == (1, 64, 64, 3)
+    assert np.isfinite(result.images).all()
+
+
+def test_training_goes_on_from_exported_weights(tmp_path):
+    torch.manual_seed(1)
+    training = start_training(Denoiser(vocabulary=len(tokenizer.load())), RECIPE)
+    pictures = autoencoder()
+    training.save(tmp_path / "denoiser.pt")
+    export(tmp_path / "denoiser.pt", pictures, tmp_path / "weights")
+    for found, wanted in (
+        (load_denoiser(tmp_path / "weights"), training.average),
+        (load_autoencoder(tmp_path / "weights"), pictures),
+    ):
+        state = found.state_dict()
+        for name, value in wanted.state_dict().items():
+            assert torch.allclose(state[name].float(), value.float(), rtol=1e-3, atol=1e-5), name
+
+
+def test_words_of_another_tokenizer_are_carried_over_by_token():
+    """The repository's weights have a tokenizer of their own."""
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    before = CLIPTextModel.from_pretrained(EMBEDDED_FOLDER / "text_encoder", dtype=torch.float32)
+    ids_before = CLIPTokenizer.from_pretrained(EMBEDDED_FOLDER / "tokenizer").get_vocab()
+    ids = tokenizer.load().get_vocab()
+    vectors = load_denoiser(EMBEDDED_FOLDER).text_encoder.get_input_embeddings().weight
+    for token in ("<|startoftext|>", "pencil</w>", "watercolor</w>"):
+        wanted = before.get_input_embeddings().weight[ids_before[token]]
+        assert torch.equal(vectors[ids[token]], wanted), token

@@ -1,0 +1,219 @@
+"""The embedded model's parts at their tiny sizes, in SDXL's own classes."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from training import latents, tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TEXT_WIDTH = 64
+_UNET_WIDTHS = (64, 96, 128)
+_DETERMINISTIC_LOG_VARIANCE = -14.0
+
+
+class Denoiser(nn.Module):
+    """UNet, depth ControlNet and both text encoders, trained together."""
+
+    def __init__(self, vocabulary: int, widths: "Sequence[int]" = _UNET_WIDTHS) -> None:
+        super().__init__()
+        self.text_encoder = CLIPTextModel._from_config(
+            _text_config(vocabulary, "quick_gelu"), attn_implementation="eager"
+        )
+        self.text_encoder_2 = CLIPTextModelWithProjection._from_config(
+            _text_config(vocabulary, "gelu"), attn_implementation="eager"
+        )
+        self.unet = _unet(widths)
+        self.controlnet = ControlNetModel.from_unet(
+            self.unet,
+            conditioning_channels=3,
+            conditioning_embedding_out_channels=(8, 16, 32, 64),
+            load_weights_from_unet=False,
+        )
+        for encoder in (self.text_encoder, self.text_encoder_2):
+            for name, parameter in encoder.named_parameters():
+                if "embedding" in name:
+                    nn.init.normal_(parameter, std=0.1 if "token" in name else 0.03)
+        # CLIP's default spread of 0.02 would leave the pooled style vector near zero.
+        nn.init.normal_(self.text_encoder_2.text_projection.weight, std=_TEXT_WIDTH**-0.5)
+        for parameter in self.unet.conv_out.parameters():
+            nn.init.zeros_(parameter)
+        for part in (self.unet, self.controlnet):
+            use_layout(part, torch.channels_last)
+            # The fused CPU attention's backward pass took 22 % of a step at these sizes.
+            part.set_attn_processor(AttnProcessor())
+
+    def encode_text(
+        self, tokens: Int[Tensor, "batch length"], keep: Bool[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch length features"], Float[Tensor, "batch pooled"]]:
+        """States per token and pooled vector, as SDXL's pipeline takes them; zero where not kept."""
+        first = self.text_encoder(tokens, output_hidden_states=True)
+        second = self.text_encoder_2(tokens, output_hidden_states=True)
+        states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
+        kept = keep.to(states.dtype)
+        return states * kept[:, None, None], second.text_embeds * kept[:, None]
+
+    def forward(
+        self,
+        noisy: Float[Tensor, "batch channels rows columns"],
+        timestep: Int[Tensor, " batch"],
+        disparity: Float[Tensor, "batch 3 height width"],
+        tokens: Int[Tensor, "batch length"],
+        keep_text: Bool[Tensor, " batch"],
+        control_scale: Float[Tensor, " batch"],
+        time_ids: Float[Tensor, "batch 6"],
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """The clean latents expected behind noisy ones."""
+        states, pooled = self.encode_text(tokens, keep_text)
+        added = {"text_embeds": pooled, "time_ids": time_ids}
+        residuals, middle = self.controlnet(
+            noisy,
+            timestep,
+            encoder_hidden_states=states,
+            controlnet_cond=disparity,
+            added_cond_kwargs=added,
+            return_dict=False,
+        )
+        scale = control_scale[:, None, None, None]
+        return self.unet(
+            noisy,
+            timestep,
+            encoder_hidden_states=states,
+            added_cond_kwargs=added,
+            down_block_additional_residuals=[residual * scale for residual in residuals],
+            mid_block_additional_residual=middle * scale,
+            return_dict=False,
+        )[0]
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        noisy: Float[Tensor, "batch channels rows columns"],
+        disparity: Float[Tensor, "batch 3 height width"],
+        tokens: Int[Tensor, "batch length"],
+    ) -> None:
+        """Give the ControlNet's zero convolutions a start at which gradients flow.
+
+        Two zero layers in a row are a saddle that training from scratch leaves only after hundreds of
+        steps. The depth embedding gets the spread of the latents' own embedding, each residual 0.3.
+        """
+        net = self.controlnet
+        stem = net.controlnet_cond_embedding
+        zero_layers = [*net.controlnet_down_blocks, net.controlnet_mid_block]
+        for layer in (*(m for m in stem.modules() if isinstance(m, nn.Conv2d)), *zero_layers):
+            nn.init.kaiming_normal_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        stem.conv_out.weight.mul_(net.conv_in(noisy).std() / stem(disparity).std())
+        batch = len(noisy)
+        states, pooled = self.encode_text(tokens, torch.ones(batch, dtype=torch.bool))
+        residuals, middle = net(
+            noisy,
+            torch.full((batch,), 500),
+            encoder_hidden_states=states,
+            controlnet_cond=disparity,
+            added_cond_kwargs={
+                "text_embeds": pooled,
+                "time_ids": picture_time_ids(batch, 128, 128),
+            },
+            return_dict=False,
+        )
+        for layer, residual in zip(zero_layers, (*residuals, middle), strict=True):
+            layer.weight.mul_(0.3 / residual.std())
+
+
+def picture_time_ids(batch: int, height: int, width: int) -> Float[Tensor, "batch 6"]:
+    """SDXL's size conditions for uncropped pictures: original size, crop, target size; pixels."""
+    return torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32).repeat(batch, 1)
+
+
+def scheduler() -> DDIMScheduler:
+    """DDIM for models that predict the clean latents; its last timestep is pure noise."""
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="sample",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=False,
+    )
+
+
+def autoencoder(widths: "Sequence[int]" = (16, 32, 64, 96)) -> AutoencoderKL:
+    """An autoencoder whose posterior is a point, since the pipeline draws from the posterior."""
+    sizes: Any = {
+        "down_block_types": ("DownEncoderBlock2D",) * len(widths),
+        "up_block_types": ("UpDecoderBlock2D",) * len(widths),
+        "block_out_channels": tuple(widths),
+    }
+    model = AutoencoderKL(
+        **sizes,
+        in_channels=3,
+        out_channels=3,
+        layers_per_block=1,
+        latent_channels=latents.CHANNELS,
+        norm_num_groups=4,
+        sample_size=128,
+        mid_block_add_attention=False,
+        force_upcast=False,
+        scaling_factor=1.0,
+    )
+    log_variance = slice(latents.CHANNELS, None)
+    with torch.no_grad():
+        for name, value in (("weight", 0.0), ("bias", _DETERMINISTIC_LOG_VARIANCE)):
+            model.get_parameter(f"quant_conv.{name}")[log_variance] = value
+    return model
+
+
+def use_layout(module: nn.Module, memory_format: torch.memory_format) -> None:
+    """Reorder the module's weights; diffusers' own `to` hides this argument from type checkers."""
+    nn.Module.to(module, memory_format=memory_format)
+
+
+def _unet(widths: "Sequence[int]") -> UNet2DConditionModel:
+    # Typed as Any because the class hints at 1-tuples where it takes one entry per level.
+    per_level: Any = {
+        "transformer_layers_per_block": (1,) * len(widths),
+        "attention_head_dim": tuple(max(1, width // 32) for width in widths),
+    }
+    return UNet2DConditionModel(
+        **per_level,
+        sample_size=16,
+        in_channels=latents.CHANNELS,
+        out_channels=latents.CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=tuple(widths),
+        layers_per_block=1,
+        cross_attention_dim=2 * _TEXT_WIDTH,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=16,
+        projection_class_embeddings_input_dim=16 * 6 + _TEXT_WIDTH,
+        norm_num_groups=8,
+    )
+
+
+def _text_config(vocabulary: int, activation: str) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=_TEXT_WIDTH,
+        intermediate_size=3 * _TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=tokenizer.LENGTH,
+        projection_dim=_TEXT_WIDTH,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+        hidden_act=activation,
+    )

@@ -1,0 +1,254 @@
+"""How well the embedded model does on held-out scenes, in figures.
+
+    python -m training.scorecard --weights scenestyle/embedded/weights --out scorecard.md
+
+Recognition: a classifier that has only seen what the style filters draw of other scenes (a linear layer on means and
+deviations of pretrained feature maps) names the style of the model's pictures. Beside it, two bounds: how it does on the
+filters' own pictures of the held-out scenes, and on these once encoded and decoded, about the best that a denoiser can
+reach with this autoencoder. Edges: correlation of the gradient's strength with that of the filter's picture. Identity:
+what the prompt for a photograph changes.
+"""
+
+import argparse
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scenestyle.features import FeatureExtractor, load_features
+from training.contact_sheet import (
+    PROMPTS,
+    Picture,
+    colour_difference,
+    edge_correlation,
+    load_pipeline,
+    restyle,
+)
+from training.data import scaled_disparity, scene_views, spoilt
+from training.procedural.scenes import random_scene
+from training.procedural.styles import stylize
+
+log = logging.getLogger(__name__)
+
+PHOTO = "photo"
+PHOTO_PROMPT = "a photo of some objects"
+CLASSES = (*PROMPTS, PHOTO)
+_TRAINING_SCENES, _HELD_OUT_SCENES = 11, 7
+"""first part of a scene's seed; the training data's scenes have seeds of another length"""
+
+Classifier = Callable[[Sequence[Picture]], list[str]]
+Draw = Callable[[Picture, Float[np.ndarray, "height width"], Sequence[str]], Sequence[Picture]]
+"""photograph, its disparity 0..1 and prompts -> one picture per prompt"""
+Code = Callable[[Sequence[Picture]], Sequence[Picture]]
+"""pictures -> the same, encoded and decoded"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A made-up scene as its photograph and as the style filters draw it."""
+
+    photo: Picture
+    disparity: Float[np.ndarray, "height width"]
+    styled: dict[str, Picture]
+    """by style, in the order of `PROMPTS`"""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Figures of one style over the held-out scenes."""
+
+    recognised: float
+    """share of the model's pictures whose style the classifier names"""
+    coded_recognised: float
+    """the same of the filter's pictures, encoded and decoded by the model's autoencoder"""
+    filter_recognised: float
+    """the same of the filter's pictures"""
+    edges: float
+    """mean correlation with the filter's edges, at most 1"""
+    colour: float
+    """mean absolute colour difference from the filter at 32 x 32 pixels, 0..1"""
+
+
+def example(kind: int, index: int) -> Example:
+    """Scene `index` of a kind, the same at every call."""
+    rng = np.random.default_rng((kind, index))
+    named = random_scene(rng)
+    views = scene_views(named, rng)
+    styled = {style: stylize(views[0], style, named.style_seed) for style in PROMPTS}
+    return Example(views[0].rgb, scaled_disparity(views)[0], styled)
+
+
+def train_classifier(examples: Sequence[Example]) -> Classifier:
+    """Multinomial logistic regression on clean and on soft, noisy copies, fitted to convergence."""
+    rng = np.random.default_rng(0)
+    clean = [p for each in examples for p in (*each.styled.values(), each.photo)]
+    # Sharpness would otherwise tell the filters' styles apart, and the model's pictures are softer.
+    pictures = [*clean, *(spoilt(picture, rng) for picture in clean)]
+    wanted = torch.arange(len(CLASSES)).repeat(2 * len(examples))
+    features = load_features("efficientnet_lite0")
+    known = _describe(pictures, features)
+    mean, spread = known.mean(0), known.std(0) + 1e-3
+    layer = nn.Linear(known.shape[1], len(CLASSES))
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = nn.functional.cross_entropy(layer((known - mean) / spread), wanted)
+        value = value + 1e-3 * layer.weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+
+    @torch.no_grad()
+    def classify(pictures: Sequence[Picture]) -> list[str]:
+        scores = layer((_describe(pictures, features) - mean) / spread)
+        return [CLASSES[index] for index in scores.argmax(1).tolist()]
+
+    return classify
+
+
+@torch.no_grad()
+def _describe(
+    pictures: Sequence[Picture], features: FeatureExtractor
+) -> Float[Tensor, "pictures numbers"]:
+    rows = []
+    for picture in pictures:
+        maps = features(torch.from_numpy(picture.astype(np.float32)).movedim(-1, 0)[None])
+        rows.append(torch.cat([part for m in maps for part in (m.mean((2, 3)), m.std((2, 3)))], 1))
+    return torch.cat(rows)
+
+
+def score(
+    examples: Sequence[Example], classify: Classifier, draw: Draw, code: Code
+) -> tuple[dict[str, Score], float]:
+    """Scores by style, and the mean absolute change that the photograph's prompt makes."""
+    prompts = [*PROMPTS.values(), PHOTO_PROMPT]
+    drawn = [list(draw(each.photo, each.disparity, prompts)) for each in examples]
+    named = [classify(pictures) for pictures in drawn]
+    named_coded = [classify(code(list(each.styled.values()))) for each in examples]
+    named_filter = [classify(list(each.styled.values())) for each in examples]
+    scores = {}
+    for column, style in enumerate(PROMPTS):
+        pairs = [
+            (row[column], each.styled[style]) for row, each in zip(drawn, examples, strict=True)
+        ]
+        scores[style] = Score(
+            recognised=float(np.mean([row[column] == style for row in named])),
+            coded_recognised=float(np.mean([row[column] == style for row in named_coded])),
+            filter_recognised=float(np.mean([row[column] == style for row in named_filter])),
+            edges=float(np.mean([edge_correlation(*pair) for pair in pairs])),
+            colour=float(np.mean([colour_difference(*pair) for pair in pairs])),
+        )
+    changes = [
+        np.abs(row[-1] - each.photo).mean() for row, each in zip(drawn, examples, strict=True)
+    ]
+    return scores, float(np.mean(changes))
+
+
+def report(scores: dict[str, Score], identity: float, num_scenes: int) -> str:
+    """The scores as Markdown."""
+    rows = [*scores.items(), ("**all**", _mean(list(scores.values())))]
+    lines = [
+        f"{num_scenes} held-out scenes. The photograph's prompt changes a picture by {identity:.3f} on average.",
+        "",
+        "| style | recognised | the filter's, coded | the filter's | edges | colour |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {style} | {each.recognised:.0%} | {each.coded_recognised:.0%} | {each.filter_recognised:.0%} | "
+            f"{each.edges:.2f} | {each.colour:.3f} |"
+            for style, each in rows
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    names = ("recognised", "coded_recognised", "filter_recognised", "edges", "colour")
+    return Score(*(float(np.mean([getattr(each, name) for each in scores])) for name in names))
+
+
+def model_draw(pipeline: Any, *, strength: float, guidance_scale: float) -> Draw:
+    """The exported pipeline at the settings it is best at."""
+
+    def draw(
+        photo: Picture, disparity: Float[np.ndarray, "height width"], prompts: Sequence[str]
+    ) -> Sequence[Picture]:
+        return restyle(
+            pipeline, photo, disparity, prompts, strength=strength, guidance_scale=guidance_scale
+        )
+
+    return draw
+
+
+def model_code(autoencoder: Any) -> Code:
+    """An autoencoder's encoder and decoder in a row."""
+
+    @torch.no_grad()
+    def code(pictures: Sequence[Picture]) -> Sequence[Picture]:
+        signed = torch.from_numpy(np.stack(pictures).astype(np.float32)).movedim(-1, 1) * 2 - 1
+        decoded = autoencoder.decode(autoencoder.encode(signed).latent_dist.mode()).sample
+        return list((decoded / 2 + 0.5).clamp(0, 1).movedim(1, -1).numpy())
+
+    return code
+
+
+def scorecard(
+    weights: Path,
+    *,
+    num_scenes: int = 20,
+    num_training_scenes: int = 60,
+    strength: float = 0.5,
+    guidance_scale: float = 2.0,
+) -> str:
+    """The scores of an exported folder of weights as Markdown.
+
+    Args:
+        weights: A diffusers folder.
+        num_scenes: Held-out scenes.
+        num_training_scenes: Scenes whose filters' pictures the classifier sees.
+        strength: Share of the noise schedule that is re-run, 0 < s <= 1.
+        guidance_scale: Classifier-free guidance; 1 is off.
+    """
+    known = [example(_TRAINING_SCENES, index) for index in range(num_training_scenes)]
+    held_out = [example(_HELD_OUT_SCENES, index) for index in range(num_scenes)]
+    pipeline = load_pipeline(weights)
+    draw = model_draw(pipeline, strength=strength, guidance_scale=guidance_scale)
+    scored = score(held_out, train_classifier(known), draw, model_code(pipeline.vae))
+    return report(*scored, num_scenes)
+
+
+def main() -> None:
+    """Command line."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="Markdown file")
+    parser.add_argument("--scenes", type=int, default=20, help="held out")
+    parser.add_argument("--training-scenes", type=int, default=60, help="for the classifier")
+    parser.add_argument("--strength", type=float, default=0.5)
+    parser.add_argument("--guidance", type=float, default=2.0)
+    arguments = parser.parse_args()
+    text = scorecard(
+        arguments.weights,
+        num_scenes=arguments.scenes,
+        num_training_scenes=arguments.training_scenes,
+        strength=arguments.strength,
+        guidance_scale=arguments.guidance,
+    )
+    log.info(text)
+    arguments.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

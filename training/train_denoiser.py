@@ -1,0 +1,539 @@
+"""Train UNet, ControlNet and text encoders together; may be killed and resumed at any time.
+
+    python -m training.train_denoiser --work .work/embedded --minutes 600
+
+trains the trunk at constant learning rate (after a warm-up), one process with one thread per core,
+gradients averaged. The same command continues it. With `--anneal-minutes 12` it copies the trunk's
+latest checkpoint and brings the learning rate of the copy down to zero: good weights at any time,
+while the trunk can go on. With `--begin-from WEIGHTS` a new trunk begins at an exported folder instead of at random. Every step draws from a generator seeded with the step, so a resumed run is
+the run that was interrupted, as long as no shards have been added. A batch comes from one shard, read
+anew from the system's page cache, so that memory does not grow with the data.
+
+The objective is the clean latents (x0) under noise that image-to-image really meets: a run that starts
+from a photograph at timestep s sees, at a later timestep t, latents that are still part photograph. With
+r(t) = alpha_t / sigma_t, a deterministic DDIM path (Song et al. 2021, arXiv 2010.02502, eq. 12) with right
+predictions stands at alpha_t (style + r(s)/r(t) (photo - style)) + sigma_t noise.
+"""
+
+import argparse
+import copy
+import json
+import logging
+import math
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from training import tokenizer
+from training.data import (
+    HELD_OUT_SHARD,
+    SQUARE,
+    Shard,
+    Size,
+    load_shard,
+    shard_path,
+    training_shards,
+)
+from training.exported import load_denoiser
+from training.models import Denoiser, picture_time_ids, scheduler
+from training.muon import Muon
+from training.precision import training_precision
+
+log = logging.getLogger(__name__)
+
+_LAST_TIMESTEP = 999
+_NEGATIVE_PROMPTS = [
+    "blurry, low quality",
+    "blurry, bad quality, distorted",
+    "low quality, deformed, ugly",
+    "worst quality, blurry, noisy",
+    "blurry",
+    "bad quality, text, watermark",
+    "",
+    "",
+    "",
+]
+_TO_PHOTO = 0.06
+"""share of samples whose target is the photograph"""
+_CLAIMED_SCALES = (0.5, 0.75, 1.5, 2.0, 2.5, 4.0)
+_CHECKPOINTS_PER_VALIDATION = 3
+_VALIDATION = {
+    # name: (timestep the path started at, current timestep)
+    "s999": (999, 999),
+    "s999@500": (999, 500),
+    "e800": (800, 800),
+    "e600": (600, 600),
+    "e500": (500, 500),
+    "e500@200": (500, 200),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result, apart from data and time."""
+
+    batch: int = 16
+    """samples per process and step at 128 x 128 pixels; other sizes get as many pixels"""
+    matrix_lr: float = 0.015
+    """Muon, for the hidden matrices of UNet and ControlNet"""
+    other_lr: float = 1.5e-3
+    """AdamW, for embeddings, first and last layers, norms and text"""
+    warm_up: int = 60
+    """steps"""
+    ema: float = 0.998
+    """decay per step of the weight average, once past the start"""
+    seed: int = 0
+
+
+@dataclass
+class Progress:
+    """How far a run has come; all figures are sums over its sessions."""
+
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    """training time, all processes running side by side"""
+    anneal_start: float | None = None
+    """`seconds` at which the learning rate began to fall"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Noisy latents, what they should become, and the conditions."""
+
+    noisy: Float[Tensor, "batch channels rows columns"]
+    target: Float[Tensor, "batch channels rows columns"]
+    weight: Float[Tensor, "batch 1 1 1"]
+    timestep: Int[Tensor, " batch"]
+    disparity: Float[Tensor, "batch 3 height width"]
+    tokens: Int[Tensor, "batch length"]
+    keep_text: Bool[Tensor, " batch"]
+    control_scale: Float[Tensor, " batch"]
+    time_ids: Float[Tensor, "batch 6"]
+
+
+@dataclass
+class Training:
+    """The state of a run: everything a checkpoint holds."""
+
+    model: Denoiser
+    average: Denoiser
+    matrices: Muon
+    others: torch.optim.AdamW
+    progress: Progress
+
+    def state(self) -> dict[str, object]:
+        """Tensors and plain numbers only, so that it loads without pickled code."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "matrices": self.matrices.state_dict(),
+            "others": self.others.state_dict(),
+            "progress": asdict(self.progress),
+        }
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint."""
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.matrices.load_state_dict(state["matrices"])
+        self.others.load_state_dict(state["others"])
+        self.progress = Progress(**state["progress"])
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; a kill at any moment leaves the old or the new one whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".partial")
+        torch.save(self.state(), temporary)
+        temporary.replace(path)
+
+
+def start_training(model: Denoiser, recipe: Recipe) -> Training:
+    """A run at step 0."""
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        (matrices if _is_hidden_matrix(name, parameter) else others).append(parameter)
+    return Training(
+        model=model,
+        average=copy.deepcopy(model).requires_grad_(False),
+        matrices=Muon(matrices, lr=recipe.matrix_lr),
+        others=torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.0),
+        progress=Progress(),
+    )
+
+
+def advance(
+    training: Training, shards: Mapping[Size, Sequence[Path]], recipe: Recipe, lr_scale: float
+) -> float:
+    """One update from one batch per process, drawn by seed, process and step alone.
+
+    All processes draw the same size, each its own shard of it. Returns this process's loss.
+    """
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    step = training.progress.step
+    size = _drawn_size(shards, np.random.default_rng((recipe.seed, step)))
+    samples = samples_per_batch(recipe, size)
+    rng = np.random.default_rng((recipe.seed, rank, step))
+    shard = load_shard(shards[size][int(rng.integers(len(shards[size])))])
+    loss = _update(training, draw_batch(shard, samples, rng), recipe, lr_scale)
+    training.progress.step += 1
+    training.progress.samples += samples * processes
+    return loss
+
+
+def samples_per_batch(recipe: Recipe, size: Size) -> int:
+    """As many as have the pixels of `recipe.batch` squares, so that every size takes as long."""
+    return max(1, round(recipe.batch * math.prod(SQUARE) / math.prod(size)))
+
+
+def _drawn_size(shards: Mapping[Size, Sequence[Path]], rng: np.random.Generator) -> Size:
+    """A size as often as shards have it."""
+    counts = np.array([len(paths) for paths in shards.values()])
+    return list(shards)[rng.choice(len(counts), p=counts / counts.sum())]
+
+
+def _update(training: Training, batch: Batch, recipe: Recipe, lr_scale: float) -> float:
+    parameters = list(training.model.parameters())
+    for optimizer, lr in (
+        (training.matrices, recipe.matrix_lr),
+        (training.others, recipe.other_lr),
+    ):
+        optimizer.zero_grad()
+        for group in optimizer.param_groups:
+            group["lr"] = lr * lr_scale
+    error = _squared_error(training.model, batch)
+    loss = (error * batch.weight).mean()
+    loss.backward()
+    _average_gradients(parameters)
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    training.matrices.step()
+    training.others.step()
+    step = training.progress.step
+    decay = min(recipe.ema, (1 + step) / (12 + step))
+    with torch.no_grad():
+        for average, parameter in zip(training.average.parameters(), parameters, strict=True):
+            average.lerp_(parameter, 1 - decay)
+    return loss.item()
+
+
+def draw_batch(shard: Shard, samples: int, rng: np.random.Generator) -> Batch:
+    """Random scenes, viewpoints, styles, captions and noise levels."""
+    generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+    scene = rng.integers(len(shard), size=samples)
+    view = rng.integers(shard.photos.shape[1], size=samples)
+    styled = rng.integers(shard.styled.shape[2], size=samples)
+    source = rng.integers(shard.photos.shape[2], size=samples)
+    words = rng.integers(shard.tokens.shape[2], size=samples)
+    to_photo = rng.random(samples) < _TO_PHOTO
+    style = np.where(to_photo, 0, shard.style_ids[scene, view, styled])
+    target = np.where(
+        to_photo[:, None, None, None],
+        shard.photos[scene, view, 0],
+        shard.styled[scene, view, styled],
+    )
+    clean, photo = _tensor(target), _tensor(shard.photos[scene, view, source])
+    disparity = _varied(_tensor(shard.disparity[scene, view])[:, None] / 255, rng)
+    started, current = _timesteps(samples, rng)
+    noisy, weight = _on_the_path(clean, photo, started, current, generator)
+    tokens = torch.from_numpy(shard.tokens[scene, style, words].astype(np.int64))
+    chance = rng.random(samples)
+    negative = torch.from_numpy((chance >= 0.08) & (chance < 0.12))[:, None]
+    null = _null_tokens()[torch.from_numpy(rng.integers(len(_NEGATIVE_PROMPTS), size=samples))]
+    # Now and then another size than the true one, so that pictures larger than these are none too strange.
+    claimed = rng.choice(_CLAIMED_SCALES) if rng.random() < 0.2 else 1.0
+    height, width = (int(side * claimed) for side in shard.size)
+    return Batch(
+        noisy=noisy.contiguous(memory_format=torch.channels_last),
+        target=clean,
+        weight=weight,
+        timestep=current,
+        disparity=disparity.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last),
+        tokens=torch.where(negative, null, tokens),
+        keep_text=torch.from_numpy(chance >= 0.08),
+        control_scale=torch.from_numpy((rng.random(samples) > 0.05).astype(np.float32)),
+        time_ids=picture_time_ids(samples, height, width),
+    )
+
+
+@torch.no_grad()
+def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
+    """Mean squared x0 error on held-out scenes; "D" with another scene's disparity, "T" text."""
+    size = len(shard)
+    each = np.arange(size)
+    view, styled, words = each % 2, each % shard.styled.shape[2], each // 2 % 2
+    style = shard.style_ids[each, view, styled]
+    clean = _tensor(shard.styled[each, view, styled])
+    photo = _tensor(shard.photos[each, view, 0])
+    disparity = (_tensor(shard.disparity[each, view])[:, None] / 255).expand(-1, 3, -1, -1)
+    tokens = torch.from_numpy(shard.tokens[each, style, words].astype(np.int64))
+    errors: dict[str, float] = {}
+    for name, (started, current) in _VALIDATION.items():
+        generator = torch.Generator().manual_seed(1)
+        timestep = torch.full((size,), current)
+        noisy, weight = _on_the_path(
+            clean, photo, torch.full((size,), started), timestep, generator
+        )
+        for suffix in ("", "D", "T") if name in ("s999", "e500") else ("",):
+            batch = Batch(
+                noisy=noisy,
+                target=clean,
+                weight=weight,
+                timestep=timestep,
+                disparity=disparity.roll(7, 0) if suffix == "D" else disparity,
+                tokens=tokens.roll(7, 0) if suffix == "T" else tokens,
+                keep_text=torch.ones(size, dtype=torch.bool),
+                control_scale=torch.ones(size),
+                time_ids=picture_time_ids(size, *shard.size),
+            )
+            errors[name + suffix] = round(_squared_error(model, batch).mean().item(), 4)
+    return errors
+
+
+def run(
+    work: Path,
+    recipe: Recipe,
+    *,
+    minutes: float,
+    anneal_minutes: float | None = None,
+    begin_from: Path | None = None,
+    processes: int,
+    checkpoint_minutes: float = 4.0,
+) -> None:
+    """Start or continue the trunk, or with `anneal_minutes` a finished copy of it.
+
+    A new trunk begins at the exported folder `begin_from`, or at random.
+    """
+    name = "trunk" if anneal_minutes is None else "annealed"
+    checkpoint = work / "denoiser" / f"{name}.pt"
+    with tempfile.TemporaryDirectory() as meeting:
+        plan = _Plan(
+            work, checkpoint, recipe, minutes, anneal_minutes, begin_from, processes, checkpoint_minutes,
+            rendezvous=f"file://{meeting}/store", parent=os.getpid(),
+        )  # fmt: skip
+        if processes == 1:
+            _train(0, plan)
+        else:
+            torch.multiprocessing.spawn(_train, args=(plan,), nprocs=processes)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    work: Path
+    checkpoint: Path
+    recipe: Recipe
+    minutes: float
+    anneal_minutes: float | None
+    begin_from: Path | None
+    processes: int
+    checkpoint_minutes: float
+    rendezvous: str
+    parent: int
+
+
+def _train(rank: int, plan: _Plan) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    if plan.processes > 1:
+        dist.init_process_group(
+            "gloo", init_method=plan.rendezvous, rank=rank, world_size=plan.processes
+        )
+    shards = training_shards(plan.work)
+    held_out = load_shard(shard_path(plan.work, HELD_OUT_SHARD))
+    training = _begin(plan, held_out)
+    progress, recipe = training.progress, plan.recipe
+    session, saved, records, losses = time.monotonic(), time.monotonic(), 0, []
+    before = progress.seconds
+    while True:
+        progress.seconds = _agreed(before + time.monotonic() - session)
+        lr_scale = _lr_scale(progress, recipe, plan.anneal_minutes)
+        over = lr_scale <= 0 or progress.seconds - before >= 60 * plan.minutes
+        orphaned = plan.processes > 1 and os.getppid() != plan.parent
+        if over or orphaned:
+            break
+        losses.append(advance(training, shards, recipe, lr_scale))
+        if rank == 0 and progress.step % 50 == 0:
+            log.info(
+                "step %d  samples %d  %.0f s  loss %.4f  %d shards",
+                progress.step, progress.samples, progress.seconds, np.mean(losses),
+                sum(map(len, shards.values())),
+            )  # fmt: skip
+            losses.clear()
+        if time.monotonic() - saved > 60 * plan.checkpoint_minutes:
+            saved = time.monotonic()
+            shards = training_shards(plan.work)
+            if rank == 0:
+                training.save(plan.checkpoint)
+                records += 1
+                if records % _CHECKPOINTS_PER_VALIDATION == 0:
+                    _record_validation(training, plan, held_out)
+    if rank == 0:
+        training.save(plan.checkpoint)
+        _record_validation(training, plan, held_out)
+
+
+def _begin(plan: _Plan, shard: Shard) -> Training:
+    torch.manual_seed(plan.recipe.seed)
+    model = (
+        load_denoiser(plan.begin_from)
+        if plan.begin_from
+        else Denoiser(vocabulary=len(tokenizer.load()))
+    )
+    training = start_training(model, plan.recipe)
+    trunk = plan.checkpoint.with_name("trunk.pt")
+    if plan.checkpoint.exists():
+        training.restore(plan.checkpoint)
+    elif plan.anneal_minutes is not None:
+        training.restore(trunk)
+        training.progress.anneal_start = training.progress.seconds
+    elif plan.begin_from is None:
+        batch = draw_batch(shard, 32, np.random.default_rng(plan.recipe.seed))
+        model.calibrate(batch.noisy, batch.disparity, batch.tokens)
+        training.average.load_state_dict(model.state_dict())
+    return training
+
+
+def _record_validation(training: Training, plan: _Plan, held_out: Shard) -> None:
+    entry = {**asdict(training.progress), **validate(training.average, held_out)}
+    log.info("validation %s", json.dumps(entry))
+    with plan.checkpoint.with_suffix(".jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def _lr_scale(progress: Progress, recipe: Recipe, anneal_minutes: float | None) -> float:
+    if anneal_minutes is not None and progress.anneal_start is not None:
+        return 1 - (progress.seconds - progress.anneal_start) / (60 * anneal_minutes)
+    return min(1.0, (progress.step + 1) / recipe.warm_up)
+
+
+def _agreed(value: float) -> float:
+    """Rank 0's value in all processes."""
+    if not dist.is_initialized():
+        return value
+    shared = torch.tensor([value], dtype=torch.float64)
+    dist.broadcast(shared, 0)
+    return shared.item()
+
+
+def _average_gradients(parameters: list[nn.Parameter]) -> None:
+    if not dist.is_initialized():
+        return
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    start = 0
+    for parameter in parameters:
+        parameter.grad = flat[start : start + parameter.numel()].view(parameter.shape)
+        start += parameter.numel()
+
+
+def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
+    part, _, rest = name.partition(".")
+    return (
+        part in ("unet", "controlnet")
+        and parameter.ndim >= 2
+        and "conv_in" not in rest
+        and "conv_out" not in rest
+        and min(parameter.shape[0], parameter[0].numel()) >= 16
+    )
+
+
+def _squared_error(model: Denoiser, batch: Batch) -> Float[Tensor, "batch channels rows columns"]:
+    with training_precision():
+        predicted = model(
+            batch.noisy,
+            batch.timestep,
+            batch.disparity,
+            batch.tokens,
+            batch.keep_text,
+            batch.control_scale,
+            batch.time_ids,
+        )
+    return (predicted.float() - batch.target).square()
+
+
+def _on_the_path(
+    clean: Tensor, photo: Tensor, started: Tensor, current: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Noisy latents at `current` on a path from the photo at `started`, and the loss weight."""
+    alpha_bar = _alpha_bar()
+    ratio = (alpha_bar / (1 - alpha_bar)).sqrt()
+    share = (ratio[started] / ratio[current].clamp(min=1e-6)).clamp(max=1)
+    share = torch.where(started >= _LAST_TIMESTEP, 0.0, share)[:, None, None, None]
+    alpha = alpha_bar[current].sqrt()[:, None, None, None]
+    sigma = (1 - alpha_bar[current]).sqrt()[:, None, None, None]
+    noise = torch.randn(clean.shape, generator=generator)
+    noisy = alpha * (clean + share * (photo - clean)) + sigma * noise
+    return noisy, (sigma**-2).clamp(max=5)
+
+
+def _timesteps(size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Where paths start (one in eight from pure noise, most near strength 0.5) and where they stand."""
+    kind = rng.random(size)
+    started = np.where(kind < 0.7, rng.integers(330, 720, size), rng.integers(720, 990, size))
+    started = np.where(kind < 0.12, _LAST_TIMESTEP, started)
+    first = np.where(started == _LAST_TIMESTEP, rng.integers(850, 1000, size), started)
+    later = (40 + rng.random(size) * (started - 40)).astype(np.int64)
+    current = np.where(rng.random(size) < 0.35, first, later)
+    return torch.from_numpy(started), torch.from_numpy(current)
+
+
+def _varied(disparity: Tensor, rng: np.random.Generator) -> Tensor:
+    """Disparity as other scenes scale it: only part of the range, bent, sometimes soft."""
+    size = len(disparity)
+    low = torch.from_numpy(rng.uniform(0, 0.25, size) * (rng.random(size) < 0.4))
+    high = torch.from_numpy(1 - rng.uniform(0, 0.45, size) * (rng.random(size) < 0.6))
+    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.3, size)))
+    low, high, gamma = (value.float()[:, None, None, None] for value in (low, high, gamma))
+    bent = low + (high - low) * disparity**gamma
+    soft = nn.functional.avg_pool2d(bent, 5, stride=1, padding=2, count_include_pad=False)
+    return torch.where(torch.from_numpy(rng.random(size) < 0.25)[:, None, None, None], soft, bent)
+
+
+@cache
+def _null_tokens() -> Int[Tensor, "prompts length"]:
+    ids = tokenizer.token_ids(tokenizer.load(), _NEGATIVE_PROMPTS)
+    return torch.from_numpy(ids.astype(np.int64))
+
+
+@cache
+def _alpha_bar() -> Float[Tensor, " timesteps"]:
+    return scheduler().alphas_cumprod.float()
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def main() -> None:
+    """Command line of `run`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path(".work/embedded"))
+    parser.add_argument("--minutes", type=float, default=600, help="of this session at most")
+    parser.add_argument("--anneal-minutes", type=float, help="anneal a copy of the trunk")
+    parser.add_argument("--begin-from", type=Path, help="exported weights, for a new trunk")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    run(
+        arguments.work,
+        Recipe(),
+        minutes=arguments.minutes,
+        anneal_minutes=arguments.anneal_minutes,
+        begin_from=arguments.begin_from,
+        processes=arguments.processes,
+    )
+
+
+if __name__ == "__main__":
+    main()
