@@ -22,18 +22,15 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.machine import ROOT, provenance, table, write_result
-
-sys.path.insert(0, str(ROOT / "tests"))
-
-from toy_project import Toy
+from benchmarks.machine import provenance, table, write_result
+from tests.support.toy_project import Toy
 
 _RUN_ALL = """\
 import importlib, shlex
 from pathlib import Path
 from dvc.repo import Repo
-from tasks._engine import Pipeline
-from tasks._stage import parse, perform
+from engine import Pipeline
+from engine.stage import parse, perform
 commands = {stage.name: stage.cmd for stage in Repo(".").index.stages}
 for name in Pipeline(Path(".")).needs():
     run = importlib.import_module("tasks." + name.split("@")[0]).run
@@ -116,13 +113,13 @@ def noop(toy: Toy, env: Mapping[str, str]) -> dict[str, Cost]:
         "`dvc repro`": cost(python("-m", "dvc", "repro", "-q")),
         "imports of the flow": cost(python("-c", "import flows.stylize_catalog, dvc.repo")),
         "flow": cost(python("-m", "flows.stylize_catalog", "--catalog", "catalog.csv")),
-        "`scenestyle status`": cost(python("-c", "from tasks._cli import main; main(['status'])")),
+        "`scenestyle status`": cost(python("-c", "from cli.main import main; main(['status'])")),
     }
 
 
 def per_stage(toy: Toy, repeats: int = 5) -> dict[str, str]:
     """What it takes to have one stage run through the engine, and its function in a warm process."""
-    from tasks._engine import run_stage
+    from engine import run_stage
 
     def once() -> None:
         count[0] += 1
@@ -149,7 +146,7 @@ _WARM = """\
 import importlib, time, shlex
 from pathlib import Path
 from dvc.repo import Repo
-from tasks._stage import parse, perform
+from engine.stage import parse, perform
 stage = Repo(".").stage.load_one("dvc.yaml", "stylize_views@s000-t0")
 run = importlib.import_module("tasks.stylize_views").run
 job = parse(run, shlex.split(stage.cmd)[4:])
@@ -168,7 +165,7 @@ def finishers(toy: Toy, rounds: int) -> tuple[int, float]:
     Returns:
         How many records were lost or wrong, and the seconds of a round.
     """
-    from tasks._engine import Pipeline, run_stage
+    from engine import Pipeline, run_stage
 
     path, lost, times = toy.root / "params.yaml", 0, []
     names = [f"stylize_views@s000-t{number}" for number in range(8)]

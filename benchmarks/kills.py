@@ -9,18 +9,13 @@ SIGKILL, at a moment drawn from the time that the stage took undisturbed.
 import argparse
 import collections
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import ROOT, provenance, table, write_result
-
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "tests" / "wiring"))
-
-from kills import bring_up_to_date, kill_each_stage
-from test_real_stages import files, lay_out
+from benchmarks.machine import provenance, table, write_result
+from tests.support.kills import bring_up_to_date, kill_each_stage
+from tests.wiring.test_real_stages import files, lay_out
 
 
 def main() -> None:

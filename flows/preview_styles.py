@@ -12,12 +12,13 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows._program import run_in_foreground
-from flows._show import show_preview
+from flows.artifacts import show_preview
+from flows.preview_process import paint_preview
+from flows.program import run_in_foreground
+from flows.stages import StageRuns, stage_task
 from scenestyle.errors import ParamsError
 from scenestyle.params import Params, load_params, lookup
-from tasks._prefect import StageRuns, stage_task
-from tasks._preview import paint_preview
+from scenestyle.project.layout import Layout
 
 estimate_poses = stage_task("estimate_poses")
 train_nerf = stage_task("train_nerf")
@@ -57,7 +58,7 @@ def preview_styles(scene: str, styles: list[str] | None = None, views: int = 4) 
         FlowError: If a stage failed.
         StageError: If the sheet could not be painted.
     """
-    params = load_params(Path("params.yaml"))
+    params = load_params(Layout().params)
     chosen = chosen_styles(params, scene, styles or [], views)
     stages = StageRuns()
     stages.submit(estimate_poses, scene)  # where each photo was taken from
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     scene, styles, views = options.scene, options.styles, options.views
     return run_in_foreground(
-        lambda: chosen_styles(load_params(Path("params.yaml")), scene, styles, views),
+        lambda: chosen_styles(load_params(Layout().params), scene, styles, views),
         lambda: preview_styles(scene, styles, views),
     )
 

@@ -14,16 +14,17 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows._program import run_in_foreground
-from flows._rows import Row, row_of, write_page, write_table
-from flows._show import show_catalog
+from flows.artifacts import show_catalog
+from flows.program import run_in_foreground
+from flows.results import Row, row_of, write_page, write_table
+from flows.stages import FlowError, StageRuns, bring_overview_up_to_date, stage_task
 from scenestyle.errors import InputError
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params
 from scenestyle.project.catalog import Catalog, read_catalog
+from scenestyle.project.layout import Layout
 from scenestyle.project.params_file import read_raw, update
-from tasks._prefect import FlowError, StageRuns, bring_overview_up_to_date, stage_task
 
-PARAMS, SCENES, OUTPUTS = Path("params.yaml"), Path("data/scenes"), Path("outputs/catalogs")
+LAYOUT = Layout()
 
 per_scene = [stage_task(stage) for stage in SCENE_STAGES]
 per_edit = [stage_task(stage) for stage in EDIT_STAGES]
@@ -51,9 +52,9 @@ def stylize_catalog(
         FlowError: If rows failed; table and pages were written all the same.
         StageError: If only the page of all results failed.
     """
-    wishes = read_catalog(Path(catalog), read_raw(PARAMS))
+    wishes = read_catalog(Path(catalog), read_raw(LAYOUT.params))
     faults = take_in_captures(wishes)
-    update(PARAMS, wishes.changes_for(wishes.sources.keys() - faults.keys()))
+    update(LAYOUT.params, wishes.changes_for(wishes.sources.keys() - faults.keys()))
     stages = StageRuns(time_limits or {}, skip_fresh=True, shared=shared)
     for wanted in wishes.wanted:
         if wanted.scene not in faults:
@@ -90,7 +91,7 @@ def add_scene(scene: str, source: Path | None) -> Any:
     """Have a copy of a capture in its place; without a source it must lie there already."""
     from scenestyle.project.scenes import is_taken_in, take_in
 
-    target = SCENES / scene
+    target = LAYOUT.scene(scene)
     if source is None and not target.is_dir():
         raise InputError(f"{target} does not exist, and the row names no source.")
     if source is None or is_taken_in(source, target):
@@ -116,9 +117,9 @@ def take_in_captures(wishes: Catalog) -> dict[str, str]:
 
 def publish(name: str, rows: Sequence[Row]) -> list[str]:
     """Write table and page, and show summary, table and picture in Prefect."""
-    table, page = OUTPUTS / f"{name}.csv", OUTPUTS / f"{name}.html"
+    table, page = LAYOUT.catalogs / f"{name}.csv", LAYOUT.catalogs / f"{name}.html"
     write_table(table, rows)
-    lines = write_page(page, rows, load_params(PARAMS), name)
+    lines = write_page(page, rows, load_params(LAYOUT.params), name)
     show_catalog(name, rows, lines, page)
     return [str(table), str(page)]
 
@@ -145,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runner, shared = _runner(options.workers, options.dask), options.dask is not None
     run: Any = stylize_catalog
     return run_in_foreground(
-        lambda: read_catalog(options.catalog, read_raw(PARAMS)),
+        lambda: read_catalog(options.catalog, read_raw(LAYOUT.params)),
         lambda: run.with_options(task_runner=runner)(str(options.catalog), shared=shared),
     )
 

@@ -5,15 +5,15 @@ The same stages, in the same order and on the same cache, as `dvc repro evaluate
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows._program import run_in_foreground
-from flows._show import show_failure, show_result
+from flows.artifacts import show_failure, show_result
+from flows.program import run_in_foreground
+from flows.stages import FlowError, StageRuns, stage_task
 from scenestyle.params import edit_key, load_params
-from tasks._prefect import FlowError, StageRuns, stage_task
+from scenestyle.project.layout import Layout
 
 estimate_poses = stage_task("estimate_poses")
 train_nerf = stage_task("train_nerf")
@@ -42,7 +42,7 @@ def stylize_scene(scene: str, style: str) -> list[str]:
         ParamsError: If params.yaml has faults, or no such scene, style or edit.
         FlowError: If a stage failed.
     """
-    edit = edit_key(load_params(Path("params.yaml")), scene, style)
+    edit = edit_key(load_params(Layout().params), scene, style)
     stages = StageRuns()
     stages.submit(estimate_poses, scene)  # where each photo was taken from
     stages.submit(train_nerf, scene)  # the scene as a radiance field
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--style", required=True, help="id in params.yaml")
     options = parser.parse_args(argv)
     return run_in_foreground(
-        lambda: edit_key(load_params(Path("params.yaml")), options.scene, options.style),
+        lambda: edit_key(load_params(Layout().params), options.scene, options.style),
         lambda: stylize_scene(options.scene, options.style),
     )
 

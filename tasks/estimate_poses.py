@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from engine.stage import stage_main
 from scenestyle import sfm
 from scenestyle.params import EstimatePoses
-from tasks._stage import stage_main
 
 
 def run(source: Path, out: Path, params: EstimatePoses, *, work: Path) -> dict[str, object]:

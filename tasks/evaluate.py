@@ -4,6 +4,7 @@ import logging
 import time
 from pathlib import Path
 
+from engine.stage import stage_main
 from scenestyle.artifacts import write_json
 from scenestyle.judge.controls import edit_alone, refit_figures, unshared_figures
 from scenestyle.judge.figures import judge, orbit_links, source_psnr, summary
@@ -25,7 +26,6 @@ from scenestyle.judge.show import (
 from scenestyle.params import Evaluate, Style
 from scenestyle.viz.figures import read_figures
 from scenestyle.viz.report import Comparison, Report, render_report
-from tasks._stage import stage_main
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from engine.stage import stage_main
 from scenestyle.params import FinetuneNerf
-from tasks._stage import stage_main
 
 
 def run(

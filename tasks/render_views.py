@@ -6,11 +6,11 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from engine.stage import stage_main
 from scenestyle.artifacts import View, read_json, write_json, write_map, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.errors import ArtifactError
 from scenestyle.params import RenderViews
-from tasks._stage import stage_main
 
 _MULTIPLE = 8
 """Latents of diffusion models are an eighth of the picture; other sizes would be padded or cropped."""

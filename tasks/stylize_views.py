@@ -6,6 +6,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+from engine.stage import stage_main
 from scenestyle.artifacts import write_json, write_rgb
 from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
@@ -23,7 +24,6 @@ from scenestyle.diffusion.stylize import (
 )
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
-from tasks._stage import stage_main
 
 _VIEWS_ON_SHEET = 8
 _OPTIONS = ("depth", "depth_model", "image_adapter", "dtype")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from engine.stage import stage_main
 from scenestyle.params import TrainNerf
-from tasks._stage import stage_main
 
 
 def run(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str, object]:

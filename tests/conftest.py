@@ -2,7 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
-from toy_project import Toy
+
+from tests.support.toy_project import Toy
 
 # As `scenestyle.device.let_idle_threads_sleep`, which cannot be imported before its types are checked.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

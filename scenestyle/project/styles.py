@@ -10,11 +10,9 @@ from PIL import Image
 
 from scenestyle.errors import InputError
 
-FOLDER = Path("data/styles")
-
 
 @contextmanager
-def taken_in(source: Path | None, style: str, folder: Path = FOLDER) -> Iterator[dict[str, str]]:
+def taken_in(source: Path | None, style: str, folder: Path) -> Iterator[dict[str, str]]:
     """Copy a style's picture to `folder/STYLE.SUFFIX`; if the block fails, the copy is gone again.
 
     Yields:

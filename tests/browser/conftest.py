@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_sizes import DESK, OpenPage
-from chromium import chromium
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from tests.support.browser_sizes import DESK, OpenPage
+from tests.support.chromium import chromium
 
 _PATIENCE_MS = 120_000
 """milliseconds; two cores with much other work draw slowly"""

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser_sizes import PHONE, OpenPage
 from playwright.sync_api import Page
 
 from scenestyle.viz.overview import OverviewRow, render_overview
+from tests.support.browser_sizes import PHONE, OpenPage
 
 
 @pytest.fixture(scope="module")

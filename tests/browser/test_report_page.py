@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser_sizes import PHONE, OpenPage
 from PIL import Image
 from playwright.sync_api import Locator, Page
 
@@ -15,6 +14,7 @@ from scenestyle.viz.figures import read_figures
 from scenestyle.viz.look import Look, pack_cloud, start_at
 from scenestyle.viz.report import Chart, Comparison, Maps, Report, render_report
 from scenestyle.viz.video import side_by_side, write_video
+from tests.support.browser_sizes import PHONE, OpenPage
 
 RED, BLUE = (np.tile(np.float32(colour), (96, 128, 1)) for colour in ([0.9, 0.1, 0.1], [0, 0.2, 1]))
 

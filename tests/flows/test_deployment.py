@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from toy_project import ROOT, Toy
+
+from tests.support.toy_project import ROOT, Toy
 
 
 class Terminal:

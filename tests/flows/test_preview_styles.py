@@ -15,13 +15,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from tiny_diffusion import tiny_pipeline, write_tiny_views
-from toy_project import ROOT, Toy
 
+from engine import StageError
 from flows.preview_styles import main, preview_styles
 from scenestyle.artifacts import read_rgb
 from scenestyle.errors import ParamsError
-from tasks._engine import StageError
+from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_views
+from tests.support.toy_project import ROOT, Toy
 
 PER_SCENE = [f"{stage}@garden" for stage in ("estimate_poses", "train_nerf", "render_views")]
 SHEET = "outputs/previews/garden.png"
@@ -30,7 +30,7 @@ RENDER_VIEWS = """\
 import shutil
 from pathlib import Path
 from scenestyle.params import RenderViews
-from tasks._stage import stage_main
+from engine.stage import stage_main
 
 def run(nerf: Path, poses: Path, out: Path, params: RenderViews, *, work: Path) -> dict[str, object]:
     shutil.copytree("tiny/views", out, dirs_exist_ok=True)

@@ -16,8 +16,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.runtime import flow_run
 
-from flows._rows import Row
-from flows._show import artifact_key, catalog_picture, show_catalog, show_result, summary
+from flows.artifacts import artifact_key, catalog_picture, show_catalog, show_result, summary
+from flows.results import Row
 from scenestyle.artifacts import write_json, write_rgb
 from scenestyle.project.catalog import Wanted
 from scenestyle.viz.figures import read_figures

@@ -19,11 +19,11 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from toy_project import Toy
 
+from flows.stages import FlowError
 from flows.stylize_catalog import main, stylize_catalog
 from scenestyle.errors import CatalogError
-from tasks._prefect import FlowError
+from tests.support.toy_project import Toy
 
 HEADLINE = "scene,source,caption,styles,finetune_nerf.seed"
 

@@ -14,12 +14,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from toy_project import Toy
 
+from engine import StageError
+from flows.stages import FlowError, stage_task
 from flows.stylize_scene import main, stylize_scene
 from scenestyle.errors import ParamsError
-from tasks._engine import StageError
-from tasks._prefect import FlowError, stage_task
+from tests.support.toy_project import Toy
 
 ROOT = Path(__file__).parents[2]
 PER_SCENE = [f"{stage}@garden" for stage in ("estimate_poses", "train_nerf", "render_views")]

@@ -16,7 +16,8 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
 from prefect.workers.base import BaseJobConfiguration
 from pydantic import ConfigDict
-from toy_project import ROOT, Toy
+
+from tests.support.toy_project import ROOT, Toy
 
 SPEC = ("job_manifest", "spec", "template", "spec")
 

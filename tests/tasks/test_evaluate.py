@@ -8,8 +8,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tiny_diffusion import tiny_pipeline
-from tiny_field import write_tiny_source
 
 from scenestyle.artifacts import read_views, write_json, write_views
 from scenestyle.errors import ArtifactError, WeightsError
@@ -19,6 +17,8 @@ from scenestyle.metrics.image import rmse
 from scenestyle.nerf.checkpoints import load_checkpoint, run_checkpoint
 from scenestyle.params import Evaluate, FinetuneNerf, Style
 from tasks import evaluate
+from tests.support.tiny_diffusion import tiny_pipeline
+from tests.support.tiny_field import write_tiny_source
 from training.procedural.demo_scene import demo_cameras, demo_scene
 from training.procedural.raycast import render
 

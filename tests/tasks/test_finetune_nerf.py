@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_field import SOURCE_STEPS, write_tiny_source
 
+from engine.stage import stage_main
 from scenestyle.artifacts import read_json
 from scenestyle.nerf.field import load_field
 from tasks import finetune_nerf
-from tasks._stage import stage_main
+from tests.support.tiny_field import SOURCE_STEPS, write_tiny_source
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_field import PARAMS, write_tiny_poses
 
 from scenestyle.artifacts import check_same_views, read_map, read_rgb, read_views
 from scenestyle.errors import ArtifactError
@@ -13,6 +12,7 @@ from scenestyle.nerf.field import load_field
 from scenestyle.nerf.train import train
 from scenestyle.params import RenderViews
 from tasks.render_views import run
+from tests.support.tiny_field import PARAMS, write_tiny_poses
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from tiny_diffusion import tiny_pipeline, write_tiny_image_adapter, write_tiny_views
 
 from scenestyle.artifacts import check_same_views, read_rgb
 from scenestyle.diffusion.weights import file_sha256
@@ -10,6 +9,7 @@ from scenestyle.errors import WeightsError
 from scenestyle.judge.controls import restyle_alone
 from scenestyle.params import Style, StylizeViews
 from tasks.stylize_views import run
+from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_image_adapter, write_tiny_views
 
 
 @pytest.fixture(scope="module")

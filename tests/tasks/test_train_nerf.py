@@ -2,11 +2,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from tiny_field import PARAMS, write_tiny_poses
 
 from scenestyle.artifacts import read_json
 from scenestyle.errors import ArtifactError, InputError
 from tasks.train_nerf import run
+from tests.support.tiny_field import PARAMS, write_tiny_poses
 
 FEW_STEPS = replace(PARAMS, iterations=5)
 

@@ -4,7 +4,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from chromium import chromium
+
+from tests.support.chromium import chromium
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import subprocess
 from typing import Any
 
 import pytest
-from toy_project import ROOT, Toy
+
+from tests.support.toy_project import ROOT, Toy
 
 RESULT = "data/results/garden/oil/metrics.json"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import grimp
 import pytest
 import yaml
-from toy_project import Toy, written_by
 
+from engine import Pipeline
+from engine.stage import parse
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params, load_params
-from tasks._engine import Pipeline
-from tasks._stage import parse
+from tests.support.toy_project import Toy, written_by
 
 ROOT = Path(__file__).parents[2]
 
@@ -262,7 +262,7 @@ def test_seconds_in_a_report_do_not_reach_the_next_stages(toy: Toy) -> None:
 
 
 def test_code_dirties_only_the_stages_that_import_it(toy: Toy) -> None:
-    (toy.root / "scenestyle/cli/main.py").write_text("# new\n")
+    (toy.root / "scenestyle/project/params_file.py").write_text("# new\n")
     (toy.root / "flows/stylize_scene.py").write_text("# new\n")
     (toy.root / "scenestyle/sfm/__pycache__").mkdir(exist_ok=True)
     (toy.root / "scenestyle/sfm/__pycache__/x.pyc").write_bytes(b"x")

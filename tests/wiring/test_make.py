@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
-from toy_project import ROOT
+
+from tests.support.toy_project import ROOT
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kills import bring_up_to_date, kill_each_stage
-from toy_project import ROOT
 
-from tasks._engine import Pipeline
+from engine import Pipeline
+from tests.support.kills import bring_up_to_date, kill_each_stage
+from tests.support.toy_project import ROOT
 
 SMALL = {
     "estimate_poses": {"max_image_side": 320},

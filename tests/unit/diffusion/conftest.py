@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from tiny_diffusion import tiny_pipeline
+
+from tests.support.tiny_diffusion import tiny_pipeline
 
 
 @pytest.fixture(scope="session")

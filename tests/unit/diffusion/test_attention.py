@@ -2,11 +2,11 @@ from copy import deepcopy
 
 import pytest
 import torch
-from tiny_diffusion import tiny_pipeline
 
 from scenestyle.diffusion import attention
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
 from scenestyle.errors import ShapeError
+from tests.support.tiny_diffusion import tiny_pipeline
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from test_models import put_in_cache, same_weights
-from test_style_image import shown
-from test_stylize import SETTINGS, assert_same_pictures, in_float64, some_views, stock
-from tiny_diffusion import tiny_first_pipeline, write_tiny_image_adapter
 
 from scenestyle.artifacts import write_rgb
 from scenestyle.diffusion import presets
@@ -19,6 +15,16 @@ from scenestyle.diffusion.plan import Plan, call_gb
 from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import stylize
 from scenestyle.errors import WeightsError
+from tests.support.tiny_diffusion import tiny_first_pipeline, write_tiny_image_adapter
+from tests.unit.diffusion.test_models import put_in_cache, same_weights
+from tests.unit.diffusion.test_style_image import shown
+from tests.unit.diffusion.test_stylize import (
+    SETTINGS,
+    assert_same_pictures,
+    in_float64,
+    some_views,
+    stock,
+)
 from training.procedural.demo_scene import demo_cameras
 
 CPU = torch.device("cpu")

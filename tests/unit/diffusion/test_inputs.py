@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from tiny_diffusion import write_tiny_views
 
 from scenestyle.artifacts import read_map, read_rgb, write_map, write_rgb
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.errors import ArtifactError
+from tests.support.tiny_diffusion import write_tiny_views
 
 
 def test_reads_views_in_camera_order_with_one_disparity_scale(tmp_path):

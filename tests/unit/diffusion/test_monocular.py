@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_diffusion import write_tiny_views
 
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.inputs import read_rendered_views
@@ -16,6 +15,7 @@ from scenestyle.diffusion.monocular import (
 )
 from scenestyle.errors import ArtifactError, WeightsError
 from scenestyle.params import StylizeViews
+from tests.support.tiny_diffusion import write_tiny_views
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

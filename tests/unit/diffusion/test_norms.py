@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny_diffusion import tiny_pipeline
 from torch import nn
 from torch.nn.functional import group_norm
 
 from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
 from scenestyle.errors import ShapeError
+from tests.support.tiny_diffusion import tiny_pipeline
 
 
 def some_norm(affine=True):

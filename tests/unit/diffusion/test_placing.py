@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_stylize import SETTINGS, some_views
 
 from scenestyle.diffusion.fusion import Fusion
 from scenestyle.diffusion.models import load_pipeline, place
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.stylize import expected_seconds, stylize
+from tests.unit.diffusion.test_stylize import SETTINGS, some_views
 from training.procedural.demo_scene import demo_cameras
 
 CPU = torch.device("cpu")

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_diffusion import tiny_pipeline
 
 from scenestyle.diffusion.models import DiffusionModel
 from scenestyle.diffusion.plan import (
@@ -17,6 +16,7 @@ from scenestyle.diffusion.plan import (
 from scenestyle.diffusion.presets import SDXL
 from scenestyle.errors import ParamsError
 from scenestyle.params import StylizeViews
+from tests.support.tiny_diffusion import tiny_pipeline
 from training.procedural.demo_scene import demo_cameras
 
 SIZE = (64, 48)

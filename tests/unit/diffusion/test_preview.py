@@ -1,11 +1,11 @@
 from dataclasses import replace
 
 import numpy as np
-from tiny_diffusion import write_tiny_views
 
 from scenestyle.artifacts import read_rgb
 from scenestyle.diffusion.preview import preview
 from scenestyle.params import Style, StylizeViews
+from tests.support.tiny_diffusion import write_tiny_views
 
 PARAMS = {"num_inference_steps": 2, "image_side": 64}
 

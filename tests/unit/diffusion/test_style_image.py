@@ -3,8 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_stylize import SETTINGS, assert_same_pictures, in_float64, some_views, stock
-from tiny_diffusion import write_tiny_image_adapter
 
 from scenestyle.artifacts import write_rgb
 from scenestyle.diffusion import presets
@@ -14,6 +12,14 @@ from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import stylize
 from scenestyle.diffusion.weights import file_sha256
 from scenestyle.errors import ParamsError, WeightsError
+from tests.support.tiny_diffusion import write_tiny_image_adapter
+from tests.unit.diffusion.test_stylize import (
+    SETTINGS,
+    assert_same_pictures,
+    in_float64,
+    some_views,
+    stock,
+)
 
 CPU = torch.device("cpu")
 

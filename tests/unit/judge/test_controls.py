@@ -2,14 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_diffusion import tiny_pipeline, write_tiny_views
-from tiny_field import SOURCE_STEPS, write_tiny_source
 
 from scenestyle.artifacts import read_json, read_rgb, write_json, write_rgb
 from scenestyle.errors import ArtifactError
 from scenestyle.judge.controls import refit_psnr, restyle_alone
 from scenestyle.params import Sharing, Style, StylizeViews
 from tasks import stylize_views
+from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_views
+from tests.support.tiny_field import SOURCE_STEPS, write_tiny_source
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_field import PARAMS, write_tiny_poses
 
 from scenestyle.artifacts import read_json, read_rgb, write_json, write_rgb
 from scenestyle.params import TrainNerf
+from tests.support.tiny_field import PARAMS, write_tiny_poses
 
 
 @pytest.fixture(scope="session")

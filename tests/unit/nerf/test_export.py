@@ -5,12 +5,12 @@ import av
 import numpy as np
 import open3d as o3d
 import pytest
-from tiny_field import write_tiny_source
 
 from scenestyle.artifacts import read_rgb, read_views
 from scenestyle.errors import ArtifactError
 from scenestyle.nerf.export import ExportOptions, Format, default_name, export
 from scenestyle.nerf.field import load_field
+from tests.support.tiny_field import write_tiny_source
 
 SHORT = ExportOptions(seconds=1.0, fps=3, size=40, max_points=2000)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_field import SOURCE_STEPS, write_tiny_source
 
 from scenestyle.artifacts import read_rgb, read_views, write_rgb
 from scenestyle.cameras import PinholeCamera
@@ -27,6 +26,7 @@ from scenestyle.nerf.patches import Patch, Target
 from scenestyle.nerf.regions import box_mask
 from scenestyle.nerf.trainer import load_model_state, seeded
 from scenestyle.params import FinetuneNerf
+from tests.support.tiny_field import SOURCE_STEPS, write_tiny_source
 
 STEPS = 8
 

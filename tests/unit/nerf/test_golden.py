@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_field import PARAMS, write_tiny_poses, write_tiny_source
 
 from scenestyle.nerf.finetune import finetune
 from scenestyle.nerf.train import train
 from scenestyle.params import FinetuneNerf
+from tests.support.tiny_field import PARAMS, write_tiny_poses, write_tiny_source
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 STEPS = 20

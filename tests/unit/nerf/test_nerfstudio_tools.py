@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_field import write_tiny_source
 
 from scenestyle.artifacts import read_rgb
 from scenestyle.nerf.field import load_field
 from scenestyle.nerf.finetune import finetune
 from scenestyle.params import FinetuneNerf
+from tests.support.tiny_field import write_tiny_source
 
 
 @pytest.fixture(scope="module")

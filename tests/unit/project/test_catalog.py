@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 import yaml
-from toy_project import PARAMS
 
 from scenestyle.errors import CatalogError
 from scenestyle.params import parse_params
 from scenestyle.project.catalog import Catalog, read_catalog
 from scenestyle.project.params_file import merged
+from tests.support.toy_project import PARAMS
 
 RAW = yaml.safe_load(PARAMS)
 

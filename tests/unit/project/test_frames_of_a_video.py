@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image, ImageFilter
-from toy_project import PARAMS
 
-from scenestyle.cli import main
+from cli.main import main
 from scenestyle.errors import InputError
 from scenestyle.project.scenes import is_taken_in, take_in
 from scenestyle.project.video import inspect_video, sharpness, write_stills
+from tests.support.toy_project import PARAMS
 
 FPS, PER_PART, PARTS = 8, 8, 5
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
-from toy_project import PARAMS
 
 from scenestyle.errors import ParamsError
 from scenestyle.project.params_file import add_entry, edit_entry, merged, update, with_value
+from tests.support.toy_project import PARAMS
 
 TEXTS = [
     "edits: {}\n",

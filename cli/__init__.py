@@ -1,0 +1,1 @@
+"""The command `scenestyle`: one module per subcommand."""

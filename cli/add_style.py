@@ -1,0 +1,55 @@
+"""`scenestyle add-style`."""
+
+from pathlib import Path
+
+from cli.console import LAYOUT, NewName, Prompt, say
+from scenestyle.errors import ParamsError
+from scenestyle.params import check_id, load_params
+from scenestyle.project.params_file import add_entry
+from scenestyle.project.styles import taken_in
+
+
+def add_style(
+    name: NewName,
+    prompt: Prompt,
+    *,
+    strength: float | None = None,
+    guidance_scale: float | None = None,
+    negative_prompt: str | None = None,
+    seed: int | None = None,
+    image: Path | None = None,
+    image_scale: float | None = None,
+) -> None:
+    """Add a style: one sentence, and how hard to pull towards it.
+
+    Example: scenestyle add-style watercolor "a watercolor painting of {caption}" --strength 0.6
+    Example: scenestyle add-style ours "a painting of {caption}" --image ~/pictures/ours.jpg
+
+    Args:
+        name: Letters, digits and underscores.
+        prompt: What the pictures should be; {caption} becomes the scene's caption.
+        strength: Share of the noise schedule that is re-run, above 0 up to 1; default: the model's.
+        guidance_scale: Classifier-free guidance, 1 (off) to 50; default: the model's.
+        negative_prompt: What the pictures should not be.
+        seed: Of the initial noise; default 0.
+        image: A picture whose look to take beside the sentence, copied to data/styles; for models that see pictures, such
+            as sdxl.
+        image_scale: How strongly that picture counts, 0 to 2; default 0.6.
+    """
+    check_id("style", name)
+    if name in load_params(LAYOUT.params).styles:
+        raise ParamsError(
+            f"there is a style {name!r} already. Change it in {LAYOUT.params}, or choose another name."
+        )
+    options = {
+        "prompt": prompt,
+        "negative_prompt": negative_prompt,
+        "strength": strength,
+        "guidance_scale": guidance_scale,
+        "seed": seed,
+        "image_scale": image_scale,
+    }
+    given = {option: value for option, value in options.items() if value is not None}
+    with taken_in(image, name, LAYOUT.styles) as picture:
+        add_entry(LAYOUT.params, "styles", name, given | picture)
+    say(f"Added style {name}. Next: scenestyle restyle SCENE {name}")

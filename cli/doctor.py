@@ -1,0 +1,201 @@
+"""`scenestyle doctor`: checks of an installation and a project, each with the way out."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from cli.console import LAYOUT, say
+from scenestyle.errors import ParamsError, ScenestyleError
+from scenestyle.project.layout import Layout
+
+_GB = 1e9
+_LOW_DISK_GB = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found."""
+
+    state: Literal["ok", "note", "broken"]
+    """`note`: works, but slower or less"""
+    what: str
+    """one line"""
+    way_out: str = ""
+
+
+def doctor() -> None:
+    """Check the installation and the project: versions, GPU, weights, disk, cache, locks, Prefect server.
+
+    Example: scenestyle doctor
+    """
+    broken = 0
+    for name, finding in examine(LAYOUT.root):
+        broken += finding.state == "broken"
+        say(f"{finding.state:>6}  {name}: {finding.what}")
+        if finding.way_out:
+            say(f"        -> {finding.way_out}")
+    if broken:
+        raise ParamsError(f"{broken} of these must be mended first; the arrows say how.")
+
+
+def examine(root: Path) -> Iterator[tuple[str, Finding]]:
+    """Run every check on the installation and on the project at `root`; none changes anything."""
+    checks: dict[str, Callable[[Path], Finding]] = {
+        "versions": _versions,
+        "GPU": _gpu,
+        "tiny-cuda-nn": _tiny_cuda_nn,
+        "embedded weights": _embedded_weights,
+        "feature weights": _feature_weights,
+        "disk": _disk,
+        "cache": _cache,
+        "params.yaml": _params,
+        "dvc.lock": _lock,
+        "DVC's locks": _rwlock,
+        "Prefect server": _prefect_server,
+    }
+    for name, check in checks.items():
+        try:
+            yield name, check(root)
+        except ScenestyleError as error:
+            yield name, Finding("broken", str(error))
+
+
+def _versions(root: Path) -> Finding:
+    wanted = dict(
+        line.split("==") for line in _lines(root / "constraints.txt") if not line.startswith("#")
+    )
+    different = [
+        f"{name} {found or 'missing'} (wanted {pin})"
+        for name, pin in wanted.items()
+        if (found := _installed(name)) != pin
+    ]
+    python = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] != (3, 11):
+        return Finding("broken", f"Python {python}, wanted 3.11", "make setup PYTHON=python3.11")
+    if not wanted:
+        return Finding("note", f"Python {python}; no constraints.txt here to compare with")
+    if different:
+        some = ", ".join(different[:5])
+        return Finding("note", f"{len(different)} packages differ: {some}", "make setup")
+    return Finding("ok", f"Python {python}, {len(wanted)} packages as in constraints.txt")
+
+
+def _gpu(_: Path) -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("note", "none that torch can use: everything runs on the CPU")
+    names = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+    return Finding("ok", "; ".join(f"{p.name}, {p.total_memory / _GB:.0f} GB" for p in names))
+
+
+def _tiny_cuda_nn(_: Path) -> Finding:
+    from importlib.util import find_spec
+
+    if find_spec("tinycudann") is None:
+        return Finding("note", "not installed: fields train with torch or numba kernels")
+    return Finding("ok", "installed")
+
+
+def _embedded_weights(_: Path) -> Finding:
+    from scenestyle.diffusion.weights import EMBEDDED_FOLDER, verified
+
+    return Finding("ok", f"as listed in SHA256SUMS ({verified(EMBEDDED_FOLDER)[:12]})")
+
+
+def _feature_weights(_: Path) -> Finding:
+    from scenestyle.features.efficientnet import packaged_weights
+
+    return Finding("ok", packaged_weights().name)
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free / _GB
+    if free < _LOW_DISK_GB:
+        return Finding("note", f"{free:.1f} GB free", "scenestyle prune --yes; dvc gc --workspace")
+    return Finding("ok", f"{free:.0f} GB free")
+
+
+def _cache(root: Path) -> Finding:
+    cache = root / ".dvc" / "cache"
+    place = cache if cache.exists() else root / ".dvc"
+    if not place.is_dir():
+        return Finding("broken", f"no folder {root / '.dvc'}", "run from the project's root folder")
+    if not os.access(place, os.W_OK):
+        return Finding("broken", f"{place} may not be written", f"chmod -R u+w {place}")
+    return Finding("ok", f"{place} can be written")
+
+
+def _params(root: Path) -> Finding:
+    from scenestyle.params import load_params
+
+    params = load_params(Layout(root).params)
+    scenes = [name for name in params.scenes if not Layout(root).scene(name).is_dir()]
+    if scenes:
+        return Finding(
+            "broken",
+            f"no photos in data/scenes of: {', '.join(scenes)}",
+            "put them there, or remove the scenes from params.yaml",
+        )
+    return Finding("ok", f"{len(params.scenes)} scenes, {len(params.edits)} edits")
+
+
+def _lock(root: Path) -> Finding:
+    from engine.lockfile import is_torn
+
+    if is_torn(Layout(root).record):
+        return Finding(
+            "broken",
+            "a killed dvc left it torn",
+            "git checkout dvc.lock, or remove it: dvc repro restores everything from the cache",
+        )
+    return Finding("ok", "whole" if Layout(root).record.exists() else "nothing recorded yet")
+
+
+def _rwlock(root: Path) -> Finding:
+    import psutil
+
+    path = root / ".dvc" / "tmp" / "rwlock"
+    way_out = f"if no dvc is running: rm {path}"
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Finding("ok", "none held")
+    except ValueError:
+        return Finding("broken", f"{path} cannot be read; every dvc command will fail", way_out)
+    readers = [entry for entries in held.get("read", {}).values() for entry in entries]
+    pids = {int(entry["pid"]) for entry in (*readers, *held.get("write", {}).values())}
+    if dead := {pid for pid in pids if not psutil.pid_exists(pid)}:
+        return Finding("note", f"left by processes that ended: {dead}; dvc removes them by itself")
+    return Finding("ok", f"held by running processes: {pids}" if pids else "none held")
+
+
+def _prefect_server(_: Path) -> Finding:
+    import httpx
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        return Finding("note", "none named: each flow run starts one of its own, for ten seconds")
+    try:
+        httpx.get(f"{url}/health", timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        return Finding("broken", f"{url} does not answer ({error})", "prefect server start -b")
+    return Finding("ok", f"{url} answers")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split() if path.is_file() else []
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

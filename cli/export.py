@@ -1,0 +1,59 @@
+"""`scenestyle export`."""
+
+from pathlib import Path
+from typing import Literal
+
+from cli.console import LAYOUT, SceneId, StyleId, say
+from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.params import edit_key, load_params
+
+
+def export(
+    scene: SceneId,
+    style: StyleId,
+    *,
+    format: Literal["ply", "mesh", "video", "frames", "nerfstudio"],
+    out: Path | None = None,
+    path: Literal["orbit", "capture"] = "orbit",
+    seconds: float = 4.0,
+    fps: int = 12,
+    size: int | None = None,
+    max_points: int = 300_000,
+) -> None:
+    """Write a restyled scene for other programs.
+
+    ply: coloured points; mesh: triangles with colours (PLY); video: MP4; frames: PNG files with their
+    cameras; nerfstudio: the run, for ns-viewer, ns-render and ns-export.
+
+    Example: scenestyle export fern watercolor --format video --seconds 8 --fps 24 --size 480
+
+    Args:
+        scene: Id of a scene in params.yaml.
+        style: Id of a style in params.yaml, in which the scene is made already.
+        format: What to write.
+        out: File or folder, which must not exist; default: in outputs/exports/.
+        path: Of a video or frames: a novel orbit, or the cameras of the capture in their order.
+        seconds: Length of an orbit.
+        fps: Frames per second.
+        size: Long side of rendered pictures, pixels; default: that of the rendered views. Of points
+            and meshes it sets the detail.
+        max_points: Of a point cloud.
+    """
+    edit = edit_key(load_params(LAYOUT.params), scene, style)
+    least = {"--seconds": seconds, "--fps": fps, "--size": size or 1, "--max-points": max_points}
+    if too_small := [name for name, value in least.items() if value <= 0]:
+        raise ParamsError(f"{', '.join(too_small)}: must be above 0.")
+    finetuned = LAYOUT.finetuned(scene, style)
+    for folder, stage in (
+        (LAYOUT.views(scene), f"render_views@{scene}"),
+        (finetuned, f"finetune_nerf@{edit}"),
+    ):
+        if not folder.is_dir():
+            raise ArtifactError(f"{folder}: not made yet. Run: dvc repro {stage}")
+    from scenestyle.nerf.export import ExportOptions, default_name
+    from scenestyle.nerf.export import export as write
+
+    target = out or LAYOUT.export(default_name(format, edit))
+    options = ExportOptions(path, seconds, fps, size, max_points)
+    write(finetuned, LAYOUT.views(scene), format, target, options)
+    say(f"{format}: {target.resolve()}")

@@ -1,0 +1,18 @@
+"""How a stage instance of dvc.yaml is brought up to date; knows DVC, not Prefect."""
+
+from engine.pipeline import Pipeline
+from engine.runner import Outcome, StageError, run_stage
+from engine.share import Parcel, parcel, run_shared, take_over
+from engine.timing import estimate
+
+__all__ = [
+    "Outcome",
+    "Parcel",
+    "Pipeline",
+    "StageError",
+    "estimate",
+    "parcel",
+    "run_shared",
+    "run_stage",
+    "take_over",
+]

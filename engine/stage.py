@@ -1,0 +1,262 @@
+"""The thin shell round every stage: command line, parameters, errors, whole-or-nothing output.
+
+A stage module is its `run` and a few lines more:
+
+    def run(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str, object]:
+        ...
+
+    def main() -> None:
+        stage_main(run)
+
+    if __name__ == "__main__":
+        main()
+
+The signature of `run` is the command line; its parameters go by name:
+
+| parameter | command line | what `run` gets |
+|---|---|---|
+| `params` | `--scene ID`, `--style ID` for a stage of an edit | its block of params.yaml, with what that scene or edit has of its own; the annotation says which stage this is |
+| `out` | `--out PATH` | an empty folder, renamed to PATH when `run` returns |
+| `work` | | if wanted: folder for checkpoints, the same again after a kill, removed on success |
+| `caption` | | the scene's caption |
+| `style` | | the `Style` |
+| any other | `--PARAMETER PATH` | an existing input folder |
+
+`run` returns its headline figures, which go to the log; beside its files lies `provenance.json`. params.yaml is read from the current folder.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import inspect
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import scenestyle
+from engine.gpu import GPU_STAGES, gpus, one_gpu
+from engine.process import MAY_PASS, die_with_parent
+from engine.provenance import FILE, provenance
+from engine.troubles import PassingError, in_words, may_pass
+from scenestyle.artifacts import write_json
+from scenestyle.device import let_idle_threads_sleep
+from scenestyle.errors import InputError
+from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
+from scenestyle.project.layout import Layout, instance_of
+
+Run = Callable[..., dict[str, object]]
+
+_LAYOUT = Layout()
+_NOT_INPUTS = {"params", "out", "work", "caption", "style"}
+
+
+class InputsChangedError(PassingError):
+    """Inputs, parameters or code were edited while the stage ran: its result would fit neither."""
+
+
+class BusyError(PassingError):
+    """The same stage is already running on the same inputs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a stage program, parsed and checked."""
+
+    stage: str
+    """name of the stage and of its block in params.yaml"""
+    inputs: Mapping[str, Path]
+    """existing input folders by parameter name"""
+    out: Path
+    """where the result will lie"""
+    scene: str
+    """id of the scene"""
+    style: str | None
+    """id of the style; none for a stage of a scene"""
+
+
+def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
+    """Run a stage as a program.
+
+    An error of the user's making ends it with one sentence and exit code 1, one that may pass by itself with
+    `MAY_PASS`.
+    """
+    die_with_parent(signal.SIGKILL)
+    let_idle_threads_sleep()
+    warnings.simplefilter("ignore", FutureWarning)  # of pinned libraries among themselves
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
+    try:
+        job = parse(run, argv)
+        with one_gpu(gpus() if job.stage in GPU_STAGES else []):
+            figures = perform(run, job)
+    except Exception as error:
+        sentence = in_words(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"error: {sentence}\n")
+        raise SystemExit(MAY_PASS if may_pass(error) else 1) from error
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write("interrupted; the next run goes on from the last checkpoint\n")
+        raise SystemExit(128 + signal.SIGINT) from interrupt
+    logging.getLogger(job.stage).info("%s", json.dumps(figures, default=str))
+
+
+def parse(run: Run, argv: Sequence[str] | None = None) -> Job:
+    """Read the command line that the signature of `run` describes.
+
+    Raises:
+        InputError: If an input folder is missing; names the command that makes it.
+    """
+    parameters = inspect.signature(run).parameters
+    stage = stage_name(parameters["params"].annotation)
+    inputs = [name for name in parameters if name not in _NOT_INPUTS]
+    parser = argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=run.__doc__)
+    for name in ["scene", "style"] if stage in EDIT_STAGES else ["scene"]:
+        parser.add_argument(f"--{name}", required=True, help="id in params.yaml")
+    for name in [*inputs, "out"]:
+        parser.add_argument(f"--{name}", required=True, type=Path, help="folder")
+    options = vars(parser.parse_args(argv))
+    for name in inputs:
+        _check_input(name, options[name])
+    return Job(
+        stage=stage,
+        inputs={name: options[name] for name in inputs},
+        out=options["out"],
+        scene=options["scene"],
+        style=options.get("style"),
+    )
+
+
+def stage_name(block: type) -> str:
+    """The stage whose parameter block is of class `block`, such as `train_nerf` for `TrainNerf`."""
+    return next(field.name for field in fields(Params) if field.type is block)
+
+
+def perform(run: Run, job: Job) -> dict[str, object]:
+    """Call `run` and put its result at `job.out`; until then nothing changes there.
+
+    Returns:
+        The headline figures of `run`.
+
+    Raises:
+        ParamsError: If params.yaml has faults or does not know the scene, style or edit.
+        InputsChangedError: If inputs, parameters or code changed meanwhile; the result is dropped.
+        BusyError: If another process is at the same work.
+    """
+    wanted = inspect.signature(run).parameters
+    settings, contents, code = _settings(job, wanted), _contents(job), _sources()
+    work = _LAYOUT.work / job.stage / _digest([settings, contents, code])
+    partial = job.out.with_name(f".{job.out.name}.partial")
+    with _claimed(work):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            scratch = {"work": work} if "work" in wanted else {}
+            figures = run(**job.inputs, **settings, **scratch, out=partial)
+            _check_unchanged(job, settings, contents, code)
+            write_json(partial / FILE, provenance(settings))
+            if job.out.exists():
+                shutil.rmtree(job.out)
+            partial.rename(job.out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(work)
+    return figures
+
+
+def _check_input(name: str, folder: Path) -> None:
+    if folder.is_dir():
+        return
+    if instance := instance_of(folder):
+        way_out = f"dvc repro {instance}"
+    else:
+        way_out = f"scenestyle add-scene {folder.name} PHOTOS --caption '...'"
+    raise InputError(f"--{name}: there is no folder {folder}. Make it: {way_out}")
+
+
+def _settings(job: Job, wanted: Container[str]) -> dict[str, object]:
+    """Of what params.yaml says about the scene and style, that which `run` wants to know."""
+    params = load_params(_LAYOUT.params)
+    settings: dict[str, object] = {
+        "params": stage_params(params, job.stage, job.scene, job.style),
+        "caption": params.scenes[job.scene].caption,
+        "style": params.styles[job.style] if job.style else None,
+    }
+    return {name: value for name, value in settings.items() if name in wanted}
+
+
+def _contents(job: Job) -> dict[Path, str]:
+    return _file_digests(path for folder in job.inputs.values() for path in folder.rglob("*"))
+
+
+def _sources() -> dict[Path, str]:
+    """The code that DVC can know a stage by: the programs and the library."""
+    library = Path(scenestyle.__file__).parent
+    programs = (library.parent / "tasks").glob("*.py")
+    return _file_digests([*programs, *library.rglob("*.py")])
+
+
+def _check_unchanged(
+    job: Job, settings: dict[str, object], contents: dict[Path, str], code: dict[Path, str]
+) -> None:
+    """DVC records inputs as they are after a run, so an edit during it would be stored as this result's cause."""
+    changed = [
+        *([_LAYOUT.params] if _settings(job, settings) != settings else []),
+        *_differences(contents, _contents(job)),
+        *(path for path in _differences(code, _sources()) if _is_loaded(path)),
+    ]
+    if changed:
+        raise InputsChangedError(
+            f"{changed[0]} was changed while {job.stage} ran, so the result was dropped. Run it again."
+        )
+
+
+def _differences(before: dict[Path, str], after: dict[Path, str]) -> list[Path]:
+    return sorted(
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )
+
+
+def _is_loaded(path: Path) -> bool:
+    return str(path) in {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+
+
+def _file_digests(paths: Iterable[Path]) -> dict[Path, str]:
+    return {path: _file_digest(path) for path in sorted(paths) if path.is_file()}
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(repr(value).encode(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def _claimed(work: Path) -> Iterator[None]:
+    """Keep `work` to this process; the kernel gives it free when the process ends, however it ends."""
+    work.mkdir(parents=True, exist_ok=True)
+    handle = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(handle, work)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, work: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BusyError(
+            f"another process is at the same work ({work}). Wait for it, or end it and run again."
+        ) from error

@@ -1,0 +1,79 @@
+"""What would run, and what nothing needs any more."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.pipeline import Pipeline
+from scenestyle.project.layout import Layout
+
+
+def would_run(needs: Mapping[str, set[str]], stale: Mapping[str, object]) -> list[str]:
+    """The stale stages and all that follow from them, in an order in which each finds its inputs.
+
+    Args:
+        needs: Stage instance -> those whose results it reads, these first.
+        stale: Stage instances that have to run by themselves.
+    """
+    runs: dict[str, None] = {}
+    for name, upstream in needs.items():
+        if name in stale or not runs.keys().isdisjoint(upstream):
+            runs[name] = None
+    return list(runs)
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What lies in a project without use."""
+
+    stages: tuple[str, ...]
+    """recorded stage instances that dvc.yaml does not have any more"""
+    paths: tuple[Path, ...]
+    """their results, half-written ones, and checkpoints of runs that nobody continues; relative to the root"""
+
+
+def find_leftovers(root: Path, pipeline: Pipeline) -> Leftovers:
+    """Look for what results of removed scenes and edits, and killed runs, have left behind."""
+    living = {path for outs in pipeline.outputs().values() for path in outs}
+    dead = {
+        name: outs for name, outs in pipeline.recorded().items() if name not in pipeline.needs()
+    }
+    results = [path for outs in dead.values() for path in outs if path not in living]
+    half = Layout(root).data.glob("*/**/.*.partial")
+    stages = {name.split("@")[0] for name in pipeline.needs()}
+    checkpoints = [path for stage in stages for path in (Layout(root).work / stage).glob("*")]
+    paths = [
+        *(path for path in results if (root / path).exists()),
+        *(path.relative_to(root) for path in half),
+        *(path.relative_to(root) for path in checkpoints if path.is_dir() and not _in_use(path)),
+    ]
+    return Leftovers(tuple(sorted(dead)), tuple(sorted(paths)))
+
+
+def remove(root: Path, pipeline: Pipeline, leftovers: Leftovers) -> None:
+    """Delete them; results stay in the cache until `dvc gc`."""
+    pipeline.forget(leftovers.stages)
+    for path in leftovers.paths:
+        if (root / path).is_dir():
+            shutil.rmtree(root / path)
+        else:
+            (root / path).unlink(missing_ok=True)
+        for parent in (root / path).parents:
+            if parent == Layout(root).data or root not in parent.parents or any(parent.iterdir()):
+                break
+            parent.rmdir()
+
+
+def _in_use(work: Path) -> bool:
+    """Whether a stage is at it: a stage keeps its folder of checkpoints locked."""
+    handle = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+
+PARAMS = """\
+scenes:
+  fern: {caption: a fern, estimate_poses: {}, train_nerf: {}, render_views: {}}
+styles:
+  oil: {prompt: "oil painting of {caption}"}
+edits:
+  fern-oil: {scene: fern, style: oil, stylize_views: {}, finetune_nerf: {}, evaluate: {}}
+estimate_poses: {}
+train_nerf: {}
+render_views: {}
+stylize_views: {}
+finetune_nerf: {}
+evaluate: {}
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(PARAMS)
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(["export", *arguments])
+    assert end.value.code == 1
+    return capsys.readouterr().err
+
+
+def test_what_is_not_made_yet_is_named_with_the_command_that_makes_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("data/views/fern").mkdir(parents=True)
+
+    said = error_of(capsys, "fern", "oil", "--format", "ply")
+
+    assert "data/finetuned/fern/oil: not made yet. Run: dvc repro finetune_nerf@fern-oil" in said
+
+
+def test_an_unknown_style_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'oil'" in error_of(capsys, "fern", "oils", "--format", "ply")
+
+
+def test_sizes_must_be_above_zero_and_all_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = error_of(capsys, "fern", "oil", "--format", "video", "--fps", "0", "--seconds", "-1")
+
+    assert "--seconds, --fps: must be above 0" in said

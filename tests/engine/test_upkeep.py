@@ -1,0 +1,149 @@
+"""`scenestyle status`, `prune` and `doctor`, on real DVC."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from cli.doctor import examine
+from cli.main import main
+from cli.status import status_lines
+from engine import Pipeline
+from engine.timing import estimate, recorded_seconds
+from engine.upkeep import would_run
+from scenestyle.params import load_params
+from tests.support.toy_project import Toy
+
+
+@pytest.fixture
+def here(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    monkeypatch.chdir(toy.root)
+    return toy
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    main(argv)
+    return capsys.readouterr().out
+
+
+def test_status_tells_what_would_run_and_why(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    here.add_overview()
+    here.repro("overview")
+    capsys.readouterr()
+    assert said(capsys, "status").splitlines() == [
+        "garden in ink: up to date",
+        "garden in oil: up to date",
+        "overview: up to date",
+        "",
+        "0 stages in all, about 0 min.",
+    ]
+    here.replace("oil painting of", "big oil painting of")
+    (here.root / "data/results/garden/ink/metrics.json").write_text('{"seconds": 150}')
+    lines = said(capsys, "status").splitlines()
+    assert lines[0].startswith("garden in ink: 1 of 6 stages would run, about 2 min")
+    assert lines[1] == "  evaluate@garden-ink: modified: data/results/garden/ink/metrics.json"
+    assert lines[2].startswith("garden in oil: 3 of 6 stages would run")
+    assert lines[3:5] == [
+        "  stylize_views@garden-oil: modified: styles.oil",
+        "  evaluate@garden-oil: modified: styles.oil",
+    ]
+    assert lines[5] == "overview: would be written anew"
+    assert lines[-1].startswith("4 stages in all, about 5 min and 2 stages that never ran here")
+    assert "garden in oil" in said(capsys, "status", "--scene", "garden")
+
+
+def test_what_status_tells_is_what_runs(here: Toy) -> None:
+    here.replace("max_image_side: 64", "max_image_side: 65")
+    pipeline = Pipeline(here.root)
+    foretold = would_run(pipeline.needs(), pipeline.stale())
+    here.repro()
+    assert here.runs() == foretold
+
+
+def test_a_stage_that_follows_from_one_that_runs_would_run() -> None:
+    needs = {"a": set(), "b": {"a"}, "c": {"b"}, "d": set()}
+    assert would_run(needs, {"b": []}) == ["b", "c"]
+    assert would_run(needs, {}) == []
+
+
+def test_seconds_are_those_of_last_time_else_of_other_scenes(tmp_path: Path) -> None:
+    recorded = {"train_nerf@a": 10.0, "train_nerf@b": 30.0, "evaluate@a-x": 7.0}
+    assert estimate("train_nerf@b", recorded) == 30
+    assert estimate("train_nerf@c", recorded) == 20
+    assert estimate("render_views@a", recorded) is None
+    (tmp_path / "x.json").write_text("[1")
+    (tmp_path / "y.json").write_text('{"seconds": 2.5}')
+    assert recorded_seconds([tmp_path]) == 2.5
+    assert recorded_seconds([tmp_path / "y.json", tmp_path / "none"]) == 2.5
+    assert recorded_seconds([tmp_path / "x.json"]) is None
+
+
+def test_nothing_asked_for_is_said(here: Toy) -> None:
+    text = (here.root / "params.yaml").read_text()
+    edits = text[text.index("edits:") : text.index("estimate_poses: {seed")]
+    (here.root / "params.yaml").write_text(text.replace(edits, "edits: {}\n"))
+    lines = status_lines(load_params(here.root / "params.yaml"), {}, [], {})
+    assert lines == ["Nothing is asked for yet: scenestyle restyle SCENE STYLE"]
+
+
+def test_prune_removes_what_nothing_needs_and_only_when_told(
+    here: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "prune") == "Nothing to prune.\n"
+    text = (here.root / "params.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("  garden-oil:")]
+    (here.root / "params.yaml").write_text("\n".join(lines))
+    old, held = here.root / ".work/train_nerf/old", here.root / ".work/train_nerf/held"
+    for folder in (old, held, here.root / ".work/else", here.root / "data/nerf/.x.partial"):
+        folder.mkdir(parents=True)
+    handle = os.open(held, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    kept = {name: data for name, data in here.results().items() if "oil" not in name}
+
+    before = here.results()
+    listed = said(capsys, "prune")
+    assert "record of stylize_views@garden-oil" in listed
+    assert "data/finetuned/garden/oil" in listed
+    assert ".work/train_nerf/old" in listed
+    assert ".work/train_nerf/held" not in listed
+    assert ".work/else" not in listed
+    assert here.results() == before
+
+    said(capsys, "prune", "--yes")
+    os.close(handle)
+    assert here.results() == kept
+    assert not old.exists()
+    assert not (here.root / "data/results/garden/oil").exists()
+    assert (here.root / "data/scenes/garden/photo.txt").exists()
+    assert here.stale() == set()
+    assert "oil" not in (here.root / "dvc.lock").read_text()
+
+    (here.root / "params.yaml").write_text(text)
+    here.repro()
+    assert here.runs() == [], "what was pruned is still in the cache"
+
+
+def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    findings = dict(examine(here.root))
+    assert findings["dvc.lock"].state == findings["DVC's locks"].state == "ok"
+    assert findings["params.yaml"].what == "1 scenes, 2 edits"
+    (here.root / "dvc.lock").write_text("")
+    (here.root / ".dvc/tmp/rwlock").write_text('{"read"')
+    (here.root / "data/scenes/garden").rename(here.root / "data/scenes/moved")
+    findings = dict(examine(here.root))
+    broken = {name for name, finding in findings.items() if finding.state == "broken"}
+    assert broken >= {"dvc.lock", "DVC's locks", "params.yaml"}
+    assert all(findings[name].way_out for name in ("dvc.lock", "DVC's locks", "params.yaml"))
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    out = capsys.readouterr()
+    assert "broken  dvc.lock: a killed dvc left it torn" in out.out
+    assert "must be mended" in out.err
+
+
+def test_doctor_knows_locks_of_processes_that_ended(here: Toy) -> None:
+    entry = {"pid": 2**22 + 1, "cmd": "dvc repro"}
+    (here.root / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {"/x": entry}, "read": {}}))
+    assert dict(examine(here.root))["DVC's locks"].state == "note"

@@ -1,0 +1,1 @@
+"""Parts that tests and benchmarks share: tiny models, fields and projects that are real."""
