@@ -50,4 +50,4 @@ demo: setup  ## restyle the demo scene, photos to report, and paint a contact sh
 	@for report in data/results/demo/*/report.html; do echo "report: $(CURDIR)/$$report"; done
 
 viewer:  ## bundle the report's 3D viewer anew (needs node and npm)
-	cd scenestyle/viz/viewer && npm install --no-package-lock --no-audit --no-fund && npm run build
+	cd scenestyle/report/viewer && npm install --no-package-lock --no-audit --no-fund && npm run build

@@ -61,9 +61,9 @@ def main() -> None:
 
 def blends(arguments: argparse.Namespace, params: FinetuneNerf) -> tuple[np.ndarray, np.ndarray]:
     """Distances to both styles per t, and the first two held-out views per t on one sheet."""
-    from scenestyle.judge.figures import feature_swd
+    from scenestyle.evaluation.measure import feature_swd
+    from scenestyle.finetune.finetune import finetune
     from scenestyle.nerf.field import load_field
-    from scenestyle.nerf.finetune import finetune
     from scenestyle.viz.contact_sheet import contact_sheet
 
     held_out = [view for view in read_views(arguments.views) if view.split == "held_out"]

@@ -30,9 +30,9 @@ from torch.nn.functional import mse_loss
 from benchmarks.machine import RESULTS, provenance, table, write_result
 from scenestyle.artifacts import View, read_rgb, read_views, write_rgb
 from scenestyle.features import FeatureExtractor
+from scenestyle.finetune.patch_losses import depth_loss, render_patch
+from scenestyle.finetune.patches import Target, random_patch
 from scenestyle.losses import directions_for
-from scenestyle.nerf.patch_losses import depth_loss, render_patch
-from scenestyle.nerf.patches import Target, random_patch
 from scenestyle.nerf.trainer import Losses, Trainer
 from scenestyle.params import FinetuneNerf, RenderViews, TrainNerf
 
@@ -156,16 +156,16 @@ def finetune(
     nerf: Path, views: Path, stylized: Path, params: FinetuneNerf, *, is_published: bool
 ) -> tuple[list[list[str]], list[np.ndarray]]:
     """Curve of one finetune, and three held-out views at its end."""
-    from scenestyle.judge.figures import feature_swd
-    from scenestyle.nerf.field import render
-    from scenestyle.nerf.finetune import (
+    from scenestyle.evaluation.measure import feature_swd
+    from scenestyle.finetune.finetune import (
         continued_trainer,
         read_pictures,
         target_features,
         training_targets,
     )
-    from scenestyle.nerf.guard import change
-    from scenestyle.nerf.patch_losses import patch_losses
+    from scenestyle.finetune.guard import change
+    from scenestyle.finetune.patch_losses import patch_losses
+    from scenestyle.nerf.field import render
 
     posed = read_views(views)
     held_out = [view for view in posed if view.split == "held_out"]

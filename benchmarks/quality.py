@@ -40,14 +40,14 @@ from benchmarks.machine import RESULTS, ROOT, provenance, table, write_result
 from scenestyle.artifacts import read_json, read_rgb, read_views, write_rgb
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.features import FeatureExtractor
+from scenestyle.finetune.finetune import finetune
+from scenestyle.finetune.patch_losses import render_patch
+from scenestyle.finetune.patches import Target, random_patch
 from scenestyle.metrics.image import rmse
 from scenestyle.metrics.intervals import bootstrap_mean
 from scenestyle.metrics.warp import link_pairs, nearest_pairs, warp_errors
-from scenestyle.nerf.finetune import finetune
-from scenestyle.nerf.orbit import read_surfaces
-from scenestyle.nerf.patch_losses import render_patch
-from scenestyle.nerf.patches import Target, random_patch
 from scenestyle.nerf.trainer import Losses, Trainer
+from scenestyle.novel.orbit import read_surfaces
 from scenestyle.params import Evaluate, FinetuneNerf, Params, load_params
 from scenestyle.viz.contact_sheet import contact_sheet
 from tasks import evaluate, stylize_views
@@ -131,7 +131,7 @@ def make_way(
     result = finetuned.parents[2] / "results" / style
     if not (finetuned / "metrics.json").exists():
         with (
-            mock.patch("scenestyle.nerf.finetune.patch_losses", rgb_losses)
+            mock.patch("scenestyle.finetune.finetune.patch_losses", rgb_losses)
             if loss == "rgb"
             else nullcontext()
         ):

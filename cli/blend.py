@@ -51,7 +51,7 @@ def blend(
 
     import shutil
 
-    from scenestyle.nerf.finetune import finetune
+    from scenestyle.finetune.finetune import finetune
 
     shutil.rmtree(partial, ignore_errors=True)
     for path in (partial, work):

@@ -50,8 +50,8 @@ def export(
     ):
         if not folder.is_dir():
             raise ArtifactError(f"{folder}: not made yet. Run: dvc repro {stage}")
-    from scenestyle.nerf.export import ExportOptions, default_name
-    from scenestyle.nerf.export import export as write
+    from scenestyle.export import ExportOptions, default_name
+    from scenestyle.export import export as write
 
     target = out or LAYOUT.export(default_name(format, edit))
     options = ExportOptions(path, seconds, fps, size, max_points)

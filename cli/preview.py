@@ -47,7 +47,7 @@ def preview(
         raise ArtifactError(
             f"{rendered}: the views are not rendered yet. Run: dvc repro render_views@{scene}"
         )
-    from scenestyle.diffusion.preview import preview as preview_styles
+    from scenestyle.preview import preview as preview_styles
 
     sheet = LAYOUT.preview(scene)
     with one_gpu(gpus()):

@@ -13,10 +13,10 @@ from prefect.artifacts import (
 
 from flows.results import Row
 from scenestyle.artifacts import read_json, read_rgb
-from scenestyle.viz.figures import Figure, overall, read_figures
+from scenestyle.report.verdicts import Figure, overall, read_figures
 
 if TYPE_CHECKING:
-    from scenestyle.viz.overview import OverviewRow, Picture
+    from scenestyle.overview.overview import OverviewRow, Picture
 
 _LONGEST_SIDE = 2400
 """of a contact sheet that goes to Prefect's database, pixels"""

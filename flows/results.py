@@ -13,7 +13,7 @@ from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params
 from scenestyle.project.catalog import Wanted
 
 if TYPE_CHECKING:
-    from scenestyle.viz.overview import OverviewRow
+    from scenestyle.overview.overview import OverviewRow
 
 State = Literal["Cached", "Completed", "Failed"]
 
@@ -106,7 +106,7 @@ def write_page(path: Path, rows: Sequence[Row], params: Params, title: str) -> "
     Returns:
         What it shows, in the order of the rows.
     """
-    from scenestyle.viz.overview import OverviewRow, read_result, render_overview
+    from scenestyle.overview.overview import OverviewRow, read_result, render_overview
 
     lines = []
     for row in rows:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from engine.stage import stage_main
 from scenestyle.artifacts import write_json
-from scenestyle.judge.controls import edit_alone, refit_figures, unshared_figures
-from scenestyle.judge.figures import judge, orbit_links, source_psnr, summary
-from scenestyle.judge.renders import Inputs, choose_views, render
-from scenestyle.judge.show import (
+from scenestyle.evaluation.controls import edit_alone, refit_figures, unshared_figures
+from scenestyle.evaluation.measure import judge, orbit_links, source_psnr, summary
+from scenestyle.evaluation.pictures import (
     commands,
     error_maps,
     flicker_curves,
@@ -23,9 +22,10 @@ from scenestyle.judge.show import (
     write_orbit,
     write_stills,
 )
+from scenestyle.evaluation.renders import Inputs, choose_views, render
 from scenestyle.params import Evaluate, Style
-from scenestyle.viz.figures import read_figures
-from scenestyle.viz.report import Comparison, Report, render_report
+from scenestyle.report.report import Comparison, Report, render_report
+from scenestyle.report.verdicts import read_figures
 
 logger = logging.getLogger(__name__)
 

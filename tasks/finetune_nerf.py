@@ -10,7 +10,7 @@ def run(
     nerf: Path, views: Path, stylized: Path, out: Path, params: FinetuneNerf, *, work: Path
 ) -> dict[str, object]:
     """Continue the source field with the sliced Wasserstein loss; fails if it did not do what it should."""
-    from scenestyle.nerf.finetune import finetune
+    from scenestyle.finetune.finetune import finetune
 
     metrics = finetune(nerf, views, {stylized: 1.0}, out, params, work=work)
     return {name: metrics[name] for name in ("movement", "depth_abs_rel", "seconds")}

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scenestyle.errors import ScenestyleError
+from scenestyle.overview.overview import read_result, render_overview
 from scenestyle.params import Params, load_params
-from scenestyle.viz.overview import read_result, render_overview
 
 PAGE = "index.html"
 

@@ -1,1 +1,1 @@
-"""Pictures for people: contact sheets, charts, videos and the report."""
+"""Pictures for people: contact sheets, charts, maps and videos."""

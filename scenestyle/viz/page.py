@@ -12,16 +12,17 @@ from scenestyle.viz.contact_sheet import to_pil
 _JPEG_QUALITY = 88
 
 
-def render_page(template: str, **values: object) -> str:
-    """Fill a template of this folder; every value is plain text and gets escaped.
+def render_page(package: str, template: str, **values: object) -> str:
+    """Fill a template of a package; every value is plain text and gets escaped.
 
     In templates, `jpeg` makes the data URI of a picture, reduced to a longest side if one is given,
-    `data_uri` that of a file's bytes, and `base64` the bare text.
+    `data_uri` that of a file's bytes, and `base64` the bare text. The style sheet of all pages is
+    included by `page.css.jinja`.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("scenestyle.viz", ""),
+        loader=ChoiceLoader([PackageLoader(name, "") for name in (package, "scenestyle.viz")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
-from scenestyle.viz.overview import OverviewRow, render_overview
+from scenestyle.overview.overview import OverviewRow, render_overview
 from tests.support.browser_sizes import PHONE, OpenPage
 
 

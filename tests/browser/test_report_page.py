@@ -9,10 +9,10 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 
 from scenestyle.cameras import PinholeCamera
+from scenestyle.report.look import Look, pack_cloud, start_at
+from scenestyle.report.report import Chart, Comparison, Maps, Report, render_report
+from scenestyle.report.verdicts import read_figures
 from scenestyle.viz.charts import line_chart
-from scenestyle.viz.figures import read_figures
-from scenestyle.viz.look import Look, pack_cloud, start_at
-from scenestyle.viz.report import Chart, Comparison, Maps, Report, render_report
 from scenestyle.viz.video import side_by_side, write_video
 from tests.support.browser_sizes import PHONE, OpenPage
 

@@ -19,9 +19,9 @@ from prefect.runtime import flow_run
 from flows.artifacts import artifact_key, catalog_picture, show_catalog, show_result, summary
 from flows.results import Row
 from scenestyle.artifacts import write_json, write_rgb
+from scenestyle.overview.overview import OverviewRow
 from scenestyle.project.catalog import Wanted
-from scenestyle.viz.figures import read_figures
-from scenestyle.viz.overview import OverviewRow
+from scenestyle.report.verdicts import read_figures
 
 METRICS = {"movement_rmse": 0.2, "warp_short": 0.05, "warp_short_source": 0.01, "seconds": 3.0}
 

@@ -11,8 +11,8 @@ import pytest
 
 from scenestyle.artifacts import read_views, write_json, write_views
 from scenestyle.errors import ArtifactError, WeightsError
-from scenestyle.judge import controls, renders
-from scenestyle.judge import figures as figures_of
+from scenestyle.evaluation import controls, renders
+from scenestyle.evaluation import measure as figures_of
 from scenestyle.metrics.image import rmse
 from scenestyle.nerf.checkpoints import load_checkpoint, run_checkpoint
 from scenestyle.params import Evaluate, FinetuneNerf, Style
@@ -36,7 +36,7 @@ PARAMS = Evaluate(
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What all earlier stages would have left for a tiny scene, its fields really trained."""
-    from scenestyle.nerf.finetune import finetune
+    from scenestyle.finetune.finetune import finetune
 
     root = tmp_path_factory.mktemp("scene")
     write_tiny_source(root)

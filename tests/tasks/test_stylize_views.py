@@ -6,7 +6,7 @@ import pytest
 from scenestyle.artifacts import check_same_views, read_rgb
 from scenestyle.diffusion.weights import file_sha256
 from scenestyle.errors import WeightsError
-from scenestyle.judge.controls import restyle_alone
+from scenestyle.evaluation.controls import restyle_alone
 from scenestyle.params import Style, StylizeViews
 from tasks.stylize_views import run
 from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_image_adapter, write_tiny_views

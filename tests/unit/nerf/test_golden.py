@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenestyle.nerf.finetune import finetune
+from scenestyle.finetune.finetune import finetune
 from scenestyle.nerf.train import train
 from scenestyle.params import FinetuneNerf
 from tests.support.tiny_field import PARAMS, write_tiny_poses, write_tiny_source

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scenestyle.artifacts import read_rgb
+from scenestyle.finetune.finetune import finetune
 from scenestyle.nerf.field import load_field
-from scenestyle.nerf.finetune import finetune
 from scenestyle.params import FinetuneNerf
 from tests.support.tiny_field import write_tiny_source
 

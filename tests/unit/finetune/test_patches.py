@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scenestyle.cameras import PinholeCamera
+from scenestyle.finetune.patches import Target, random_patch
 from scenestyle.nerf.dataset import camera_rays
-from scenestyle.nerf.patches import Target, random_patch
 
 WIDTH, HEIGHT = 40, 24
 CAMERA = PinholeCamera(

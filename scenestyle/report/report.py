@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.viz.figures import Figure, overall
-from scenestyle.viz.look import Look, viewer_program
+from scenestyle.report.look import Look, viewer_program
+from scenestyle.report.verdicts import Figure, overall
 from scenestyle.viz.maps import scale_bar
 from scenestyle.viz.page import render_page
 
@@ -93,6 +93,7 @@ def render_report(report: Report) -> str:
     gives the same page.
     """
     return render_page(
+        "scenestyle.report",
         "report.html.jinja",
         report=report,
         overall=overall(report.figures),

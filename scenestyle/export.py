@@ -10,8 +10,8 @@ from scenestyle.artifacts import View, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.nerf.field import Rendering, load_field
-from scenestyle.nerf.orbit import novel_path, read_surfaces
-from scenestyle.nerf.surface import fused_mesh, surface_points, thinned
+from scenestyle.novel.orbit import novel_path, read_surfaces
+from scenestyle.novel.surface import fused_mesh, surface_points, thinned
 from scenestyle.viz.video import write_video
 
 Format = Literal["ply", "mesh", "video", "frames", "nerfstudio"]

@@ -25,8 +25,7 @@ from scenestyle.device import select_device
 from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.features import FeatureExtractor, load_features
 from scenestyle.features.extractor import MIN_SIDE
-from scenestyle.nerf.checkpoints import load_checkpoint, recorded_params, run_checkpoint
-from scenestyle.nerf.guard import (
+from scenestyle.finetune.guard import (
     DepthProbes,
     change,
     check_geometry,
@@ -34,10 +33,11 @@ from scenestyle.nerf.guard import (
     check_not_exploding,
     first_and_last,
 )
-from scenestyle.nerf.patch_losses import patch_losses
-from scenestyle.nerf.patches import Target
+from scenestyle.finetune.patch_losses import patch_losses
+from scenestyle.finetune.patches import Target
+from scenestyle.finetune.regions import read_regions
+from scenestyle.nerf.checkpoints import load_checkpoint, recorded_params, run_checkpoint
 from scenestyle.nerf.progress import ProgressStrip
-from scenestyle.nerf.regions import read_regions
 from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.trainer import Trainer, build_model, load_model_state, optimise
 from scenestyle.nerfstudio_plugin.config import optimizer_configs

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from scenestyle.artifacts import read_json
 from scenestyle.errors import WeightsError
-from scenestyle.judge.renders import Map, Orbit, Picture, Step
+from scenestyle.evaluation.renders import Map, Orbit, Picture, Step
 from scenestyle.metrics.depth import depth_change
 from scenestyle.metrics.image import rmse
 from scenestyle.metrics.intervals import bootstrap_mean
@@ -24,7 +24,7 @@ from scenestyle.metrics.warp import (
     visible_share,
     warp_errors,
 )
-from scenestyle.nerf.orbit import MIN_OPACITY, surface_z
+from scenestyle.novel.orbit import MIN_OPACITY, surface_z
 from scenestyle.params import Evaluate
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import pytest
 
 from scenestyle.artifacts import read_json, read_rgb, write_json, write_rgb
 from scenestyle.errors import ArtifactError
-from scenestyle.judge.controls import refit_psnr, restyle_alone
+from scenestyle.evaluation.controls import refit_psnr, restyle_alone
 from scenestyle.params import Sharing, Style, StylizeViews
 from tasks import stylize_views
 from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_views

@@ -4,7 +4,7 @@ import pytest
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.nerf.field import Rendering
-from scenestyle.nerf.surface import PointCloud, contracted, fused_mesh, surface_points, thinned
+from scenestyle.novel.surface import PointCloud, contracted, fused_mesh, surface_points, thinned
 from training.procedural.raycast import field_of_view_camera, look_at
 
 RADIUS = 0.7

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenestyle.artifacts import View, read_json, write_rgb
+from scenestyle.evaluation.renders import Inputs, Orbit, Picture, Step, spread
 from scenestyle.geometry import common_up, focus_from_depths
-from scenestyle.judge.renders import Inputs, Orbit, Picture, Step, spread
 from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
-from scenestyle.nerf.orbit import MIN_OPACITY
+from scenestyle.novel.orbit import MIN_OPACITY
 from scenestyle.params import Evaluate
+from scenestyle.report.look import Cloud, Look, pack_cloud, start_at
+from scenestyle.report.report import Chart, Maps
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
-from scenestyle.viz.look import Cloud, Look, pack_cloud, start_at
 from scenestyle.viz.maps import depth_change_map, error_map
-from scenestyle.viz.report import Chart, Maps
 from scenestyle.viz.video import side_by_side, write_video
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def flicker_curves(orbit: Orbit, links: Sequence[ViewLink]) -> Curves:
 def look_round(orbit: Orbit, steps: Sequence[Step]) -> Look:
     """Both fields as points, sampled where the views of the capture see them."""
     from scenestyle.nerf.field import Rendering
-    from scenestyle.nerf.surface import contracted, surface_points, thinned
+    from scenestyle.novel.surface import contracted, surface_points, thinned
 
     cameras = [step.view.camera for step in steps]
     focus = focus_from_depths(cameras, [step.surface_z for step in steps])

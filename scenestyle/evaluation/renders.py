@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scenestyle.artifacts import View, check_same_views, read_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
-from scenestyle.nerf.orbit import novel_path, read_surfaces
+from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.params import Evaluate
 
 if TYPE_CHECKING:

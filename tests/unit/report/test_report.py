@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from scenestyle.viz.figures import Figure
-from scenestyle.viz.look import Cloud, Look, viewer_program
-from scenestyle.viz.report import Chart, Comparison, Maps, Report, render_report
+from scenestyle.report.look import Cloud, Look, viewer_program
+from scenestyle.report.report import Chart, Comparison, Maps, Report, render_report
+from scenestyle.report.verdicts import Figure
 
 HOSTILE = """<script>alert("x")</script> & 'quotes' {{ 7 * 7 }}"""
 

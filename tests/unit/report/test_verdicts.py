@@ -1,6 +1,6 @@
 import pytest
 
-from scenestyle.viz.figures import overall, read_figures
+from scenestyle.report.verdicts import overall, read_figures
 
 METRICS = {
     "movement_rmse": 0.1234,

@@ -8,7 +8,7 @@ import pytest
 
 from scenestyle.artifacts import read_rgb, read_views
 from scenestyle.errors import ArtifactError
-from scenestyle.nerf.export import ExportOptions, Format, default_name, export
+from scenestyle.export import ExportOptions, Format, default_name, export
 from scenestyle.nerf.field import load_field
 from tests.support.tiny_field import write_tiny_source
 

@@ -13,17 +13,17 @@ import torch
 from scenestyle.artifacts import read_rgb, read_views, write_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, GateError, ParamsError, WeightsError
+from scenestyle.finetune import patch_losses as module
+from scenestyle.finetune.finetune import finetune
+from scenestyle.finetune.guard import DepthProbes, check_not_exploding
+from scenestyle.finetune.patch_losses import depth_loss, render_patch
+from scenestyle.finetune.patches import Patch, Target
+from scenestyle.finetune.regions import box_mask
 from scenestyle.geometry import unproject
 from scenestyle.metrics.image import rmse
-from scenestyle.nerf import patch_losses as module
 from scenestyle.nerf.checkpoints import load_checkpoint
 from scenestyle.nerf.dataset import camera_rays
 from scenestyle.nerf.field import load_field
-from scenestyle.nerf.finetune import finetune
-from scenestyle.nerf.guard import DepthProbes, check_not_exploding
-from scenestyle.nerf.patch_losses import depth_loss, render_patch
-from scenestyle.nerf.patches import Patch, Target
-from scenestyle.nerf.regions import box_mask
 from scenestyle.nerf.trainer import load_model_state, seeded
 from scenestyle.params import FinetuneNerf
 from tests.support.tiny_field import SOURCE_STEPS, write_tiny_source

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from scenestyle.artifacts import read_json, read_rgb, write_json, write_rgb
 from scenestyle.device import select_device
 from scenestyle.errors import ArtifactError
-from scenestyle.judge.figures import Measurements, view_links
-from scenestyle.judge.renders import Inputs, Orbit, Step, render_cameras
+from scenestyle.evaluation.measure import Measurements, view_links
+from scenestyle.evaluation.renders import Inputs, Orbit, Step, render_cameras
 from scenestyle.metrics.warp import warp_errors
 from scenestyle.params import StylizeViews
 
@@ -70,8 +70,8 @@ def finetune_alone(inputs: Inputs, stylized: Path, work: Path) -> Path:
     Raises:
         GateError: If the finetuning diverges.
     """
+    from scenestyle.finetune.finetune import finetune, finetuned_with
     from scenestyle.nerf.checkpoints import load_checkpoint, run_checkpoint
-    from scenestyle.nerf.finetune import finetune, finetuned_with
 
     run = work / "run"
     if not (run / "metrics.json").is_file():

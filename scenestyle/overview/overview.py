@@ -12,8 +12,8 @@ from PIL import Image
 
 from scenestyle.artifacts import read_json, read_rgb
 from scenestyle.cameras import fit_within
+from scenestyle.report.verdicts import overall, read_figures
 from scenestyle.viz.contact_sheet import to_pil
-from scenestyle.viz.figures import overall, read_figures
 from scenestyle.viz.page import render_page
 
 State = Literal["done", "failed", "missing"]
@@ -63,6 +63,7 @@ def render_overview(rows: Sequence[OverviewRow], *, title: str = "All results") 
         title: Heading of the page.
     """
     return render_page(
+        "scenestyle.overview",
         "overview.html.jinja",
         title=title,
         rows=[(row, _cells(row)) for row in rows],

@@ -8,7 +8,7 @@ import pytest
 
 from scenestyle.artifacts import write_json, write_rgb
 from scenestyle.errors import ArtifactError
-from scenestyle.viz.overview import OverviewRow, read_result, render_overview
+from scenestyle.overview.overview import OverviewRow, read_result, render_overview
 
 HOSTILE = """<script>alert("x")</script> {{ 7 * 7 }}"""
 PICTURE = np.random.default_rng(0).random((30, 40, 3), dtype=np.float32)

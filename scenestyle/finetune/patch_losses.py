@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.utils.checkpoint import checkpoint
 
 from scenestyle.features import FeatureExtractor
+from scenestyle.finetune.patches import Patch, Target, random_patch
 from scenestyle.losses import (
     content_loss,
     directions_for,
@@ -21,7 +22,6 @@ from scenestyle.losses import (
     style_loss,
     tag_region,
 )
-from scenestyle.nerf.patches import Patch, Target, random_patch
 from scenestyle.nerf.trainer import Losses, Trainer
 from scenestyle.nerfstudio_plugin.model import SourceModel
 from scenestyle.params import FinetuneNerf

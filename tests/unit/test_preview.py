@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 
 from scenestyle.artifacts import read_rgb
-from scenestyle.diffusion.preview import preview
 from scenestyle.params import Style, StylizeViews
+from scenestyle.preview import preview
 from tests.support.tiny_diffusion import write_tiny_views
 
 PARAMS = {"num_inference_steps": 2, "image_side": 64}

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenestyle.viz import look
-from scenestyle.viz.look import pack_cloud, start_at, viewer_program
+from scenestyle.report import look
+from scenestyle.report.look import pack_cloud, start_at, viewer_program
 from training.procedural.raycast import field_of_view_camera, look_at
 
 POINTS = np.random.default_rng(0).uniform(-2, 3, (500, 3)).astype(np.float32)

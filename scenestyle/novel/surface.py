@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.geometry import invert_rigid, opencv_from_opengl, unproject
-from scenestyle.nerf.orbit import MIN_OPACITY
+from scenestyle.novel.orbit import MIN_OPACITY
 
 if TYPE_CHECKING:
     import open3d

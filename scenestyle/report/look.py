@@ -79,7 +79,7 @@ def start_at(
 
 def viewer_program() -> str:
     """The bundled program, to be put into a page's script element."""
-    return files("scenestyle.viz").joinpath("viewer/viewer.min.js").read_text(encoding="ascii")
+    return files("scenestyle.report").joinpath("viewer/viewer.min.js").read_text(encoding="ascii")
 
 
 def _spacing(points: Float[np.ndarray, "n 3"]) -> float:

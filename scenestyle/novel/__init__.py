@@ -1,0 +1,1 @@
+"""Views that no photo shows: orbits round a scene, and its surface."""
