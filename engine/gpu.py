@@ -1,12 +1,13 @@
 """One stage at a time on each GPU of this machine, whoever started it: a flow, another flow, or `dvc repro`."""
 
-import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from scenestyle.files import locked
 
 GPU_STAGES = frozenset({"train_nerf", "render_views", "stylize_views", "finetune_nerf", "evaluate"})
 
@@ -36,27 +37,25 @@ def one_gpu(names: Sequence[str], locks: Path | None = None) -> Iterator[str | N
         return
     locks = locks or Path(tempfile.gettempdir()) / "scenestyle-gpus"
     locks.mkdir(mode=0o777, parents=True, exist_ok=True)
-    name, handle = _wait_for_one(names, locks)
-    before = os.environ.get(_VISIBLE)
-    os.environ[_VISIBLE] = name
-    try:
-        yield name
-    finally:
-        if before is None:
-            del os.environ[_VISIBLE]
-        else:
-            os.environ[_VISIBLE] = before
-        os.close(handle)
+    with ExitStack() as held:
+        name = _wait_for_one(names, locks, held)
+        before = os.environ.get(_VISIBLE)
+        os.environ[_VISIBLE] = name
+        try:
+            yield name
+        finally:
+            if before is None:
+                del os.environ[_VISIBLE]
+            else:
+                os.environ[_VISIBLE] = before
 
 
-def _wait_for_one(names: Sequence[str], locks: Path) -> tuple[str, int]:
+def _wait_for_one(names: Sequence[str], locks: Path, held: ExitStack) -> str:
     while True:
         for name in names:
-            handle = os.open(locks / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.enter_context(locked(locks / f"{name}.lock", wait=False))
             except BlockingIOError:
-                os.close(handle)
-            else:
-                return name, handle
+                continue
+            return name
         time.sleep(_SECONDS_BETWEEN_LOOKS)

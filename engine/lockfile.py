@@ -5,12 +5,13 @@ and prints the whole file to read or change one stage, in pure Python, which wit
 everything else about a stage that does little.
 """
 
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scenestyle.files import write_whole
 
 if TYPE_CHECKING:
     from dvc.dvcfile import Lockfile
@@ -63,7 +64,7 @@ def teach_dvc() -> None:
         elif after != before:
             # As DVC says it, and where it does: runs are told apart by their output.
             print(f"{'Updating' if before else 'Generating'} lock file '{lockfile.relpath}'")  # noqa: T201
-            write_whole(path, after)
+            write_whole(path, after, durable=True)
 
     def load(lockfile: "Lockfile", **options: Any) -> tuple[dict[str, Any], str]:
         with lockfile.repo.fs.open(lockfile.path, "rb") as file:
@@ -160,13 +161,3 @@ def _parts(text: str) -> tuple[str, dict[str, str]] | None:
     head, begin, rest = text.partition(_STAGES)
     blocks = {match[1]: match[0] for match in _BLOCK.finditer(rest)}
     return (head + begin, blocks) if begin and "".join(blocks.values()) == rest else None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace the file at once, and only when all of it is on the disk."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

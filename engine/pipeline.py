@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from engine import lockfile
 from engine.timing import recorded_seconds
 from scenestyle.errors import ScenestyleError
+from scenestyle.files import write_whole
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency, ParamsDependency
@@ -110,7 +111,7 @@ class Pipeline:
                 text = change(path.read_text(encoding="utf-8") if path.exists() else "")
                 if text is None:
                     raise PipelineError(f"{path} is not laid out as DVC does; run dvc repro first.")
-                lockfile.write_whole(path, text)
+                write_whole(path, text, durable=True)
 
         self._ask(rewrite)
 

@@ -14,6 +14,7 @@ from engine import lockfile
 from engine.pipeline import Pipeline
 from engine.runner import Outcome, dvc_process, run_stage
 from scenestyle.errors import ScenestyleError
+from scenestyle.files import write_whole
 from scenestyle.project.layout import Layout
 
 
@@ -72,10 +73,9 @@ def run_shared(
 
 def unpack(root: Path, parcel: Parcel, entries: Mapping[str, Any]) -> None:
     """Bring parameters, captures and results of another clone into this one."""
-    lockfile.write_whole(Layout(root).params, parcel.params)
+    write_whole(Layout(root).params, parcel.params)
     for name, text in parcel.captures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        lockfile.write_whole(root / name, text)
+        write_whole(root / name, text)
     take_over(root, entries, [*parcel.captures])
 
 

@@ -23,6 +23,7 @@ from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_atte
 from scenestyle.diffusion.fusion import Fusion, clean_latents, shifted_prediction
 from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
 from scenestyle.diffusion.seams import replaced
+from scenestyle.files import whole_file
 
 T = TypeVar("T")
 
@@ -218,10 +219,8 @@ class GroupLoop:
         from safetensors.torch import save_file
 
         if file := self._file(index):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
-            save_file({"prediction": predicted.contiguous()}, partial)
-            partial.replace(file)
+            with whole_file(file) as partial:
+                save_file({"prediction": predicted.contiguous()}, partial)
 
     def _tell(self, num_views: int, done_views: int) -> None:
         now = time.monotonic()

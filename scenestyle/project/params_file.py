@@ -1,12 +1,10 @@
 """Change values in params.yaml and leave every other byte as it is."""
 
 import copy
-import fcntl
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import yaml
 from yaml import CollectionNode, MappingNode, Node, ScalarNode
 
 from scenestyle.errors import ParamsError
+from scenestyle.files import locked, write_whole
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params, parse_params
 
 Values = Mapping[str, Any]
@@ -92,15 +91,9 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
     return _inserted(text, mapping, key, value)
 
 
-@contextmanager
-def _one_writer(path: Path) -> Iterator[None]:
+def _one_writer(path: Path) -> AbstractContextManager[None]:
     """Two commands at once must not undo each other; the lock is the file's folder, since the file is replaced."""
-    handle = os.open(path.absolute().parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    return locked(path.absolute().parent)
 
 
 def _update(path: Path, changes: Changes) -> bool:
@@ -118,9 +111,7 @@ def _update(path: Path, changes: Changes) -> bool:
     parse_params(yaml.safe_load(new), source=f"{path} would have")
     if new == old:
         return False
-    temporary = path.with_name(f"{path.name}.partial")
-    temporary.write_text(new, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, new)
     return True
 
 

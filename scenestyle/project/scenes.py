@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from scenestyle.errors import InputError
+from scenestyle.files import whole_folder
 from scenestyle.project.params_file import add_entry, scene_entry
 from scenestyle.project.sources import Source, check_exists, files_of, inspect_source
 from scenestyle.project.video import write_stills
@@ -71,16 +72,8 @@ def take_in(source: Path, target: Path, *, num_stills: int = NUM_STILLS) -> Sour
         return found
     if target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{source} contains {target.parent}; give the scene's own folder.")
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(target) as partial:
         _copy(source, found, partial, num_stills)
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return inspect_source(target) if found.kind == "video" else found
 
 
