@@ -15,7 +15,11 @@ from training.procedural.raycast import FIRST_OBJECT, SKY, Buffers, Map, VectorM
 
 _REGION_SCALE, _REGION_PIXELS = 120.0, 60
 """of felzenszwalb's segmentation, at the sizes that the model is trained at and used at"""
-_FAINTEST_EDGE = 0.3
+_SMOOTHED_SHARE = 0.02
+"""of the longer side: half the window in which depth follows the picture"""
+_EVEN = 2e-3
+"""variance of brightness below which depth does not follow it"""
+_FAINTEST_EDGE = 0.22
 """share of the strong edges below which an edge is no outline"""
 _LEAST_STRONG_COLOUR_EDGE, _LEAST_STRONG_DEPTH_EDGE = 12.0, 0.04
 """what counts as strong at least, so that noise in a plain picture makes no outlines: CIELAB units, share of the disparity"""
@@ -35,11 +39,12 @@ def estimate(picture: VectorMap, depth_z: Map, focal: float) -> Buffers:
     picture = floats(np.clip(picture, 0, 1))
     hit = np.isfinite(depth_z)
     filled = _filled(floats(depth_z), hit)
-    direction, position = _rays_and_points(filled, focal)
+    followed = _following(picture, filled)
+    direction, position = _rays_and_points(followed, focal)
     normal = _normals(position) * hit[..., None]
     albedo, shading = _colour_and_light(picture)
     regions = np.where(hit, _regions(picture), SKY)
-    outline = np.maximum(_depth_edges(filled), _colour_edges(picture))
+    outline = np.maximum(_depth_edges(followed), _colour_edges(picture))
     return Buffers(
         rgb=picture,
         albedo=albedo,
@@ -74,6 +79,30 @@ def _filled(depth_z: Map, hit: np.ndarray) -> Map:
     return floats(np.clip(np.where(hit, depth_z, high), max(low, 1e-6), max(high, 1e-6)))
 
 
+def _following(picture: VectorMap, depth_z: Map) -> Map:
+    """Depth, smooth but for where the picture has edges, too.
+
+    A field's depth is bumpy where its pictures are even. Guided filter of disparity by brightness (He, Sun, Tang 2010,
+    https://doi.org/10.1007/978-3-642-15549-9_1): around every pixel disparity is a straight line over brightness.
+    """
+    disparity = 1 / depth_z
+    scale = disparity.max()
+    disparity = disparity / scale
+    guide = blur(brightness(picture), 0.8)
+    window = 2 * max(2, round(max(depth_z.shape) * _SMOOTHED_SHARE)) + 1
+
+    def mean(values: np.ndarray) -> Map:
+        return cv2.blur(floats(values), (window, window))
+
+    guide_mean, disparity_mean = mean(guide), mean(disparity)
+    variance = mean(guide * guide) - guide_mean**2
+    covariance = mean(guide * disparity) - guide_mean * disparity_mean
+    slope = covariance / (variance + np.float32(_EVEN))
+    offset = disparity_mean - slope * guide_mean
+    smooth = np.maximum(mean(slope) * guide + mean(offset), np.float32(0.02))
+    return floats(1 / (smooth * scale))
+
+
 def _rays_and_points(depth_z: Map, focal: float) -> tuple[VectorMap, VectorMap]:
     """Unit view rays and surface points in OpenGL axes (x right, y up, z towards the viewer)."""
     height, width = depth_z.shape
@@ -81,7 +110,7 @@ def _rays_and_points(depth_z: Map, focal: float) -> tuple[VectorMap, VectorMap]:
     right = (columns + 0.5 - width / 2) / focal
     up = (height / 2 - rows - 0.5) / focal
     rays = floats(np.stack([right, up, -np.ones_like(right)], -1))
-    smooth = blur(depth_z, 1.5)
+    smooth = blur(depth_z, 1.2)
     return rays / np.linalg.norm(rays, axis=-1, keepdims=True), rays * smooth[..., None]
 
 
@@ -124,8 +153,10 @@ def _colour_edges(picture: VectorMap) -> Map:
 
 
 def _outlines(strength: Map, least_strong: float) -> Map:
+    """From the edges' strength; its flanks are taken away, so that a soft edge becomes a line, not a band."""
     strong = max(float(np.percentile(strength, 97)), least_strong)
-    return floats(np.clip(strength / strong - _FAINTEST_EDGE, 0, 1))
+    ridge = strength / strong - 0.55 * blur(strength / strong, 2.5)
+    return floats(np.clip(1.5 * (ridge - _FAINTEST_EDGE), 0, 1))
 
 
 def _gradient(values: Map) -> Float[np.ndarray, "height width"]:
