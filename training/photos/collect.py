@@ -5,7 +5,8 @@
 PACKAGES holds unpacked packages, a folder each, by name (`apt-get download NAME; dpkg-deb -x NAME_*.deb PACKAGES/NAME`;
 packages of PyPI are found where they are installed). PROJECT is a scenestyle project in which the captures are scenes whose views
 have been rendered (`scenestyle add-scene NAME ...`, `dvc repro render_views@NAME`): a capture gives its photographs and its field's
-renders, both with the field's depth. A photograph without a field gets a made-up depth. What is missing is left out, and said.
+renders, both with the field's depth. A photograph without a field gets a made-up depth; so do those of a capture whose cameras could
+not be found. What is missing is left out, and said.
 """
 
 import argparse
@@ -155,9 +156,13 @@ def _package_folder(package: dict[str, Any], packages: Path | None) -> Path:
 def _captured(listed: list[dict[str, Any]], project: Path) -> Found:
     for capture in listed:
         name = capture["name"]
+        held_out = capture.get("held_out", False)
         views, photos = project / "data/views" / name, project / "data/poses" / name / "images"
         if not (views / "cameras.json").is_file():
-            log.warning("left out: capture %s has no rendered views in %s", name, views)
+            if held_out:
+                log.warning("left out: capture %s has no rendered views in %s", name, views)
+            else:
+                yield from _without_field(capture, project / "data/scenes" / name)
             continue
         for camera in json.loads((views / "cameras.json").read_text("utf-8")):
             stem = camera["name"]
@@ -175,9 +180,27 @@ def _captured(listed: list[dict[str, Any]], project: Path) -> Found:
                     depth,
                     camera["fx"] * width / camera["width"],
                     capture["shows"],
-                    held_out=capture.get("held_out", False),
+                    held_out=held_out,
                 )
                 yield photograph, {"capture": name}
+
+
+def _without_field(capture: dict[str, Any], scene: Path) -> Found:
+    files = sorted(scene.rglob("*.jpg"))
+    if not files:
+        log.warning("left out: capture %s has neither views nor photographs there", capture["name"])
+    for file in files:
+        picture = _at_most(read_rgb(file), LONG_SIDE)
+        name = f"{capture['name']}-photo-{file.stem}"
+        photograph = Photograph(
+            name,
+            _to_bytes(picture),
+            made_up_depth(picture, zlib.crc32(name.encode())),
+            FOCAL_SHARE * max(picture.shape),
+            capture["shows"],
+            held_out=False,
+        )
+        yield photograph, {"capture": capture["name"]}
 
 
 def _at_most(picture: np.ndarray, long_side: int) -> np.ndarray:
