@@ -27,6 +27,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Sharing = Literal["auto", "full", "references", "none"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Offload = Literal["auto", "none", "model"]
+Control = Literal["depth", "tile"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
 """two opposite corners of an axis-aligned box"""
@@ -197,8 +198,11 @@ class StylizeViews:
     """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what is free"""
     num_inference_steps: Positive | None = None
     """length of the whole noise schedule, steps; null: the model preset's value"""
+    controls: Annotated[tuple[Control, ...], Field(min_length=1)] | None = None
+    """what the model is shown of each view beside its noisy self, one ControlNet each: its `depth`, and the picture itself
+    (`tile`), which the noise hides; null: all that the model has a ControlNet for"""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
-    """how strongly depth holds the geometry, 0 (not at all) to 2; null: the model preset's value"""
+    """how strongly the controls hold the scene, 0 (not at all) to 2; null: the model preset's value"""
     fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
     """executed steps, from the first, at which what the views show of one surface becomes one colour, by the source's
     depth; 0 (paper): none, null: the model preset's value"""

@@ -52,7 +52,7 @@ def preview(
     views = read_rendered_views(views_dir)
     few = views.pick(evenly_spaced(len(views.names), num_views))
     few = with_chosen_depth(few, params, select_device())
-    model = load_pipeline(params.model, select_device(), params.dtype)
+    model = load_pipeline(params.model, select_device(), params.dtype, params.controls)
     if any(style.image for style in styles.values()):
         model = with_image_adapter(model, params.image_adapter)
     for prompt in dict.fromkeys(style.prompt for style in styles.values()):

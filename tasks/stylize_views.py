@@ -26,7 +26,7 @@ from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
 
 _VIEWS_ON_SHEET = 8
-_OPTIONS = ("depth", "depth_model", "image_adapter", "dtype")
+_OPTIONS = ("depth", "depth_model", "image_adapter", "dtype", "controls")
 """parameters of the stage that are not settings and decide the pictures, too"""
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def run(
     """
     started = time.perf_counter()
     before = with_chosen_depth(read_rendered_views(views), params, select_device())
-    model = load_pipeline(params.model, select_device(), params.dtype)
+    model = load_pipeline(params.model, select_device(), params.dtype, params.controls)
     if style.image:
         model = with_image_adapter(model, params.image_adapter)
     warnings = style_warnings(style.prompt, model.known_styles)
@@ -83,6 +83,7 @@ def run(
             "warnings": warnings,
             "model": params.model,
             "sources": dict(model.sources),
+            "controls": list(model.controls),
             "device": str(model.device),
             "options": {name: getattr(params, name) for name in _OPTIONS},
             "settings": {

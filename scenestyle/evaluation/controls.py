@@ -147,7 +147,7 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
     manifest = read_json(stylized / "manifest.json")
     options = StylizeViews(sharing="none", **manifest.get("options", {}))
     before = with_chosen_depth(before, options, select_device())
-    model = load_pipeline(manifest["model"], select_device(), options.dtype)
+    model = load_pipeline(manifest["model"], select_device(), options.dtype, options.controls)
     settings = Settings(**{f.name: manifest["settings"][f.name] for f in fields(Settings)})
     if settings.image:
         model = with_image_adapter(model, options.image_adapter)
