@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_stylize import SETTINGS, assert_same_pictures, in_float64, some_views
-from tiny_diffusion import tiny_first_pipeline, tiny_pipeline, with_tile
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.diffusion.models import CONTROLS_FILE, load_pipeline
@@ -16,6 +14,8 @@ from scenestyle.diffusion.plan import Plan, call_gb, plan_views
 from scenestyle.diffusion.stylize import stylize
 from scenestyle.errors import WeightsError
 from scenestyle.params import StylizeViews
+from tests.support.tiny_diffusion import tiny_first_pipeline, tiny_pipeline, with_tile
+from tests.unit.diffusion.test_stylize import SETTINGS, assert_same_pictures, in_float64, some_views
 
 CPU = torch.device("cpu")
 
