@@ -7,9 +7,9 @@ Fujiwara et al. 2024, arXiv:2406.13393, section 3.1.
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from scenestyle.diffusion.fusion import Fusion
     from scenestyle.diffusion.inputs import RenderedViews
     from scenestyle.diffusion.noise import CarriedNoise
-
-Number = TypeVar("Number", int, float, bool)
 
 
 @dataclass(frozen=True)
@@ -77,30 +75,23 @@ class Settings:
 
 
 def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: Preset) -> Settings:
-    """The style's and the stage's own values, and the model preset's where they are null.
+    """Each field's value: the style's, else the stage's, else the model preset's.
 
     Raises:
         ParamsError: If so little of so short a schedule is to be re-run that no step is left.
     """
-    settings = Settings(
-        prompt=style.prompt.replace("{caption}", caption),
-        negative_prompt=style.negative_prompt,
-        strength=_given(style.strength, preset.strength),
-        guidance_scale=_given(style.guidance_scale, preset.guidance_scale),
-        num_inference_steps=_given(params.num_inference_steps, preset.num_inference_steps),
-        controlnet_conditioning_scale=_given(
-            params.controlnet_conditioning_scale, preset.controlnet_conditioning_scale
-        ),
-        image_side=_given(params.image_side, preset.image_side),
-        seed=style.seed + params.seed,
-        image=style.image,
-        image_sha256=style.image_sha256,
-        image_scale=style.image_scale if style.image else 0.0,
-        fusion_steps=_given(params.fusion_steps, preset.fusion_steps),
-        carry_noise=_given(params.carry_noise, preset.carry_noise),
-        align_attention=params.align_attention,
-        share_norms=params.share_norms,
-    )
+    chosen = {
+        field.name: value
+        for field in fields(Settings)
+        for value in [_first(field.name, style, params, preset)]
+        if value is not None
+    }
+    own = {
+        "prompt": style.prompt.replace("{caption}", caption),
+        "seed": style.seed + params.seed,
+        "image_scale": style.image_scale if style.image else 0.0,
+    }
+    settings = Settings(**{**chosen, **own})
     if settings.executed_steps < 1:
         raise ParamsError(
             f"strength {settings.strength} of {settings.num_inference_steps} steps leaves no step "
@@ -318,5 +309,7 @@ def _resize(
     return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
 
 
-def _given(value: Number | None, default: Number) -> Number:
-    return default if value is None else value
+def _first(name: str, *holders: object) -> Any:
+    """The value of the first that has one of this name; None if none has."""
+    values = (getattr(holder, name, None) for holder in holders)
+    return next((value for value in values if value is not None), None)
