@@ -12,6 +12,7 @@ import io
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
@@ -40,8 +41,12 @@ def help_text(*words: str) -> str:
     width = mock.patch.dict(os.environ, {"COLUMNS": _COLUMNS, "NO_COLOR": "1"})
     with width, contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         scenestyle([*words, "--help"])
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue()).splitlines()
-    return "\n".join(line.rstrip() for line in lines).strip()
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue())
+    lines = (
+        textwrap.wrap(line, int(_COLUMNS)) if line[:1] != " " else [line.rstrip()]
+        for line in text.splitlines()
+    )
+    return "\n".join("\n".join(each) for each in lines).strip()
 
 
 def page() -> str:

@@ -39,7 +39,7 @@ per_edit = [stage_task(stage) for stage in EDIT_STAGES]
 def stylize_catalog(
     catalog: str, time_limits: dict[str, float] | None = None, shared: bool = False
 ) -> list[str]:
-    """Take in the captures of a catalog, write its wishes to params.yaml, and run what is out of date.
+    """Copy a catalog's captures, write it to params.yaml, and run what is out of date.
 
     Args:
         catalog: Path of the CSV file.
