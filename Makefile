@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 DEBIAN_PACKAGES := libegl1 libgl1 libglib2.0-0 libgomp1 libusb-1.0-0  # what OpenCV and Open3D link to
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help system setup check test test-all demo viewer
+.PHONY: help system setup check docs test test-all demo viewer
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,11 +31,15 @@ $(INSTALLED): constraints.txt pyproject.toml
 	  echo "error: OpenCV or Open3D lacks a system library (see above). On Debian and Ubuntu, as root: make system" >&2; exit 1; }
 	@touch $@
 
-check: setup  ## format, lint, architecture, types
+check: setup  ## format, lint, architecture, types, documentation
 	ruff format --check .
 	ruff check .
 	lint-imports
 	basedpyright
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
+docs: setup  ## the documentation, on http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 mkdocs serve
 
 test: setup  ## the default tests, one file of them per core at a time
 	OMP_NUM_THREADS=1 pytest -n logical --dist loadfile

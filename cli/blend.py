@@ -18,8 +18,8 @@ def blend(
 ) -> None:
     """Move a scene between several of its styles: one field that is near to all of them, by weight.
 
-    It is finetuned from the stylized views that are made already; nothing is restyled again. Weights need not sum
-    to 1. A run that was interrupted goes on when the same command is given again.
+    It is finetuned from the stylized views that are made already; nothing is restyled again.
+    Weights need not sum to 1. An interrupted run resumes when the same command is given again.
 
     Example: scenestyle blend fern watercolor=0.75 winter=0.25
 

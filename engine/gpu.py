@@ -1,4 +1,4 @@
-"""One stage at a time on each GPU of this machine, whoever started it: a flow, another flow, or `dvc repro`."""
+"""One stage at a time on each GPU of this machine, whoever started it."""
 
 import os
 import tempfile
@@ -16,7 +16,7 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def gpus() -> list[str]:
-    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; none on a machine without."""
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; or none."""
     if (visible := os.environ.get(_VISIBLE)) is not None:
         return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     return [str(number) for number, _ in enumerate(sorted(Path("/dev").glob("nvidia[0-9]*")))]
@@ -26,7 +26,8 @@ def gpus() -> list[str]:
 def one_gpu(names: Sequence[str], locks: Path | None = None) -> Iterator[str | None]:
     """Wait for a GPU that no other stage uses, and have this process see only that one.
 
-    The kernel gives it free when the process ends, however it ends. Without GPUs nothing happens.
+    The kernel releases the lock when the process exits, for whatever reason. Without GPUs nothing
+    happens.
 
     Args:
         names: As `gpus` returns them.

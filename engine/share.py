@@ -1,7 +1,8 @@
 """Stages that run in another clone of the project, on another machine perhaps.
 
-The record of a result (its entry in dvc.lock) travels with the task, its data through DVC's default remote, together
-with the run-cache. So any clone that has the code of the same commit can run any stage, and dvc.lock needs no merging.
+The record of a result (its entry in dvc.lock) travels with the task, its data through DVC's default
+remote, together with the run-cache. So any clone that has the code of the same commit can run any
+stage, and dvc.lock needs no merging.
 """
 
 import subprocess
@@ -35,7 +36,7 @@ class Parcel:
 
 
 def parcel(root: Path, upstream: Collection[str], scenes: Collection[str]) -> Parcel:
-    """Have the remote hold the results of `upstream` and the captures of `scenes`, and pack what tells of them."""
+    """Push upstream results and captures to the remote; return their records."""
     entries = lockfile.read(Layout(root).record)
     captures = _added_captures(root, scenes)
     _dvc(root, "push", *captures, *upstream)

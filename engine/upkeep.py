@@ -31,7 +31,8 @@ class Leftovers:
     stages: tuple[str, ...]
     """recorded stage instances that dvc.yaml does not have any more"""
     paths: tuple[Path, ...]
-    """their results, half-written ones, and checkpoints of runs that nobody continues; relative to the root"""
+    """their results, half-written ones, and checkpoints of runs that nobody continues; relative to
+    the root"""
 
 
 def find_leftovers(root: Path, pipeline: Pipeline) -> Leftovers:

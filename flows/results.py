@@ -40,7 +40,7 @@ class Row:
         return "Completed" if ran else "Cached"
 
     def cells(self) -> dict[str, str | float]:
-        """The line of the table; `seconds` counts the stages of the scene, too, which its rows share."""
+        """The row of the table; `seconds` includes the scene's stages, which its rows share."""
         return {
             "row": self.wanted.row,
             "scene": self.wanted.scene,

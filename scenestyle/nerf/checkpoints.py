@@ -34,7 +34,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
-            f"{path} cannot be read as a checkpoint ({reason}). Delete its folder and rerun the stage."
+            f"{path} cannot be read as a checkpoint ({reason}). Delete its folder and rerun the "
+            f"stage."
         ) from error
 
 

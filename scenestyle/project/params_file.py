@@ -77,9 +77,10 @@ def merged(raw: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
 
 
 def with_value(text: str, path: Sequence[str], value: object) -> str:
-    """`text` of a valid params.yaml in which the value at `path` is `value`; all but the last key must be there.
+    """`text` of a valid params.yaml with `value` at `path`, whose parents must exist.
 
-    A new key goes to the end of its mapping. An old value is replaced where it stands, remarks behind it stay.
+    A new key goes to the end of its mapping. An old value is replaced where it stands, remarks
+    behind it stay.
     """
     *parents, key = path
     mapping: Node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -92,7 +93,7 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
 
 
 def _one_writer(path: Path) -> AbstractContextManager[None]:
-    """Two commands at once must not undo each other; the lock is the file's folder, since the file is replaced."""
+    """Lock against other commands; on the file's folder, since the file itself is replaced."""
     return locked(path.absolute().parent)
 
 
@@ -142,14 +143,14 @@ def _inserted(text: str, mapping: Node, key: str, value: object) -> str:
 
 
 def _ends_with_a_line(node: Node) -> bool:
-    """Whether the parser ends this node only at what follows it: block collections and block scalars."""
+    """Whether the parser ends this node at what follows it: block collections and scalars."""
     if isinstance(node, CollectionNode):
         return not node.flow_style
     return isinstance(node, ScalarNode) and node.style in ("|", ">")
 
 
 def _line_after(node: Node, lines: list[str], column: int) -> int:
-    """Index of the line after a block's last entry; blank lines and remarks behind it belong to what follows."""
+    """Index of the line after a block's last entry; comments behind it belong to the next."""
     while isinstance(node, CollectionNode) and not node.flow_style:
         node = node.value[-1][1] if isinstance(node, MappingNode) else node.value[-1]
     end = node.end_mark  # of a block scalar: the start of the next line
@@ -169,7 +170,7 @@ def _flow(value: object) -> str:
 
 
 def _scalar(value: object) -> str:
-    """Written so that YAML 1.1 (PyYAML) and 1.2 (DVC) read the same: plain only where both see a word."""
+    """Written so that YAML 1.1 (PyYAML) and 1.2 (DVC) agree: plain only if a word in both."""
     is_word = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value, re.ASCII)
     if is_word and yaml.safe_load(str(value)) == value:
         return str(value)

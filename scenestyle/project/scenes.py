@@ -39,7 +39,8 @@ def add_scene_folder(
     target = scenes / name
     if target.exists() and not _is_same_place(source, target):
         raise InputError(
-            f"{target} exists, but params.yaml has no scene {name!r}. Choose another name, remove that "
+            f"{target} exists, but params.yaml has no scene {name!r}. Choose another name, remove "
+            f"that "
             f"folder, or take it as it is: scenestyle add-scene {name} {target} --caption '...'"
         )
     existed = target.exists()
@@ -78,7 +79,7 @@ def take_in(source: Path, target: Path, *, num_stills: int = NUM_STILLS) -> Sour
 
 
 def is_taken_in(source: Path, target: Path) -> bool:
-    """Whether `target` holds what `source` holds, judged by names, sizes and dates, without reading a picture.
+    """Whether `target` holds what `source` holds, by names, sizes and dates of the files.
 
     Raises:
         InputError: If the source is not there or holds too few photos.
