@@ -29,11 +29,13 @@ packages=python3,python3-pip,git,make,ca-certificates
 command -v debootstrap > /dev/null || {
   echo "error: no debootstrap on PATH. Run: apt-get install debootstrap" >&2; exit 1; }
 
-if [ ! -d "$root/home/newcomer" ]; then
-  mkdir -p "$folder"
-  debootstrap --variant=minbase --include="$packages" bookworm "$root" ${MIRROR:+"$MIRROR"}
-  chroot "$root" useradd --create-home --shell /bin/bash newcomer
+mkdir -p "$folder"
+if [ ! -x "$root/usr/bin/make" ]; then
+  debootstrap --variant=minbase --include="$packages" bookworm "$root" ${MIRROR:+"$MIRROR"} \
+    > "$folder/debootstrap.log" || { tail "$folder/debootstrap.log" >&2; exit 1; }
 fi
+chroot "$root" id newcomer > /dev/null 2>&1 ||
+  chroot "$root" useradd --create-home --shell /bin/bash newcomer
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
 
 clone=$root/home/newcomer/scenestyle
