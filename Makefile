@@ -24,10 +24,10 @@ $(INSTALLED): constraints.txt pyproject.toml
 	  echo "error: no '$(PYTHON)' on PATH. Install Python 3.11, or run: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	  echo "error: '$(PYTHON)' is $$($(PYTHON) --version 2>&1), wanted Python 3.11. Run: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@# Debian keeps ensurepip in a package of its own; without it the pip of $(PYTHON) brings one.
+	@# Debian keeps ensurepip in a package of its own; without it the pip beside $(PYTHON) brings one.
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) > /dev/null || { \
 	  $(PYTHON) -m venv --without-pip $(VENV) && \
-	  $(PYTHON) -m pip --python $(BIN)/python install $(QUIET) pip; }
+	  PATH="$${PATH#*:}" $(PYTHON) -m pip --python $(BIN)/python install $(QUIET) pip; }
 	@echo "installing into $(VENV): about 9 GB, some minutes"
 	@# The list is complete, so nothing is resolved: docs/decisions/installed_set.md
 	@$(BIN)/python -m pip install $(QUIET) --no-deps -r constraints.txt
