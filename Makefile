@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PRODUCT := scenestyle engine tasks flows cli training
 QUIET := --disable-pip-version-check --quiet
 DEBIAN_PACKAGES := libegl1 libgl1 libusb-1.0-0  # what Open3D and PyMeshLab link to
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -40,6 +41,7 @@ check: setup  ## format, lint, architecture, types, declared dependencies
 	lint-imports
 	basedpyright
 	deptry .
+	deptry --optional-dependencies-dev-groups dev --ignore DEP002 $(PRODUCT)
 
 test: setup  ## the default tests, one file of them per core at a time
 	OMP_NUM_THREADS=1 pytest -n logical --dist loadfile
