@@ -4,7 +4,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEBIAN_PACKAGES := libegl1 libgl1 libglib2.0-0 libgomp1 libusb-1.0-0  # what OpenCV and Open3D link to
+PRODUCT := scenestyle engine tasks flows cli training
+QUIET := --disable-pip-version-check --quiet
+DEBIAN_PACKAGES := libegl1 libgl1 libusb-1.0-0  # what Open3D and PyMeshLab link to
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help system setup check docs test test-all demo viewer
@@ -12,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-system:  ## as root, on Debian and Ubuntu: the system libraries that a bare machine lacks
+system:  ## as root, on Debian and Ubuntu, only for nerfstudio's ns-export: what its libraries link to
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) > /dev/null
 
@@ -23,19 +25,23 @@ $(INSTALLED): constraints.txt pyproject.toml
 	  echo "error: no '$(PYTHON)' on PATH. Install Python 3.11, or run: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	  echo "error: '$(PYTHON)' is $$($(PYTHON) --version 2>&1), wanted Python 3.11. Run: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@# Debian keeps ensurepip in a package of its own; without it the pip beside $(PYTHON) brings one.
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) > /dev/null || { \
+	  $(PYTHON) -m venv --without-pip $(VENV) && \
+	  PATH="$${PATH#*:}" $(PYTHON) -m pip --python $(BIN)/python install $(QUIET) pip; }
 	@echo "installing into $(VENV): about 9 GB, some minutes"
-	@$(BIN)/pip install --disable-pip-version-check --quiet "pip>=23.1"  # older ones fail on extras under constraints
-	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[dev]"
-	@$(BIN)/python -c 'import cv2, open3d' || { \
-	  echo "error: OpenCV or Open3D lacks a system library (see above). On Debian and Ubuntu, as root: make system" >&2; exit 1; }
+	@# The list is complete, so nothing is resolved: docs/decisions/installed_set.md
+	@$(BIN)/python -m pip install $(QUIET) --no-deps -r constraints.txt
+	@$(BIN)/python -m pip install $(QUIET) --no-deps -e .
 	@touch $@
 
-check: setup  ## format, lint, architecture, types, documentation
+check: setup  ## format, lint, architecture, types, declared dependencies, documentation
 	ruff format --check .
 	ruff check .
 	lint-imports
 	basedpyright
+	deptry .
+	deptry --optional-dependencies-dev-groups dev --ignore DEP002 $(PRODUCT)
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 docs: setup  ## the documentation, on http://127.0.0.1:8000

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Float, UInt8
+
 from scenestyle.artifacts import View, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.nerf.field import Rendering, load_field
+from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
-from scenestyle.novel.surface import fused_mesh, surface_points, thinned
+from scenestyle.novel.surface import surface_points, thinned
 from scenestyle.viz.video import write_video
 
 Format = Literal["ply", "mesh", "video", "frames", "nerfstudio"]
@@ -45,7 +49,7 @@ def default_name(format: Format, edit: str) -> str:
 def export(finetuned: Path, views: Path, format: Format, out: Path, options: ExportOptions) -> None:
     """Write a restyled scene to `out`, which must not exist, as a whole or not at all.
 
-    - `ply`: the visible surface as coloured points; opens in Open3D, MeshLab, Blender.
+    - `ply`: the visible surface as coloured points; opens in MeshLab, Blender, Open3D.
     - `mesh`: the same as triangles with a colour per vertex.
     - `video`: H.264 MP4 along the path.
     - `frames`: PNG files along the path and `cameras.json`, their poses and intrinsics.
@@ -66,7 +70,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
     if out.exists():
         raise ArtifactError(f"{out} exists already. Remove it, or choose another --out.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".partial-{out.name}")  # Open3D tells formats by the ending
+    partial = out.with_name(f".partial-{out.name}")  # the video's container is told by the ending
     shutil.rmtree(partial, ignore_errors=True)
     write: dict[Format, Callable[[], None]] = {
         "ply": lambda: _write_points(finetuned, views, partial, options),
@@ -117,27 +121,24 @@ def _surface_renders(
 
 
 def _write_points(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
-    import open3d as o3d
+    import trimesh
 
     cameras, renderings = _surface_renders(finetuned, views, options)
     found = thinned(surface_points(cameras, renderings), options.max_points)
-    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(found.points.astype(float)))
-    cloud.colors = o3d.utility.Vector3dVector(found.colours.astype(float))
-    _check_written(o3d.io.write_point_cloud(out, cloud), out)
+    trimesh.PointCloud(found.points, colors=_as_bytes(found.colours)).export(out, file_type="ply")
 
 
 def _write_mesh(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
-    import open3d as o3d
+    import trimesh
 
     mesh = fused_mesh(*_surface_renders(finetuned, views, options))
-    _check_written(o3d.io.write_triangle_mesh(out, mesh), out)
+    trimesh.Trimesh(
+        mesh.vertices, mesh.triangles, vertex_colors=_as_bytes(mesh.colours), process=False
+    ).export(out, file_type="ply")
 
 
-def _check_written(was_written: bool, out: Path) -> None:
-    if not was_written:
-        raise ArtifactError(
-            f"{out} could not be written. Is the disk full, or the folder read-only?"
-        )
+def _as_bytes(colours: Float[np.ndarray, "n 3"]) -> UInt8[np.ndarray, "n 3"]:
+    return np.rint(255 * np.clip(colours, 0, 1)).astype(np.uint8)
 
 
 def _write_video(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:

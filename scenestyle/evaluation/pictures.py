@@ -230,7 +230,7 @@ def commands(finetuned: Path) -> dict[str, str]:
         "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml "
         "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
         "A video of any length and size": f"{export} video --seconds 8 --fps 24 --size 480",
-        "Coloured points for Open3D, MeshLab, Blender": f"{export} ply",
+        "Coloured points for MeshLab, Blender, Open3D": f"{export} ply",
         "A coloured mesh": f"{export} mesh",
         "Frames with their cameras": f"{export} frames",
         "The run for nerfstudio's tools, elsewhere": f"{export} nerfstudio",

@@ -1,21 +1,19 @@
-"""The visible surface of a field, as coloured points and as a mesh, from renders with depth."""
+"""The visible surface of a field as coloured points, from renders with depth."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
-from scenestyle.geometry import invert_rigid, opencv_from_opengl, unproject
+from scenestyle.geometry import unproject
 from scenestyle.novel.orbit import MIN_OPACITY
 
 if TYPE_CHECKING:
-    import open3d
-
     from scenestyle.nerf.field import Rendering
 
 Points = Float[np.ndarray, "n 3"]
@@ -24,12 +22,8 @@ _MAX_SLOPE = 0.1
 """relative step of depth to a neighbouring pixel above which a pixel lies on an outline"""
 _MAX_DISTANCE = 3.0
 """what is farther away than this many times the median depth is background and left out"""
-_MIN_VIEWS = 2.0
-"""renders that must have seen a cell of the mesh's grid"""
 _FULL_ENOUGH, _AIMED_AT = 0.96, 0.98
 """shares of the points asked for with which the search of a cell size ends, and that it aims at"""
-_MESH_CELLS = 384
-"""cells of the mesh's grid along the diagonal of its points"""
 
 
 @dataclass(frozen=True)
@@ -53,16 +47,28 @@ def surface_points(
     Raises:
         ArtifactError: If nothing is opaque.
     """
+    depths_z = clean_depths(renderings)
+    points = [unproject(z, camera)[z > 0] for z, camera in zip(depths_z, cameras, strict=True)]
+    colours = [r.rgb[z > 0] for r, z in zip(renderings, depths_z, strict=True)]
+    return PointCloud(
+        np.concatenate(points).astype(np.float32), np.concatenate(colours).astype(np.float32)
+    )
+
+
+def clean_depths(
+    renderings: "Sequence[Rendering]",
+) -> "list[Float[np.ndarray, 'height width']]":
+    """Depth of each render along the optical axis, scene units; 0 in what `surface_points` leaves out.
+
+    Raises:
+        ArtifactError: If nothing is opaque.
+    """
     limit = _MAX_DISTANCE * _median_depth(renderings)
     masks = [_is_clean(r.depth_z, r.opacity, limit) for r in renderings]
-    points = np.concatenate(
-        [
-            unproject(r.depth_z, camera)[mask]
-            for r, camera, mask in zip(renderings, cameras, masks, strict=True)
-        ]
-    )
-    colours = np.concatenate([r.rgb[mask] for r, mask in zip(renderings, masks, strict=True)])
-    return PointCloud(points.astype(np.float32), colours.astype(np.float32))
+    return [
+        np.where(mask, r.depth_z, 0).astype(np.float32)
+        for r, mask in zip(renderings, masks, strict=True)
+    ]
 
 
 def thinned(
@@ -105,50 +111,6 @@ def contracted(points: Points, *, focus: Float[np.ndarray, " 3"], radius: float)
     offsets = (points - focus) / radius
     away = np.maximum(np.linalg.norm(offsets, axis=-1, keepdims=True), 1)
     return ((2 - 1 / away) * offsets / away).astype(points.dtype)
-
-
-def fused_mesh(
-    cameras: Sequence[PinholeCamera], renderings: "Sequence[Rendering]"
-) -> "open3d.geometry.TriangleMesh":
-    """A mesh with a colour per vertex, by fusing the depth of all renders in one distance field.
-
-    Raises:
-        ArtifactError: If nothing is opaque.
-
-    Source: Curless and Levoy 1996, "A Volumetric Method for Building Complex Models from Range
-        Images", in Open3D's implementation.
-    """
-    import open3d as o3d
-
-    # Open3D's type stubs know neither arrays nor numbers as arguments.
-    tensor: Any = o3d.core.Tensor
-    voxel_grid: Any = o3d.t.geometry.VoxelBlockGrid
-
-    limit = _MAX_DISTANCE * _median_depth(renderings)
-    points = surface_points(cameras, renderings).points
-    grid = voxel_grid(
-        attr_names=("tsdf", "weight", "color"),
-        attr_dtypes=(o3d.core.float32,) * 3,
-        attr_channels=(1, 1, 3),
-        voxel_size=float(np.linalg.norm(np.ptp(points, axis=0))) / _MESH_CELLS,
-        block_resolution=16,
-        block_count=40_000,
-    )
-    for camera, rendering in zip(cameras, renderings, strict=True):
-        mask = _is_clean(rendering.depth_z, rendering.opacity, limit)
-        depth_z = np.where(mask, rendering.depth_z, 0).astype(np.float32)
-        depth = o3d.t.geometry.Image(tensor(depth_z[..., None]))
-        colour = o3d.t.geometry.Image(tensor(np.ascontiguousarray(rendering.rgb)))
-        intrinsics = tensor(_open3d_intrinsics(camera))
-        w2c_opencv = tensor(invert_rigid(opencv_from_opengl(camera.c2w_opengl)).copy())
-        blocks = grid.compute_unique_block_coordinates(depth, intrinsics, w2c_opencv, 1.0, limit)
-        grid.integrate(blocks, depth, colour, intrinsics, intrinsics, w2c_opencv, 1.0, limit)
-    return grid.extract_triangle_mesh(weight_threshold=_MIN_VIEWS).to_legacy()
-
-
-def _open3d_intrinsics(camera: PinholeCamera) -> Float[np.ndarray, "3 3"]:
-    """Open3D puts the centre of the first pixel at (0, 0), this project at (0.5, 0.5)."""
-    return np.array([[camera.fx, 0, camera.cx - 0.5], [0, camera.fy, camera.cy - 0.5], [0, 0, 1.0]])
 
 
 def _median_depth(renderings: "Sequence[Rendering]") -> float:

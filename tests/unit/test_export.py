@@ -3,8 +3,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-import open3d as o3d
 import pytest
+import trimesh
+from plyfile import PlyData
 
 from scenestyle.artifacts import read_rgb, read_views
 from scenestyle.errors import ArtifactError
@@ -29,22 +30,41 @@ def exported(scene: Path, format: Format, out: Path, options: ExportOptions = SH
     return target
 
 
-def test_points_open_in_open3d_with_the_colours_of_the_renders(scene: Path, tmp_path: Path) -> None:
-    cloud = o3d.io.read_point_cloud(str(exported(scene, "ply", tmp_path)))
+def test_points_carry_the_colours_of_the_renders(scene: Path, tmp_path: Path) -> None:
+    vertices = PlyData.read(exported(scene, "ply", tmp_path))["vertex"]
 
-    points, colours = np.asarray(cloud.points), np.asarray(cloud.colors)
-    assert 1000 < len(points) == len(colours) <= 2000
+    assert 1000 < vertices.count <= 2000
+    colours = np.stack([vertices[channel] for channel in ("red", "green", "blue")], axis=-1)
     rendered = np.concatenate(
         [read_rgb(path).reshape(-1, 3) for path in (scene / "views/rgb").iterdir()]
     )
-    assert colours.mean(axis=0) == pytest.approx(rendered.mean(axis=0), abs=0.1)
+    assert colours.mean(axis=0) / 255 == pytest.approx(rendered.mean(axis=0), abs=0.1)
 
 
-def test_a_mesh_opens_in_open3d_with_colours(scene: Path, tmp_path: Path) -> None:
-    mesh = o3d.io.read_triangle_mesh(str(exported(scene, "mesh", tmp_path)))
+def test_a_mesh_opens_with_the_colours_of_the_points(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "points").mkdir()
+    points = trimesh.load(exported(scene, "ply", tmp_path / "points"))
+    (tmp_path / "mesh").mkdir()
+    mesh = trimesh.load(exported(scene, "mesh", tmp_path / "mesh"))
 
-    assert len(mesh.triangles) > 100
-    assert mesh.has_vertex_colors()
+    assert isinstance(mesh, trimesh.Trimesh)
+    assert isinstance(points, trimesh.PointCloud)
+    assert len(mesh.faces) > 100
+    (lowest, highest), room = points.bounds, 0.1 * points.scale
+    assert ((mesh.vertices > lowest - room) & (mesh.vertices < highest + room)).all()
+    means = [colours[:, :3].mean(axis=0) for colours in (mesh.visual.vertex_colors, points.colors)]
+    assert means[0] == pytest.approx(means[1], abs=26)
+
+
+def test_the_files_are_binary_and_hold_what_programs_look_for(scene: Path, tmp_path: Path) -> None:
+    ply = PlyData.read(exported(scene, "mesh", tmp_path))
+
+    assert (ply.text, ply.byte_order) == (False, "<")
+    vertex, face = ply.elements
+    names = [each.name for each in vertex.properties]
+    assert names[:6] == ["x", "y", "z", "red", "green", "blue"]
+    assert [each.name for each in face.properties] == ["vertex_indices"]
+    assert set(vertex.data["alpha"]) == {255}
 
 
 def test_a_video_has_the_length_and_size_asked_for(scene: Path, tmp_path: Path) -> None:

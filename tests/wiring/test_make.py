@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from tests.support.toy_project import ROOT
@@ -72,6 +74,59 @@ def test_what_is_installed_runs_on_every_python_3_11() -> None:
     }
     assert len(wanted) > len(fixed) / 2
     assert [name for name, pythons in wanted.items() if "3.11.0" not in SpecifierSet(pythons)] == []
+
+
+LEFT_OUT = {
+    "opencv-python": {"nuscenes-devkit"},  # owns the same folder as opencv-python-headless
+    "pyliblzfse": {"viser"},  # comes as source alone; only reads recordings of one app
+}
+"""what is not installed though a package asks for it: docs/decisions/installed_set.md"""
+
+
+def test_constraints_hold_all_that_the_packages_ask_for_but_what_is_left_out_on_purpose() -> None:
+    fixed = fixed_versions()
+    missing: dict[str, set[str]] = {}
+    for name in fixed:
+        for needed in needed_by(name):
+            key = canonical(needed.name)
+            if key not in fixed or not needed.specifier.contains(fixed[key], prereleases=True):
+                missing.setdefault(key, set()).add(name)
+    assert missing == LEFT_OUT
+
+
+def test_one_package_owns_opencv() -> None:
+    owners = {name for name in fixed_versions() if name.startswith("opencv-")}
+    assert owners == {"opencv-python-headless"}
+
+
+def test_an_import_that_is_not_declared_is_found(tmp_path: Path) -> None:
+    declared = (ROOT / "pyproject.toml").read_text()
+    assert '    "trimesh",\n' in declared
+    (tmp_path / "pyproject.toml").write_text(declared.replace('    "trimesh",\n', ""))
+    (tmp_path / "scenestyle").mkdir()
+    shutil.copy(ROOT / "scenestyle/export.py", tmp_path / "scenestyle")
+    done = subprocess.run(
+        [sys.executable, "-m", "deptry", "--ignore", "DEP002", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "'trimesh' imported" in done.stderr
+
+
+def fixed_versions() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return {canonical(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def needed_by(name: str) -> list[Requirement]:
+    """What the installed package asks for here, without extras; nothing where it is not installed."""
+    try:
+        asked = map(Requirement, requires(name) or [])
+    except PackageNotFoundError:
+        return []
+    return [each for each in asked if each.marker is None or each.marker.evaluate({"extra": ""})]
 
 
 def canonical(name: str) -> str:

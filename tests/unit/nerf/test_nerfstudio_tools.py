@@ -1,5 +1,7 @@
 """Nerfstudio's own programs open our runs, source and finetuned, as they lie."""
 
+import importlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,7 @@ def test_ns_render_renders_what_we_render(run: Path, tmp_path: Path):
 
 
 def test_ns_export_writes_points(run: Path, tmp_path: Path):
+    _skip_unless_loadable("open3d", "pymeshlab")
     from nerfstudio.scripts.exporter import ExportPointCloud
 
     ExportPointCloud(
@@ -63,3 +66,15 @@ def test_ns_export_writes_points(run: Path, tmp_path: Path):
     ).main()
     header = (tmp_path / "point_cloud.ply").read_bytes()[:400].decode("latin-1")
     assert int(header.split("element vertex ")[1].split()[0]) >= 500
+
+
+def _skip_unless_loadable(*modules: str) -> None:
+    """ns-export alone needs libraries that link to the system's; under CI they must be there."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except (ImportError, OSError) as error:
+            reason = f"{error}; on Debian and Ubuntu, as root: make system"
+            if os.environ.get("CI"):
+                pytest.fail(f"CI is set, so that ns-export must be tested: {reason}")
+            pytest.skip(reason)

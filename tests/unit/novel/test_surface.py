@@ -1,38 +1,10 @@
 import numpy as np
 import pytest
 
-from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.nerf.field import Rendering
-from scenestyle.novel.surface import PointCloud, contracted, fused_mesh, surface_points, thinned
-from training.procedural.raycast import field_of_view_camera, look_at
-
-RADIUS = 0.7
-
-
-def ball_seen_from(angles: list[float]) -> tuple[list[PinholeCamera], list[Rendering]]:
-    """Exact renders of a ball at the origin, coloured by its normal, before nothing."""
-    cameras = [
-        field_of_view_camera(
-            look_at((2.5 * np.sin(a), 0.8, 2.5 * np.cos(a)), (0.0, 0.0, 0.0)), 96, 72, 0.9
-        )
-        for a in angles
-    ]
-    return cameras, [render_ball(camera) for camera in cameras]
-
-
-def render_ball(camera: PinholeCamera) -> Rendering:
-    from scenestyle.geometry import pixel_rays
-
-    rays, centre = pixel_rays(camera), camera.c2w_opengl[:3, 3]
-    a, b, c = (rays**2).sum(-1), rays @ centre, centre @ centre - RADIUS**2
-    root = b**2 - a * c
-    depth_z = (-b - np.sqrt(np.maximum(root, 0))) / a
-    hit = root > 0
-    normals = (centre + depth_z[..., None] * rays) / RADIUS
-    rgb = np.where(hit[..., None], (normals + 1) / 2, 0)
-    return Rendering(rgb.astype(np.float32), depth_z.astype(np.float32), hit.astype(np.float32))
-
+from scenestyle.novel.surface import PointCloud, contracted, surface_points, thinned
+from tests.support.ball import RADIUS, ball_seen_from
 
 VIEWS = ball_seen_from(list(np.linspace(0, 2 * np.pi, 8, endpoint=False)))
 
@@ -113,17 +85,6 @@ def test_mid_air_between_near_and_far_is_left_out() -> None:
     forward = -cameras[0].c2w_opengl[:3, 2]
     depth_z = (cloud.points - cameras[0].c2w_opengl[:3, 3]) @ forward
     assert not ((depth_z > 2.8) & (depth_z < 5.8)).any()
-
-
-def test_the_mesh_is_the_surface_in_its_colours() -> None:
-    mesh = fused_mesh(*VIEWS)
-
-    vertices, colours = np.asarray(mesh.vertices), np.asarray(mesh.vertex_colors)
-    assert len(vertices) > 5000
-    radius = np.linalg.norm(vertices, axis=-1)
-    assert np.median(radius) == pytest.approx(RADIUS, rel=0.005)
-    assert np.percentile(radius, [2, 98]) == pytest.approx(RADIUS, rel=0.03)
-    assert np.median(np.abs(colours - (vertices / RADIUS + 1) / 2)) < 0.02
 
 
 def test_an_empty_field_has_no_surface() -> None:
