@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".partial-"
-"""What the names of half-written files and folders begin with; the rest is the name that they will have, so that
-writers that tell formats by the ending find it."""
+"""How the names of half-written files and folders begin; the rest is the name that they will have,
+so that writers that tell formats by the ending find it."""
 
 
 def partial_of(path: Path) -> Path:
-    """Where `path` lies until it is whole: beside it, since only within a file system a rename is one step."""
+    """Where `path` lies until it is whole: beside it, in the same file system."""
     return path.with_name(f"{PARTIAL}{path.name}")
 
 
@@ -26,7 +26,8 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
         durable: Whether it must outlast a power failure right after the block.
 
     Yields:
-        Where to write. It takes the place of `path` when the block ends; if the block fails, `path` stays as it was.
+        Where to write. It takes the place of `path` when the block ends; if the block fails, `path`
+        stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(path)
@@ -51,8 +52,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Write a folder whole or not at all.
 
     Yields:
-        An empty folder. It takes the place of `path`, and of all that lies there, when the block ends; if the block
-        fails, `path` stays as it was.
+        An empty folder. It takes the place of `path`, and of all that lies there, when the block
+        ends; if the block fails, `path` stays as it was.
     """
     partial = partial_of(path)
     shutil.rmtree(partial, ignore_errors=True)
@@ -68,10 +69,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Keep a file or folder to this process; the kernel gives it free when the process ends, however it ends.
+    """Keep a file or folder to this process; the kernel releases it however the process ends.
 
     Args:
-        path: A folder, or a file that is made if it is not there. Whoever wants the same must lock it, too.
+        path: A folder, or a file that is made if it is not there. Whoever wants the same must lock
+            it, too.
         wait: Whether to wait for another process that has it.
 
     Raises:

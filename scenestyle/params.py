@@ -208,10 +208,11 @@ class StylizeViews:
     num_inference_steps: Positive | None = None
     """length of the whole noise schedule, steps; null: the model preset's value"""
     controls: Annotated[tuple[Control, ...], Field(min_length=1)] | None = None
-    """what the model is shown of each view beside its noisy self, one ControlNet each: its `depth`, and the picture itself
-    (`tile`), which the noise hides; null: all that the model has a ControlNet for"""
+    """what the model is shown of each view beside its noisy self, one ControlNet each: its `depth`,
+    and the image itself (`tile`), which the noise hides; null: all that the model has a ControlNet
+    for"""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
-    """how strongly the controls hold the scene, 0 (not at all) to 2; null: the model preset's value"""
+    """how strongly the controls hold the scene, 0 (not at all) to 2; null: the preset's value"""
     fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
     """executed steps, from the first, at which what the views show of one surface becomes one
     colour, by the source's depth; 0 (paper): none, null: the model preset's value"""

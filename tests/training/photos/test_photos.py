@@ -28,7 +28,7 @@ def a_picture(height=64, width=96):
 def test_an_even_wall_has_one_normal_one_region_and_no_outline():
     wall = np.full((40, 56, 3), 0.5, np.float32)
     buffers = estimate(wall, np.full((40, 56), 3.0, np.float32), focal=60.0)
-    np.testing.assert_allclose(buffers.normal, [[[0, 0, 1]]] * 40, atol=1e-3)
+    np.testing.assert_allclose(buffers.normal, np.broadcast_to([0, 0, 1], wall.shape), atol=1e-3)
     assert len(np.unique(buffers.ids)) == 1
     assert not buffers.outline.any()
 
