@@ -101,8 +101,7 @@ def disparity_from_z(
     if not is_surface.any():
         raise ArtifactError(
             f"None of the {depths_z.size} rendered depths lies on a surface (opacity > "
-            f"{min_opacity}, "
-            "0 < depth < infinity); the field is empty. Train it for longer."
+            f"{min_opacity}, 0 < depth < infinity); the field is empty. Train it for longer."
         )
     disparity = 1 / np.where(is_surface, depths_z, np.inf)
     return scaled_disparity(disparity, np.percentile(disparity[is_surface], percentiles))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
+from scenestyle.artifacts import MIN_OPACITY
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.geometry import unproject
-from scenestyle.novel.orbit import MIN_OPACITY
 
 if TYPE_CHECKING:
     from scenestyle.nerf.field import Rendering

@@ -63,8 +63,7 @@ _READINGS = {
         "Movement",
         "{:.3f}",
         "How far the colours moved from before to after along the orbit (RMSE, 0 to 1): near 0 "
-        "means that "
-        "nothing was edited.",
+        "means that nothing was edited.",
         _Bounds(0.05, 0.02, higher_is_better=True),
         ("movement_rmse_stylized",),
     ),
@@ -97,8 +96,7 @@ _READINGS = {
         "Flicker as seen by a network, neighbouring frames",
         "{:.4f}",
         "The same in a perceptual distance on the features of EfficientNet-Lite0. It is of LPIPS's "
-        "kind "
-        "but not LPIPS: compare it with results of this project only.",
+        "kind but not LPIPS: compare it with results of this project only.",
         _Bounds(1.5, 2.5, relative_to="warp_short_features_source"),
         ("warp_short_features_source",),
     ),
@@ -123,8 +121,7 @@ _READINGS = {
         "Agreement of the stylized views, refit PSNR",
         "{:.1f} dB",
         "How well a fresh field, trained on the stylized pictures alone, predicts those that were "
-        "held out "
-        "(higher is better): pictures that contradict each other cannot be predicted.",
+        "held out (higher is better): pictures that contradict each other cannot be predicted.",
         None,
         ("refit_psnr_source", "refit_psnr_unshared"),
     ),
@@ -154,8 +151,7 @@ _READINGS = {
         "Things kept",
         "{:.3f}",
         "Likeness of deep features of EfficientNet-Lite0 at the same place before and after "
-        "(cosine, 1 for "
-        "unchanged): whether the same things still stand where they stood.",
+        "(cosine, 1 for unchanged): whether the same things still stand where they stood.",
         _Bounds(0.9, 0.7, higher_is_better=True, relative_to="content_features_stylized"),
         ("content_features_stylized",),
     ),
@@ -163,8 +159,7 @@ _READINGS = {
         "CLIP text-image directional similarity",
         "{:.3f}",
         "Whether CLIP sees the pictures change where the sentence points, 1 at most. It compares "
-        "only with "
-        "figures of the same CLIP model, and a style that flickers can score well.",
+        "only with figures of the same CLIP model, and a style that flickers can score well.",
         None,
         ("clip_directional_similarity_stylized",),
     ),
@@ -177,15 +172,13 @@ _READINGS = {
         "CLIP direction consistency, motion",
         "{:.3f}",
         "Whether CLIP sees edited frames follow a camera step as the original ones do, 1 at most. "
-        "Another "
-        "formula than the one above; the two do not compare.",
+        "Another formula than the one above; the two do not compare.",
     ),
     "heldout_psnr_source": _Reading(
         "Quality of the source field, PSNR",
         "{:.1f} dB",
         "How well the field before the edit reproduces photos that it was not trained on (higher "
-        "is "
-        "better): detail that is missing here, the edit cannot bring back.",
+        "is better): detail that is missing here, the edit cannot bring back.",
         _Bounds(25.0, 20.0, higher_is_better=True),
     ),
     "heldout_ssim_source": _Reading(
