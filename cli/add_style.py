@@ -42,7 +42,7 @@ def add_style(
     if name in load_params(LAYOUT.params).styles:
         raise ParamsError(
             f"there is a style {name!r} already. Change it in {LAYOUT.params}, or choose another "
-            f"name."
+            "name."
         )
     options = {
         "prompt": prompt,

@@ -102,7 +102,7 @@ def open_clip(folder: Path) -> Clip:
 def _missing(cache: str, *, may_download: bool) -> str:
     way_out = (
         f"Bring {REPOSITORY} at revision {REVISION} into that cache from a machine that reaches "
-        f"the hub."
+        "the hub."
         if may_download
         else "Allow it with evaluate.pretrained: download (1.7 GB)."
     )

@@ -87,6 +87,5 @@ def _check_pairs(original: Embeddings, edited: Embeddings, at_least: int = 1) ->
     if len(original) != len(edited) or len(original) < at_least:
         raise ShapeError(
             f"got {len(original)} original and {len(edited)} edited frames, wanted as many of "
-            f"each, "
-            f"at least {at_least}."
+            f"each, at least {at_least}."
         )

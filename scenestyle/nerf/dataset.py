@@ -41,8 +41,7 @@ def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
     if len(meta["frames"]) < _MIN_VIEWS:
         raise InputError(
             f"{poses}: {len(meta['frames'])} posed photos, wanted at least {_MIN_VIEWS} (one is "
-            f"held out). "
-            "Add photos that overlap with the others."
+            "held out). Add photos that overlap with the others."
         )
     (run / "images").mkdir(parents=True, exist_ok=True)
     frames = [

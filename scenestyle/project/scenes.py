@@ -39,9 +39,9 @@ def add_scene_folder(
     target = scenes / name
     if target.exists() and not _is_same_place(source, target):
         raise InputError(
-            f"{target} exists, but params.yaml has no scene {name!r}. Choose another name, remove "
-            f"that "
-            f"folder, or take it as it is: scenestyle add-scene {name} {target} --caption '...'"
+            f"{target} exists, but params.yaml has no scene {name!r}. Choose another name, "
+            f"remove that folder, or take it as it is: scenestyle add-scene {name} {target} "
+            "--caption '...'"
         )
     existed = target.exists()
     found = take_in(source, target, num_stills=num_stills)

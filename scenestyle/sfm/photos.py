@@ -168,8 +168,7 @@ def _too_few(folder: Path, count: int, ignored: list[str]) -> str:
     convert = " Convert HEIC photos to JPEG first." if heic else ""
     return (
         f"{folder} holds {found}{others}; at least {MIN_PHOTOS} JPEG or PNG photos of one scene "
-        f"from "
-        f"different places are needed, and 20 to 60 give a good result.{convert}"
+        f"from different places are needed, and 20 to 60 give a good result.{convert}"
     )
 
 

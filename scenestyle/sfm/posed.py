@@ -226,7 +226,6 @@ def _check_registered(
 def _check_count(source: Path, num_posed: int) -> None:
     if num_posed < MIN_PHOTOS:
         raise InputError(
-            f"{source} holds {num_posed} posed images; at least {MIN_PHOTOS} from different places "
-            f"are "
-            "needed."
+            f"{source} holds {num_posed} posed images; at least {MIN_PHOTOS} from different "
+            "places are needed."
         )
