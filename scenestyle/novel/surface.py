@@ -58,7 +58,7 @@ def surface_points(
 def clean_depths(
     renderings: "Sequence[Rendering]",
 ) -> "list[Float[np.ndarray, 'height width']]":
-    """Depth of each render along the optical axis, scene units; 0 in what `surface_points` leaves out.
+    """Depth of each render along the optical axis, scene units; 0 where `surface_points` has none.
 
     Raises:
         ArtifactError: If nothing is opaque.
