@@ -80,7 +80,7 @@ def clip_weights(*, may_download: bool) -> Path:
 
 
 def open_clip(folder: Path) -> Clip:
-    """Load a CLIP model, its picture preparation and its tokenizer from a local folder.
+    """Load a CLIP model, its image preparation and its tokenizer from a local folder.
 
     Raises:
         WeightsError: If the folder does not hold all three.

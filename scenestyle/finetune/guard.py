@@ -31,7 +31,7 @@ class DepthProbes:
     """Rays of held-out views with the depth that they had in the source field."""
 
     rays: Sequence[RayBundle]
-    """of each view"""
+    """sampled rays of each view"""
     depth_ray: Float[Tensor, "rays 1"]
     """distance from the camera centre along all of them, scene units"""
 

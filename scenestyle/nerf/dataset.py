@@ -142,8 +142,8 @@ def camera_rays(
     Args:
         camera: In the field's frame.
         device: Where the rays are wanted.
-        rows: Of the rectangle.
-        columns: Of the rectangle.
+        rows: Rows of the rectangle.
+        columns: Columns of the rectangle.
         camera_index: Position among the training views; chooses the appearance in training.
     """
     rays = pixel_rays(camera)[rows, columns].reshape(-1, 3)

@@ -11,7 +11,7 @@ from scenestyle.project.video import write_stills
 from scenestyle.sfm.photos import MIN_PHOTOS
 
 NUM_STILLS = 60
-"""pictures that are taken from a video"""
+"""images that are taken from a video"""
 
 
 def add_scene_folder(
@@ -27,7 +27,7 @@ def add_scene_folder(
         caption: What the photos show.
         scenes: The project's folder of scenes.
         params: The project's params.yaml.
-        num_stills: How many pictures to take from a video.
+        num_stills: How many images to take from a video.
 
     Returns:
         What lies in `scenes/name` now.
@@ -60,7 +60,7 @@ def take_in(source: Path, target: Path, *, num_stills: int = NUM_STILLS) -> Sour
     Args:
         source: Folder of photos, posed dataset or video; only read. It may be `target` itself.
         target: The scene's folder.
-        num_stills: How many pictures to take from a video.
+        num_stills: How many images to take from a video.
 
     Returns:
         What lies at `target` now.
