@@ -45,7 +45,7 @@ from scenestyle.nerfstudio_plugin.model import SourceModel
 from scenestyle.params import FinetuneNerf
 
 Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
-"""per view, one picture per style"""
+"""per view, one image per style"""
 
 _DATASET = ("transforms.json", "images")
 
@@ -69,7 +69,7 @@ def finetune(
         views: Folder of views that were rendered from it: cameras, colours, depth and opacity.
         stylized: Folders with `rgb/NAME.png` for each of these views, at their size, and the weight
             of each; with more than one, the field goes to the barycentre of the styles. Only
-            pictures of the training split are learned from.
+            images of the training split are learned from.
         out: Empty folder that becomes the run.
         params: Steps, patches, losses and seed.
         work: Folder for checkpoints and the strip of a held-out view; an interrupted call with the
@@ -82,7 +82,7 @@ def finetune(
         The figures that also lie in `metrics.json`.
 
     Raises:
-        ArtifactError: If an input folder is incomplete, or the pictures do not fit the views.
+        ArtifactError: If an input folder is incomplete, or the images do not fit the views.
         ParamsError: If patches would be smaller than the features can see, no style has weight, the
             region is empty, or `extend` was made with other parameters.
         WeightsError: If the weights of the features are missing.
@@ -162,7 +162,7 @@ def read_pictures(
     """Targets of each view in each style: stylized in the region, unchanged outside.
 
     Raises:
-        ArtifactError: If a picture is missing, surplus, unreadable or not of its view's size.
+        ArtifactError: If an image is missing, surplus, unreadable or not of its view's size.
     """
     by_style = [read_stylized(rendered.views, folder) for folder in stylized]
     regions = read_regions(rendered, params)
@@ -177,10 +177,10 @@ def read_pictures(
 def read_stylized(
     posed: Sequence[View], stylized: Path
 ) -> list[Float[np.ndarray, "_height _width 3"]]:
-    """The stylized pictures in the order of the views.
+    """The stylized images in the order of the views.
 
     Raises:
-        ArtifactError: If a picture is missing, surplus, unreadable or not of its view's size.
+        ArtifactError: If an image is missing, surplus, unreadable or not of its view's size.
     """
     folder = stylized / "rgb"
     check_same_views(folder, [view.name for view in posed], suffix=".png", stage="stylize_views")

@@ -29,7 +29,7 @@ class DepthProbes:
     """Rays of held-out views with the depth that they had in the source field."""
 
     rays: Sequence[RayBundle]
-    """of each view"""
+    """sampled rays of each view"""
     depth_ray: Float[Tensor, "rays 1"]
     """distance from the camera centre along all of them, scene units"""
 
@@ -47,8 +47,8 @@ class DepthProbes:
         chosen = [torch.from_numpy(np.flatnonzero(each)[::stride]) for each in surfaces]
         if not any(len(each) for each in chosen):
             raise ArtifactError(
-                f"{source.folder}: no held-out view has an opaque pixel; the source field is "
-                "empty. Train it for longer (train_nerf.iterations)."
+                f"{views}: no held-out view has an opaque pixel; the source field is empty. "
+                "Train it for longer (train_nerf.iterations)."
             )
         rays = [
             camera_rays(view.camera, device)[pixels.to(device)]

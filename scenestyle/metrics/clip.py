@@ -20,11 +20,11 @@ def text_image_directional_similarity(
 ) -> Float[np.ndarray, " frames"]:
     """CLIP-TIDS of each frame, cos( C(e_i) - C(o_i), C(T_e) - C(T_o) ).
 
-    1: the pictures changed exactly where the sentence points; 0: elsewhere, or not at all.
+    1: the images changed exactly where the sentence points; 0: elsewhere, or not at all.
 
     Args:
         original: Embeddings of the frames before the edit, of any length.
-        edited: Of the same frames after it.
+        edited: Embeddings of the same frames after the edit.
         original_caption: Embedding of what the scene shows.
         edit_caption: Embedding of the prompt.
 

@@ -32,7 +32,7 @@ def novel_path(
         posed: The views of the capture.
         surfaces_z: Their z-depths, NaN where there is no surface.
         num_frames: Cameras on the path.
-        max_side: Long side of their pictures, pixels; never larger than the views'.
+        max_side: Long side of their images, pixels; never larger than the views'.
     """
     cameras = [view.camera for view in posed]
     focus = focus_from_depths(cameras, surfaces_z)
