@@ -9,7 +9,7 @@ QUIET := --disable-pip-version-check --quiet
 DEBIAN_PACKAGES := libegl1 libgl1 libusb-1.0-0  # what Open3D and PyMeshLab link to
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help system setup check test test-all demo viewer
+.PHONY: help system setup check docs test test-all demo viewer
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,13 +35,17 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@$(BIN)/python -m pip install $(QUIET) --no-deps -e .
 	@touch $@
 
-check: setup  ## format, lint, architecture, types, declared dependencies
+check: setup  ## format, lint, architecture, types, declared dependencies, documentation
 	ruff format --check .
 	ruff check .
 	lint-imports
 	basedpyright
 	deptry .
 	deptry --optional-dependencies-dev-groups dev --ignore DEP002 $(PRODUCT)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
+docs: setup  ## the documentation, on http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 mkdocs serve
 
 test: setup  ## the default tests, one file of them per core at a time
 	OMP_NUM_THREADS=1 pytest -n logical --dist loadfile

@@ -25,9 +25,8 @@ from benchmarks.machine import RESULTS, ROOT, provenance, table, write_result
 from scenestyle.artifacts import write_rgb
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced, read_rendered_views
-from scenestyle.diffusion.models import DiffusionModel, load_pipeline
 from scenestyle.diffusion.plan import plan_views
-from scenestyle.diffusion.stylize import Settings, fusion_of, noise_of, resolve_settings, stylize
+from scenestyle.diffusion.restyle import Restyler
 from scenestyle.metrics.image import rmse
 from scenestyle.metrics.warp import link_pairs, link_views, nearest_pairs, warp_errors
 from scenestyle.params import Params, load_params
@@ -58,31 +57,6 @@ WAYS: Mapping[str, Way] = {
 }
 """by name; the others are compared with the first that is asked for"""
 COLUMNS = ["edit", "fused", "shared", "nearest", "seven apart", "to source", "detail", "moved"]
-
-
-def settings_of(edit: str, params: Params, model: DiffusionModel) -> Settings:
-    """What the stage would do for `SCENE-STYLE`, asked for in params.yaml or not."""
-    scene, style = edit.split("-")
-    caption = params.scenes[scene].caption
-    return resolve_settings(caption, params.styles[style], params.stylize_views, model.preset)
-
-
-def restyled(
-    views: RenderedViews, settings: Settings, params: Params, model: DiffusionModel
-) -> Pictures:
-    """As the stage `stylize_views` restyles them."""
-    height, width = views.rgb.shape[1:3]
-    size = settings.working_size(width, height, model)
-    plan = plan_views(model, views.cameras, size, params.stylize_views)
-    return stylize(
-        model,
-        views.rgb,
-        views.disparity,
-        settings,
-        plan,
-        fusion=fusion_of(views, settings),
-        noise=noise_of(views, settings, model),
-    )
 
 
 def figures(views: RenderedViews, pictures: Pictures, first: Pictures) -> list[str]:
@@ -118,10 +92,11 @@ def measure(
     ways: Sequence[str],
     work: Path,
     params: Params,
-    model: DiffusionModel,
 ) -> tuple[list[list[str]], dict[str, Pictures]]:
-    """The rows of one edit, and its pictures by way."""
-    settings = settings_of(edit, params, model)
+    """The rows of one edit, asked for in params.yaml or not, and its pictures by way."""
+    scene, style = edit.split("-")
+    restyler = Restyler.load(views, params.stylize_views, sees_images=False)
+    settings = restyler.settings(params.scenes[scene].caption, params.styles[style])
     alone = replace(settings, carry_noise=False, align_attention=False, share_norms=False)
     rows, made = [], {}
     for fusion_steps in (settings.fusion_steps, 0):
@@ -132,7 +107,7 @@ def measure(
             if not kept.exists():
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 changed = replace(alone, fusion_steps=fusion_steps, **WAYS[way].settings)
-                np.save(kept, restyled(views, changed, _with(WAYS[way].sharing, params), model))
+                np.save(kept, _sharing(restyler, WAYS[way].sharing).restyle(changed))
             made[name] = np.load(kept)
             first = made[f"fused: {fused}, {ways[0]}"]
             rows.append([edit, fused, way, *figures(views, made[name], first)])
@@ -140,10 +115,12 @@ def measure(
     return rows, made
 
 
-def _with(sharing: str, params: Params) -> Params:
+def _sharing(restyler: Restyler, sharing: str) -> Restyler:
     if sharing == "auto":
-        return params
-    return replace(params, stylize_views=replace(params.stylize_views, sharing=sharing))
+        return restyler
+    params = replace(restyler.params, sharing=sharing)
+    plan = plan_views(restyler.model, restyler.views.cameras, restyler.size, params)
+    return replace(restyler, params=params, plan=plan)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -165,12 +142,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sharing = {"sharing": "references", "num_references": args.references}
         params = replace(params, stylize_views=replace(params.stylize_views, **sharing))
     origin = provenance(("torch", "diffusers"), num_threads=threads)
-    model = load_pipeline("embedded", torch.device("cpu"))
     rows = []
     for edit in args.edits:
         views = read_rendered_views(args.data / "views" / edit.split("-")[0])
         views = views.pick(range(len(views.names))[: args.views])
-        of_edit, made = measure(edit, views, args.ways, args.work, params, model)
+        of_edit, made = measure(edit, views, args.ways, args.work, params)
         rows += of_edit
         day = datetime.datetime.now(datetime.UTC)
         write_rgb(RESULTS / f"consistency_{edit}_{day:%Y-%m-%d}.png", sheet(views, made))
@@ -178,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = params.stylize_views
     text = ["# What views agree in, by what they share", "", origin]
     text += [
-        f"Embedded model, {which}, sharing: {options.sharing}, num_references: {options.num_references}.",
+        f"Model {options.model}, {which}, sharing: {options.sharing}, num_references: {options.num_references}.",
         "",
         table(COLUMNS, rows),
     ]

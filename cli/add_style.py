@@ -20,26 +20,29 @@ def add_style(
     image: Path | None = None,
     image_scale: float | None = None,
 ) -> None:
-    """Add a style: one sentence, and how hard to pull towards it.
+    """Add a style: one sentence, and the strength with which views are pulled towards it.
 
     Example: scenestyle add-style watercolor "a watercolor painting of {caption}" --strength 0.6
+
     Example: scenestyle add-style ours "a painting of {caption}" --image ~/pictures/ours.jpg
 
     Args:
         name: Letters, digits and underscores.
-        prompt: What the pictures should be; {caption} becomes the scene's caption.
-        strength: Share of the noise schedule that is re-run, above 0 up to 1; default: the model's.
+        prompt: What the images should show; {caption} becomes the scene's caption.
+        strength: Fraction of the noise schedule that is re-run, above 0 up to 1; default: the
+            model's.
         guidance_scale: Classifier-free guidance, 1 (off) to 50; default: the model's.
-        negative_prompt: What the pictures should not be.
-        seed: Of the initial noise; default 0.
-        image: A picture whose look to take beside the sentence, copied to data/styles; for models that see pictures, such
-            as sdxl.
-        image_scale: How strongly that picture counts, 0 to 2; default 0.6.
+        negative_prompt: What the images should not show.
+        seed: Seed of the initial noise; default 0.
+        image: An image whose look to take beside the sentence, copied to data/styles; for models
+            that take images, such as sdxl.
+        image_scale: Weight of the image, 0 to 2; default 0.6.
     """
     check_id("style", name)
     if name in load_params(LAYOUT.params).styles:
         raise ParamsError(
-            f"there is a style {name!r} already. Change it in {LAYOUT.params}, or choose another name."
+            f"there is a style {name!r} already. Change it in {LAYOUT.params}, or choose another "
+            f"name."
         )
     options = {
         "prompt": prompt,

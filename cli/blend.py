@@ -4,6 +4,7 @@ import re
 
 from cli.console import LAYOUT, SceneId, Shares, say
 from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.files import whole_folder
 from scenestyle.params import check_id, edit_key, load_params, stage_params
 
 _SHARE = re.compile(r"([^=]+)=([0-9]*\.?[0-9]+)")
@@ -17,8 +18,8 @@ def blend(
 ) -> None:
     """Move a scene between several of its styles: one field that is near to all of them, by weight.
 
-    It is finetuned from the stylized views that are made already; nothing is restyled again. Weights need not sum
-    to 1. A run that was interrupted goes on when the same command is given again.
+    It is finetuned from the stylized views that are made already; nothing is restyled again.
+    Weights need not sum to 1. An interrupted run resumes when the same command is given again.
 
     Example: scenestyle blend fern watercolor=0.75 winter=0.25
 
@@ -47,20 +48,20 @@ def blend(
     out = LAYOUT.blend(scene, folder)
     if out.exists():
         raise ParamsError(f"{out} is there already. Choose another --name, or delete it.")
-    partial, work = (out.with_name(f".{folder}.{part}") for part in ("partial", "work"))
+    work = out.with_name(f".{folder}.work")
 
     import shutil
 
     from scenestyle.finetune.finetune import finetune
 
-    shutil.rmtree(partial, ignore_errors=True)
-    for path in (partial, work):
-        path.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
     # The parameters of the edit that weighs most stand for all.
     main_style = max(weights, key=lambda style: weights[style])
     finetune_params = stage_params(params, "finetune_nerf", scene, main_style)
-    finetune(LAYOUT.nerf(scene), LAYOUT.views(scene), stylized, partial, finetune_params, work=work)
-    partial.rename(out)
+    with whole_folder(out) as partial:
+        finetune(
+            LAYOUT.nerf(scene), LAYOUT.views(scene), stylized, partial, finetune_params, work=work
+        )
     shutil.rmtree(work)
     say(
         f"blend: {out.resolve()}",

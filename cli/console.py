@@ -1,4 +1,4 @@
-"""What the subcommands of `scenestyle` share: their words on a command line, and how they answer."""
+"""What the subcommands of `scenestyle` share: types of arguments, and how they answer."""
 
 import sys
 from pathlib import Path

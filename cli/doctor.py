@@ -30,7 +30,7 @@ class Finding:
 
 
 def doctor() -> None:
-    """Check the installation and the project: versions, GPU, weights, disk, cache, locks, Prefect server.
+    """Check installation and project: versions, GPU, weights, disk, cache, locks, server.
 
     Example: scenestyle doctor
     """

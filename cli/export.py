@@ -22,8 +22,8 @@ def export(
 ) -> None:
     """Write a restyled scene for other programs.
 
-    ply: coloured points; mesh: triangles with colours (PLY); video: MP4; frames: PNG files with their
-    cameras; nerfstudio: the run, for ns-viewer, ns-render and ns-export.
+    ply: coloured points; mesh: triangles with colours (PLY); video: MP4; frames: PNG files with
+    their cameras; nerfstudio: the run, for ns-viewer, ns-render and ns-export.
 
     Example: scenestyle export fern watercolor --format video --seconds 8 --fps 24 --size 480
 
@@ -32,12 +32,12 @@ def export(
         style: Id of a style in params.yaml, in which the scene is made already.
         format: What to write.
         out: File or folder, which must not exist; default: in outputs/exports/.
-        path: Of a video or frames: a novel orbit, or the cameras of the capture in their order.
+        path: Cameras of a video or frames: a novel orbit, or those of the capture in their order.
         seconds: Length of an orbit.
         fps: Frames per second.
-        size: Long side of rendered pictures, pixels; default: that of the rendered views. Of points
-            and meshes it sets the detail.
-        max_points: Of a point cloud.
+        size: Long side of the rendered images, pixels; default: that of the rendered views. For
+            points and meshes it sets the detail.
+        max_points: Largest number of points of a point cloud.
     """
     edit = edit_key(load_params(LAYOUT.params), scene, style)
     least = {"--seconds": seconds, "--fps": fps, "--size": size or 1, "--max-points": max_points}

@@ -1,4 +1,4 @@
-"""The command `scenestyle`: its subcommands, each in a module of its name, run in the project's root folder."""
+"""The command `scenestyle`, run in the project's root folder; a module per subcommand."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""`scenestyle preview`; `python -m cli.preview SCENE [STYLE ...]` is the same, and ends with its parent."""
+"""`scenestyle preview`, also as `python -m cli.preview`, which exits with its parent."""
 
 import signal
 import sys
@@ -22,8 +22,8 @@ def preview(
 ) -> None:
     """See styles on a few views of a scene, on one page, before any field is fitted to them.
 
-    With several values of an option, every style is shown with each of them, and with all combinations if
-    several options are given.
+    With several values of an option, every style is shown with each of them, and with all
+    combinations if several options are given.
 
     Example: scenestyle preview fern watercolor winter --strength 0.4 0.6 0.8
 

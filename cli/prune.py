@@ -9,9 +9,9 @@ from scenestyle.params import load_params
 def prune(*, yes: bool = False) -> None:
     """List what nothing needs any more, and with --yes delete it.
 
-    That is: results and records of scenes and edits that params.yaml does not name any more, half-written
-    results, and checkpoints of killed runs. Photos are never touched, and results stay in DVC's cache until
-    `dvc gc --workspace`.
+    That is: results and records of scenes and edits that params.yaml does not name any more,
+    half-written results, and checkpoints of killed runs. Photos are never touched, and results stay
+    in DVC's cache until `dvc gc --workspace`.
 
     Example: scenestyle prune --yes
 

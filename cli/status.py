@@ -11,10 +11,11 @@ _SHOWN_REASONS = 3
 
 
 def status(*, scene: str | None = None) -> None:
-    """Show, for each scene and style, what is up to date, what would run and why, and about how long.
+    """Show what is up to date, what would run and why, and about how long it would take.
 
-    A stage that follows from another one counts as one that would run. Earlier results that are still in
-    the cache come back in no time. The minutes are those of earlier runs, here or of the same stage elsewhere.
+    A stage that follows from another one counts as one that would run. Earlier results that are
+    still in the cache are restored at once. The minutes are those of earlier runs, here or of the
+    same stage elsewhere.
 
     Example: scenestyle status
 

@@ -15,7 +15,8 @@ def swept(styles: Mapping[str, Style], values: Mapping[str, Sequence[float]]) ->
 
     Args:
         styles: Styles by id.
-        values: Fields of `Style` and the values to give them; a field without values stays as it is.
+        values: Fields of `Style` and the values to give them; a field without values stays as it
+            is.
 
     Returns:
         The styles by a label of id and values, in the order of the styles.

@@ -3,9 +3,10 @@
     python -m engine.code_deps            # show the stages whose rows in dvc.yaml differ
     python -m engine.code_deps --write    # and correct them
 
-A stage depends on its program and on every module of the library that it imports, directly or not, now or inside a
-function. Where that is all of a folder, the folder stands for its files, and brings the data files in it; other data
-files (templates, weights) are written by hand and left alone. `CONTRACTS` decide no bytes and are not listed.
+A stage depends on its program and on every module of the library that it imports, directly or not,
+now or inside a function. Where that is all of a folder, the folder stands for its files, and brings
+the data files in it; other data files (templates, weights) are written by hand and left alone.
+`CONTRACTS` decide no bytes and are not listed.
 """
 
 import argparse
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from grimp import ImportGraph
 
 CONTRACTS = frozenset({"errors", "params", "shapes", "device", "files"})
-"""Modules of the library that every stage imports and that compute nothing; listed, a new parameter of one stage
-would rerun all others."""
+"""Modules of the library that every stage imports and that compute nothing; listed, a new parameter
+of one stage would rerun all others."""
 
 _CODE = ("tasks/", "scenestyle/")
 
@@ -82,7 +83,7 @@ def rows(files: Iterable[str], root: Path) -> list[str]:
 
 
 def code_rows(text: str) -> dict[str, list[str]]:
-    """Per stage the rows of dvc.yaml that name code and data files of the library, as they stand."""
+    """Rows of dvc.yaml that name code and data files of the library, by stage."""
     found: dict[str, list[str]] = {}
     for stage, _, row in _deps(text.splitlines()):
         if row.startswith(_CODE):
@@ -116,7 +117,7 @@ def corrected(text: str, wanted: Mapping[str, Sequence[str]]) -> str:
 
 
 def wanted_rows(root: Path, text: str) -> dict[str, list[str]]:
-    """Per stage the code rows that its imports ask for, with the data files that are listed by hand."""
+    """Code rows that a stage's imports ask for, by stage; data files listed by hand stay."""
     graph = import_graph()
     wanted = {}
     for stage, present in code_rows(text).items():

@@ -1,7 +1,8 @@
 """DVC's command line in a process that ends in good order: `python -m engine.dvc_cli ARGUMENTS`.
 
-SIGTERM, or the death of the process that started this one, ends the running stage; DVC then sees it fail
-and leaves. A result that is just being recorded is recorded to the end. SIGKILL leaves dvc.lock as it was.
+SIGTERM, or the death of the process that started this one, ends the running stage; DVC then sees it
+fail and leaves. A result that is just being recorded is recorded to the end. SIGKILL leaves
+dvc.lock as it was.
 """
 
 import signal
@@ -30,7 +31,7 @@ def main() -> None:
 
 
 def _end_stages(*_: object) -> None:
-    """End the running stage, and again soon any that DVC starts after all, having waited for a lock."""
+    """Stop the running stage, and repeat soon: DVC may start another one after a lock."""
     for process in psutil.Process().children(recursive=True):
         process.terminate()
     signal.setitimer(signal.ITIMER_REAL, _SECONDS_BETWEEN_SIGNALS)

@@ -1,16 +1,17 @@
 """dvc.lock, read entry by entry, and written as a whole or not at all.
 
-DVC (3.67) writes it in place: killed at that moment it leaves nothing, or a file without its last stages. It also parses
-and prints the whole file to read or change one stage, in pure Python, which with hundreds of stages takes longer than
-everything else about a stage that does little.
+DVC (3.67) writes it in place: killed at that moment it leaves nothing, or a file without its last
+stages. It also parses and prints the whole file to read or change one stage, in pure Python, which
+with hundreds of stages takes longer than everything else about a stage that does little.
 """
 
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scenestyle.files import write_whole
 
 if TYPE_CHECKING:
     from dvc.dvcfile import Lockfile
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _STAGES = "stages:\n"
 _HEAD = f"schema: '2.0'\n{_STAGES}"
 _BLOCK = re.compile(r"""^  ([^\s?'"].*):\n(?:   .*\n)*""", re.MULTILINE)
-"""The entry of a stage; names of 129 letters and more, and texts with empty lines, look otherwise."""
+"""The entry of a stage; names of 129 letters and more, and texts with empty lines, look
+otherwise."""
 
 
 class Entries(Mapping[str, Any]):
@@ -63,7 +65,7 @@ def teach_dvc() -> None:
         elif after != before:
             # As DVC says it, and where it does: runs are told apart by their output.
             print(f"{'Updating' if before else 'Generating'} lock file '{lockfile.relpath}'")  # noqa: T201
-            write_whole(path, after)
+            write_whole(path, after, durable=True)
 
     def load(lockfile: "Lockfile", **options: Any) -> tuple[dict[str, Any], str]:
         with lockfile.repo.fs.open(lockfile.path, "rb") as file:
@@ -79,9 +81,10 @@ def teach_dvc() -> None:
 
 
 def with_entries(text: str, entries: Mapping[str, Any]) -> str | None:
-    """`text` of a dvc.lock in which some stages have new entries; none if it is not laid out as DVC does.
+    """`text` of a dvc.lock with new entries for some stages; None for an unknown layout.
 
-    An entry is printed by DVC, the rest stays as it is, so that the result is what DVC would have written.
+    An entry is printed by DVC, the rest stays as it is, so that the result is what DVC would have
+    written.
     """
     from dvc.utils.serialize import dumps_yaml
 
@@ -100,7 +103,7 @@ def with_entries(text: str, entries: Mapping[str, Any]) -> str | None:
 
 
 def without(text: str, names: Collection[str]) -> str | None:
-    """`text` of a dvc.lock without the entries of some stages; none if it is not laid out as DVC does."""
+    """`text` of a dvc.lock without some stages' entries; None for an unknown layout."""
     parts = _parts(text)
     if parts is None:
         return None
@@ -156,17 +159,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _parts(text: str) -> tuple[str, dict[str, str]] | None:
-    """What stands above the stages, and the lines of each stage; none if that is not all there is."""
+    """The header, and the lines of each stage; None if there is anything else."""
     head, begin, rest = text.partition(_STAGES)
     blocks = {match[1]: match[0] for match in _BLOCK.finditer(rest)}
     return (head + begin, blocks) if begin and "".join(blocks.values()) == rest else None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace the file at once, and only when all of it is on the disk."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -1,7 +1,7 @@
 """What DVC knows: the stage instances of dvc.yaml, their order, and which are out of date.
 
-With `lockfile`, the only module that touches DVC's Python objects (3.67). It takes none of DVC's locks and writes nothing,
-so it can ask while a stage runs.
+With `lockfile`, the only module that touches DVC's Python objects (3.67). It takes none of DVC's
+locks and writes nothing, so it can ask while a stage runs.
 """
 
 import logging
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from engine import lockfile
 from engine.timing import recorded_seconds
 from scenestyle.errors import ScenestyleError
+from scenestyle.files import write_whole
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency, ParamsDependency
@@ -49,7 +50,7 @@ class Pipeline:
         self._written: list[tuple[int, int, int] | None] = []
 
     def needs(self) -> dict[str, set[str]]:
-        """Every stage instance, such as `train_nerf@demo`, and those whose results it reads, these first."""
+        """Every stage instance with those whose results it reads, in topological order."""
 
         def of_all(repo: "Repo") -> dict[str, set[str]]:
             stages = self._stages(repo)
@@ -81,7 +82,7 @@ class Pipeline:
         return {name: seconds for name, seconds in found.items() if seconds is not None}
 
     def recorded(self) -> dict[str, list[Path]]:
-        """Every stage instance in dvc.lock, also those that dvc.yaml does not have any more, and what it wrote."""
+        """Every stage instance in dvc.lock, also those no longer in dvc.yaml, and its outputs."""
         return self._ask(
             lambda _: {
                 name: [Path(out["path"]) for out in entry["outs"]]
@@ -110,7 +111,7 @@ class Pipeline:
                 text = change(path.read_text(encoding="utf-8") if path.exists() else "")
                 if text is None:
                     raise PipelineError(f"{path} is not laid out as DVC does; run dvc repro first.")
-                lockfile.write_whole(path, text)
+                write_whole(path, text, durable=True)
 
         self._ask(rewrite)
 
@@ -134,7 +135,7 @@ class Pipeline:
         return self._look(of_all)
 
     def _look(self, question: "Callable[[Repo], T]") -> T:
-        """Ask about what lies on the disk, again if it vanishes meanwhile: a stage that begins removes its old results."""
+        """Ask about files on disk; retry if one vanishes, as a starting stage removes its own."""
         for _ in range(_LOOKS - 1):
             try:
                 return self._ask(question)
@@ -158,11 +159,13 @@ class Pipeline:
     def _ask(self, question: "Callable[[Repo], T]", *, again: bool = True) -> T:
         """Have a question answered by DVC's repository, for one thread at a time.
 
-        A dvc.lock that a killed `dvc repro` left torn is moved aside first; the run-cache has what it said.
+        A dvc.lock that a killed `dvc repro` left torn is moved aside first; the run-cache has what
+        it said.
 
         Args:
             question: Gets the repository.
-            again: Read everything again; otherwise only if dvc.yaml or params.yaml were written meanwhile.
+            again: Read everything again; otherwise only if dvc.yaml or params.yaml were written
+                meanwhile.
         """
         from dvc.exceptions import DvcException
 
@@ -195,7 +198,7 @@ class Pipeline:
 
 
 def _mend(record: Path, repo: "Repo") -> None:
-    """Have dvc.lock whole: a `dvc repro` by hand writes it in place, under DVC's lock, and may be killed at that."""
+    """Set a torn dvc.lock aside: a `dvc repro` by hand writes it in place and may be killed."""
     with repo.lock:
         aside = lockfile.set_aside_if_torn(record)
     if aside is not None:
@@ -203,7 +206,7 @@ def _mend(record: Path, repo: "Repo") -> None:
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:
-    """Another one once the file was written, even within one tick of the file system's clock if its size changed."""
+    """Fingerprint (mtime, inode, size) that changes whenever the file is rewritten."""
     try:
         stat = file.stat()
     except FileNotFoundError:
@@ -214,7 +217,8 @@ def _state(file: Path) -> tuple[int, int, int] | None:
 class _Look:
     """One look at the disk, in which each file is hashed once and each parameter file read once.
 
-    DVC does both anew for each stage, which takes a time that grows with the square of their number.
+    DVC does both anew for each stage, which takes a time that grows with the square of their
+    number.
     """
 
     def __init__(self) -> None:

@@ -39,7 +39,8 @@ def provenance(settings: Mapping[str, object]) -> dict[str, object]:
 def code() -> dict[str, object]:
     """The commit of the project, and which files of its code differ from it; empty outside of git.
 
-    Commits of results and of params.yaml do not count: `dvc.lock` has the hashes of all that a stage read.
+    Commits of results and of params.yaml do not count: `dvc.lock` has the hashes of all that a
+    stage read.
     """
     commit = _git("rev-parse", "HEAD")
     if commit is None:

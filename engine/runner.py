@@ -72,8 +72,8 @@ def run_stage(
 ) -> Outcome:
     """Bring a stage instance up to date; those upstream of it must be so already.
 
-    Any number of processes and threads may call this at once. One that finds the stage running elsewhere, be it
-    in a `dvc repro`, waits for it and takes its result.
+    Any number of processes and threads may call this at once. One that finds the stage running
+    elsewhere, be it in a `dvc repro`, waits for it and takes its result.
 
     Args:
         name: A stage instance of dvc.yaml, such as `stylize_views@demo-ukiyoe`.
@@ -139,7 +139,7 @@ def _reproduce(
 
 
 def is_taken(name: str, root: Path, output: str) -> bool:
-    """Whether a failed `dvc repro` found someone else at the stage, be it by results that were just removed.
+    """Whether a failed `dvc repro` found the stage busy, or its results just removed.
 
     Args:
         name: The stage instance.
@@ -175,14 +175,15 @@ def last_words(output: str) -> str:
 def may_pass(output: str) -> bool:
     """Whether what a failed `dvc repro` printed tells of a trouble that may pass by itself.
 
-    That is what the stage says by its exit code, or the kernel by killing it, mostly for want of memory.
+    That is what the stage says by its exit code, or the kernel by killing it, mostly for want of
+    memory.
     """
     code = re.search(r"exited with (-?\d+)", output)
     return code is not None and (int(code[1]) == MAY_PASS or _signal(int(code[1])) == "SIGKILL")
 
 
 def _signal(exit_code: int) -> str | None:
-    """What ended a command: its code is -9 where the shell became the command, 137 where it waited for it."""
+    """The signal that stopped a command: -9 where the shell became it, 137 where it waited."""
     number = -exit_code if exit_code < 0 else exit_code - 128
     return signal.Signals(number).name if number in set(signal.Signals) else None
 

@@ -1,7 +1,8 @@
 """Stages that run in another clone of the project, on another machine perhaps.
 
-The record of a result (its entry in dvc.lock) travels with the task, its data through DVC's default remote, together
-with the run-cache. So any clone that has the code of the same commit can run any stage, and dvc.lock needs no merging.
+The record of a result (its entry in dvc.lock) travels with the task, its data through DVC's default
+remote, together with the run-cache. So any clone that has the code of the same commit can run any
+stage, and dvc.lock needs no merging.
 """
 
 import subprocess
@@ -14,6 +15,7 @@ from engine import lockfile
 from engine.pipeline import Pipeline
 from engine.runner import Outcome, dvc_process, run_stage
 from scenestyle.errors import ScenestyleError
+from scenestyle.files import write_whole
 from scenestyle.project.layout import Layout
 
 
@@ -34,7 +36,7 @@ class Parcel:
 
 
 def parcel(root: Path, upstream: Collection[str], scenes: Collection[str]) -> Parcel:
-    """Have the remote hold the results of `upstream` and the captures of `scenes`, and pack what tells of them."""
+    """Push upstream results and captures to the remote; return their records."""
     entries = lockfile.read(Layout(root).record)
     captures = _added_captures(root, scenes)
     _dvc(root, "push", *captures, *upstream)
@@ -72,10 +74,9 @@ def run_shared(
 
 def unpack(root: Path, parcel: Parcel, entries: Mapping[str, Any]) -> None:
     """Bring parameters, captures and results of another clone into this one."""
-    lockfile.write_whole(Layout(root).params, parcel.params)
+    write_whole(Layout(root).params, parcel.params)
     for name, text in parcel.captures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        lockfile.write_whole(root / name, text)
+        write_whole(root / name, text)
     take_over(root, entries, [*parcel.captures])
 
 

@@ -26,18 +26,16 @@ The signature of `run` is the command line; its parameters go by name:
 """
 
 import argparse
-import fcntl
 import hashlib
 import inspect
 import json
 import logging
-import os
 import shutil
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -49,6 +47,7 @@ from engine.troubles import PassingError, in_words, may_pass
 from scenestyle.artifacts import write_json
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.errors import InputError
+from scenestyle.files import locked, whole_folder
 from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
 from scenestyle.project.layout import Layout, instance_of
 
@@ -153,20 +152,12 @@ def perform(run: Run, job: Job) -> dict[str, object]:
     wanted = inspect.signature(run).parameters
     settings, contents, code = _settings(job, wanted), _contents(job), _sources()
     work = _LAYOUT.work / job.stage / _digest([settings, contents, code])
-    partial = job.out.with_name(f".{job.out.name}.partial")
     with _claimed(work):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
+        with whole_folder(job.out) as partial:
             scratch = {"work": work} if "work" in wanted else {}
             figures = run(**job.inputs, **settings, **scratch, out=partial)
             _check_unchanged(job, settings, contents, code)
             write_json(partial / FILE, provenance(settings))
-            if job.out.exists():
-                shutil.rmtree(job.out)
-            partial.rename(job.out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(work)
     return figures
 
@@ -243,20 +234,13 @@ def _digest(value: object) -> str:
 
 @contextmanager
 def _claimed(work: Path) -> Iterator[None]:
-    """Keep `work` to this process; the kernel gives it free when the process ends, however it ends."""
+    """Keep `work` to this process."""
     work.mkdir(parents=True, exist_ok=True)
-    handle = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _lock(handle, work)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(work, wait=False))
+        except BlockingIOError as error:
+            raise BusyError(
+                f"another process is at the same work ({work}). Wait for it, or end it and run again."
+            ) from error
         yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, work: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BusyError(
-            f"another process is at the same work ({work}). Wait for it, or end it and run again."
-        ) from error

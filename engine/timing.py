@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def recorded_seconds(outs: Iterable[Path]) -> float | None:
-    """The `seconds` that a stage noted in a JSON file of its result; none if there is no such note."""
+    """The `seconds` that a stage noted in a JSON file of its result; None without a note."""
     for out in outs:
         for note in [out] if out.suffix == ".json" else sorted(out.glob("*.json")):
             if (seconds := _seconds(note)) is not None:
@@ -16,7 +16,7 @@ def recorded_seconds(outs: Iterable[Path]) -> float | None:
 
 
 def estimate(name: str, recorded: Mapping[str, float]) -> float | None:
-    """Seconds that a stage instance will take: as last time, else the median of the same stage elsewhere.
+    """Expected seconds of a stage instance: as last time, else the stage's median elsewhere.
 
     Args:
         name: Such as `train_nerf@fern`.

@@ -15,7 +15,7 @@ class PassingError(ScenestyleError):
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the same may succeed when it is just tried again: too little memory, no network, a busy project."""
+    """Whether a retry may succeed: too little memory, no network, a busy project."""
     return any(
         isinstance(cause, PassingError | MemoryError | ConnectionError | TimeoutError)
         or _is_out_of_gpu_memory(cause)

@@ -1,13 +1,12 @@
 """What would run, and what nothing needs any more."""
 
-import fcntl
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.pipeline import Pipeline
+from scenestyle.files import PARTIAL, is_locked
 from scenestyle.project.layout import Layout
 
 
@@ -32,7 +31,8 @@ class Leftovers:
     stages: tuple[str, ...]
     """recorded stage instances that dvc.yaml does not have any more"""
     paths: tuple[Path, ...]
-    """their results, half-written ones, and checkpoints of runs that nobody continues; relative to the root"""
+    """their results, half-written ones, and checkpoints of runs that nobody continues; relative to
+    the root"""
 
 
 def find_leftovers(root: Path, pipeline: Pipeline) -> Leftovers:
@@ -42,13 +42,13 @@ def find_leftovers(root: Path, pipeline: Pipeline) -> Leftovers:
         name: outs for name, outs in pipeline.recorded().items() if name not in pipeline.needs()
     }
     results = [path for outs in dead.values() for path in outs if path not in living]
-    half = Layout(root).data.glob("*/**/.*.partial")
+    half = Layout(root).data.glob(f"*/**/{PARTIAL}*")
     stages = {name.split("@")[0] for name in pipeline.needs()}
     checkpoints = [path for stage in stages for path in (Layout(root).work / stage).glob("*")]
     paths = [
         *(path for path in results if (root / path).exists()),
         *(path.relative_to(root) for path in half),
-        *(path.relative_to(root) for path in checkpoints if path.is_dir() and not _in_use(path)),
+        *(path.relative_to(root) for path in checkpoints if path.is_dir() and not is_locked(path)),
     ]
     return Leftovers(tuple(sorted(dead)), tuple(sorted(paths)))
 
@@ -65,15 +65,3 @@ def remove(root: Path, pipeline: Pipeline, leftovers: Leftovers) -> None:
             if parent == Layout(root).data or root not in parent.parents or any(parent.iterdir()):
                 break
             parent.rmdir()
-
-
-def _in_use(work: Path) -> bool:
-    """Whether a stage is at it: a stage keeps its folder of checkpoints locked."""
-    handle = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

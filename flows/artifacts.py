@@ -1,4 +1,4 @@
-"""What Prefect shows: of a result or a catalog a summary, a table and a picture; of a preview its contact sheet."""
+"""What Prefect shows: summaries, tables and images of results, catalogs and previews."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -111,7 +111,7 @@ def catalog_summary(name: str, rows: Sequence[Row], page: Path) -> str:
 
 
 def catalog_picture(lines: "Sequence[OverviewRow]") -> "Picture":
-    """Scenes by styles, the source first; white where there is no result. Large catalogs are cut off."""
+    """Scenes by styles, the source first; white without a result. Large ones are cut off."""
     import numpy as np
 
     from scenestyle.viz.contact_sheet import contact_sheet

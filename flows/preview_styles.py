@@ -1,6 +1,9 @@
-"""Styles on a few views of a scene, before any field is fitted: `python -m flows.preview_styles --scene demo --styles ukiyoe neon`.
+"""Styles on a few views of a scene, before any field is finetuned.
 
-The stages of the scene, on the same cache as `dvc repro render_views@demo`; then the contact sheet of `scenestyle preview`.
+    python -m flows.preview_styles --scene demo --styles ukiyoe neon
+
+The stages of the scene, on the same cache as `dvc repro render_views@demo`; then the contact sheet
+of `scenestyle preview`.
 """
 
 import argparse
@@ -43,7 +46,7 @@ def paint(scene: str, styles: Sequence[str], views: int) -> Path:
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # pyright: ignore[reportArgumentType]
 )
 def preview_styles(scene: str, styles: list[str] | None = None, views: int = 4) -> list[str]:
-    """See a scene in styles, without an edit having to be asked for; its views are rendered if they are out of date.
+    """Show a scene in styles, with no need of an edit; renders its views if out of date.
 
     Args:
         scene: Id of a scene in params.yaml.

@@ -12,8 +12,8 @@ def run_in_foreground(check: Callable[[], object], flow: Callable[[], Iterable[s
     """Run a flow and print the files that it made.
 
     Args:
-        check: Raises what is wrong with the arguments. It comes before Prefect is asked for anything, which
-            without a server takes ten seconds to start one.
+        check: Raises what is wrong with the arguments. It comes before Prefect is asked for
+            anything, which without a server takes ten seconds to start one.
         flow: Returns the paths of the files.
 
     Returns:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from flows.stages import Done
 from scenestyle.artifacts import read_json
+from scenestyle.files import write_whole
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params
 from scenestyle.project.catalog import Wanted
 
@@ -39,7 +40,7 @@ class Row:
         return "Completed" if ran else "Cached"
 
     def cells(self) -> dict[str, str | float]:
-        """The line of the table; `seconds` counts the stages of the scene, too, which its rows share."""
+        """The row of the table; `seconds` includes the scene's stages, which its rows share."""
         return {
             "row": self.wanted.row,
             "scene": self.wanted.scene,
@@ -97,7 +98,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     table = csv.DictWriter(text, [*(n for n in figures if n not in last), *last], restval="")
     table.writeheader()
     table.writerows(cells)
-    _write_whole(path, text.getvalue())
+    write_whole(path, text.getvalue())
 
 
 def write_page(path: Path, rows: Sequence[Row], params: Params, title: str) -> "list[OverviewRow]":
@@ -122,7 +123,7 @@ def write_page(path: Path, rows: Sequence[Row], params: Params, title: str) -> "
             lines.append(
                 read_result(scene, style, row.report.parent, page=path, prompt=prompt, note=note)
             )
-    _write_whole(path, render_overview(lines, title=title))
+    write_whole(path, render_overview(lines, title=title))
     return lines
 
 
@@ -130,10 +131,3 @@ def _why(row: Row) -> str:
     ran = [(stage, done) for stage, done in row.stages.items() if done.how == "ran"]
     stage, first = ran[0]
     return f"{len(ran)} stages ran; {stage}: {'; '.join(first.reasons)}"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -1,4 +1,4 @@
-"""Stages as Prefect tasks. DVC is the cache: Prefect stores no results and decides nothing by itself."""
+"""Stages as Prefect tasks. DVC is the cache: Prefect stores no results."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,9 +38,9 @@ class FlowError(ScenestyleError):
 def stage_task(stage: str) -> Task[..., Any]:
     """The Prefect task of a stage, called with the id of an instance: a scene, or `SCENE-STYLE`.
 
-    Stages for a GPU are tagged `gpu`, so that `prefect concurrency-limit create gpu N` bounds them for a whole server.
-    It ends `Completed` if the stage ran, `Cached` if there was nothing to do or an earlier result came back.
-    What may pass by itself, such as too little memory, is tried again.
+    Stages for a GPU are tagged `gpu`, so that `prefect concurrency-limit create gpu N` bounds them
+    for a whole server. It ends `Completed` if the stage ran, `Cached` if there was nothing to do or
+    an earlier result came back. What may pass by itself, such as too little memory, is tried again.
     """
 
     @task(
@@ -72,7 +72,7 @@ def stage_task(stage: str) -> Task[..., Any]:
 
 @task(name="overview", task_run_name="overview", cache_policy=NO_CACHE, persist_result=False)
 def bring_overview_up_to_date() -> State[Outcome]:
-    """Have the page of all results show them as they are now; here, since no other clone has all of them."""
+    """Bring the page of all results up to date; here, since no other clone has them all."""
     return _state(run_stage("overview", log=get_run_logger().info))
 
 
@@ -117,7 +117,8 @@ class StageRuns:
     skip_fresh: bool = False
     """look at all stages at once, and make no task run of those that are up to date"""
     shared: bool = False
-    """the task runner's workers are other clones of the project; results travel by DVC's default remote"""
+    """the task runner's workers are other clones of the project; results travel by DVC's default
+    remote"""
 
     def __post_init__(self) -> None:
         self._pipeline = Pipeline(Path.cwd())

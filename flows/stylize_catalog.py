@@ -1,7 +1,9 @@
-"""Bring every row of a catalog up to date: `python -m flows.stylize_catalog --catalog catalogs/demo.csv`.
+"""Bring every row of a catalog up to date.
 
-docs/catalogs.md says what a catalog is. A bad row fails alone. Afterwards the table of all rows and a page with
-their pictures lie in outputs/catalogs/.
+    python -m flows.stylize_catalog --catalog examples/catalogs/demo.csv
+
+docs/howto/catalogs.md says what a catalog is. A bad row fails alone. Afterwards the table of all
+rows and a page with their images lie in outputs/catalogs/.
 """
 
 import argparse
@@ -37,15 +39,18 @@ per_edit = [stage_task(stage) for stage in EDIT_STAGES]
 def stylize_catalog(
     catalog: str, time_limits: dict[str, float] | None = None, shared: bool = False
 ) -> list[str]:
-    """Take in the captures of a catalog, write its wishes to params.yaml, and run what is out of date.
+    """Copy a catalog's captures, write it to params.yaml, and run what is out of date.
 
     Args:
         catalog: Path of the CSV file.
-        time_limits: Stage -> minutes after which it is ended and its row fails; none where it is not named.
-        shared: The task runner's workers are other clones of the project; see docs/cluster.md.
+        time_limits: Stage -> minutes after which it is stopped and its row fails; a stage that is
+            not named has no limit.
+        shared: Whether the task runner's workers are other clones of the project; see
+            docs/howto/cluster.md.
 
     Returns:
-        The table of all rows, the page of their pictures and that of all results of the project, relative to its root.
+        The table of all rows, the page of their images, and the page of all results of the
+        project, relative to its root.
 
     Raises:
         CatalogError: If the file has faults; nothing was changed then.

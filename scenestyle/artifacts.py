@@ -24,6 +24,7 @@ from PIL import Image
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
+from scenestyle.files import write_whole
 
 Split = Literal["train", "held_out"]
 
@@ -41,11 +42,7 @@ class View:
 
 def write_json(path: Path, value: object) -> None:
     """Write readable, byte-stable JSON; never leaves a half-written file."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(
-        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    temporary.replace(path)
+    write_whole(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Where the tensors of a stage live, one GPU if there is one, else the CPU; and how its threads wait."""
+"""Where the tensors of a stage are, on a GPU or the CPU; and how its threads wait."""
 
 import os
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ def let_idle_threads_sleep() -> None:
 
     By default they spin, and on cores that are shared with other processes they then take the time
     that the others, and their own siblings, need: beside a dozen busy processes on two cores, a
-    training step with two threads fell from about 2.4 s to 0.3 s. A set OMP_WAIT_POLICY is respected.
+    training step with two threads fell from about 2.4 s to 0.3 s. A set OMP_WAIT_POLICY is
+    respected.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -42,7 +43,8 @@ def select_device(wanted: str | None = None) -> "torch.device":
         device.type == "cuda" and (device.index or 0) >= num_gpus
     ):
         raise ParamsError(
-            f"{VARIABLE}={name!r}: this machine offers cpu and {num_gpus} CUDA device(s) that torch "
+            f"{VARIABLE}={name!r}: this machine offers cpu and {num_gpus} CUDA device(s) that "
+            f"torch "
             "can use. Name one of them, or leave the variable unset."
         )
     return device

@@ -29,7 +29,8 @@ class ExportOptions:
     """What a format leaves open; each format reads only what concerns it."""
 
     path: CameraPath = "orbit"
-    """of a video or frames: the novel orbit of the report, or the cameras of the capture in their order"""
+    """of a video or frames: the novel orbit of the report, or the cameras of the capture in their
+    order"""
     seconds: float = 4.0
     """length of an orbit, above 0"""
     fps: int = 12
@@ -46,7 +47,7 @@ def default_name(format: Format, edit: str) -> str:
 
 
 def export(finetuned: Path, views: Path, format: Format, out: Path, options: ExportOptions) -> None:
-    """Write a restyled scene to `out`, which must not exist; there is either the whole of it or nothing.
+    """Write a restyled scene to `out`, which must not exist, as a whole or not at all.
 
     - `ply`: the visible surface as coloured points; opens in MeshLab, Blender, Open3D.
     - `mesh`: the same as triangles with a colour per vertex.

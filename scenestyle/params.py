@@ -1,4 +1,4 @@
-"""`params.yaml` as frozen dataclasses: one block per stage, checked at the edge, all faults at once.
+"""`params.yaml` as frozen dataclasses, a block per stage; all faults are listed at once.
 
 Inside the project the values are trusted; nothing after `load_params` looks for typing errors.
 """
@@ -27,6 +27,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Sharing = Literal["auto", "full", "references", "none"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Offload = Literal["auto", "none", "model"]
+Control = Literal["depth", "tile"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
 """two opposite corners of an axis-aligned box"""
@@ -48,34 +49,36 @@ class Scene:
     caption: Annotated[str, Field(min_length=1)]
     """what the photos show, a noun phrase; fills `{caption}` in a style's prompt"""
     estimate_poses: Overrides
-    """what this scene has of its own in `estimate_poses`"""
+    """parameters of `estimate_poses` that differ for this scene"""
     train_nerf: Overrides
-    """what this scene has of its own in `train_nerf`"""
+    """parameters of `train_nerf` that differ for this scene"""
     render_views: Overrides
-    """what this scene has of its own in `render_views`"""
+    """parameters of `render_views` that differ for this scene"""
 
 
 @dataclass(config=_STRICT)
 class Style:
-    """One sentence and how hard to pull towards it."""
+    """One sentence, and the strength with which views are pulled towards it."""
 
     prompt: Annotated[str, Field(min_length=1)]
     """the sentence; `{caption}` becomes the scene's caption"""
     negative_prompt: str = ""
-    """what the picture should not be"""
+    """what the image should not show"""
     strength: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
-    """share of the noise schedule that is re-run, 0 < s <= 1; null: the model preset's value"""
+    """fraction of the noise schedule that is re-run, 0 < s <= 1; null: the model preset's value"""
     guidance_scale: Annotated[float, Field(ge=1, le=50, strict=True)] | None = None
     """classifier-free guidance, 1 (off) to 50; null: the model preset's value"""
     seed: Seed = 0
-    """of the initial noise"""
+    """seed of the initial noise"""
     image: Annotated[str, Field(min_length=1)] | None = None
-    """a picture whose look to take beside the sentence, a file of the project such as `data/styles/ID.png`; null: the sentence
-    alone. It needs a model with an image adapter, which SDXL's have and `embedded` has not"""
+    """an image whose look to take beside the sentence, a file of the project such as
+    `data/styles/ID.png`; null: the sentence alone. It requires a model with an image adapter:
+    SDXL and Stable Diffusion 1.5 have one, `embedded` has none"""
     image_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """SHA-256 of that file, so that another picture is another style; `scenestyle add-style --image` writes it"""
+    """SHA-256 of the image file, so that another image is another style;
+    `scenestyle add-style --image` writes it"""
     image_scale: Annotated[float, Field(ge=0, le=2, strict=True)] = 0.6
-    """how strongly the picture counts beside the sentence, 0 (not at all) to 2"""
+    """weight of the image beside the sentence, 0 (none) to 2"""
 
 
 @dataclass(config=_STRICT)
@@ -87,11 +90,11 @@ class Edit:
     style: str
     """id in `styles`"""
     stylize_views: Overrides
-    """what this edit has of its own in `stylize_views`"""
+    """parameters of `stylize_views` that differ for this edit"""
     finetune_nerf: Overrides
-    """what this edit has of its own in `finetune_nerf`"""
+    """parameters of `finetune_nerf` that differ for this edit"""
     evaluate: Overrides
-    """what this edit has of its own in `evaluate`"""
+    """parameters of `evaluate` that differ for this edit"""
 
 
 SCENE_STAGES = tuple(field.name for field in fields(Scene) if field.type is Overrides)
@@ -105,13 +108,13 @@ class EstimatePoses:
     """Structure from motion (COLMAP)."""
 
     min_registered_share: Share = 0.7
-    """least share of photos that must get a pose, 0 to 1; below it the stage fails"""
+    """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails"""
     max_image_side: Positive = 1600
     """long side of the undistorted images, pixels; larger photos are reduced before matching"""
     max_num_features: Positive = 8192
     """SIFT keypoints per photo"""
     seed: Seed = 0
-    """of the robust estimators"""
+    """seed of the robust estimators"""
 
 
 @dataclass(config=_STRICT)
@@ -133,7 +136,7 @@ class TrainNerf:
     log2_hashmap_size: Annotated[int, Field(ge=8, le=24, strict=True)] = 16
     """log2 of the table entries per resolution; GPU 19"""
     proposal_log2_hashmap_size: Annotated[int, Field(ge=8, le=24, strict=True)] = 15
-    """the same for the proposal networks; GPU 17"""
+    """log2 of the table entries per resolution of the proposal networks; GPU 17"""
     hidden_dim: Positive = 32
     """width of the perceptrons; GPU 64"""
     num_proposal_samples: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64,)
@@ -149,11 +152,11 @@ class TrainNerf:
     anneal_iterations: Positive = 100
     """steps over which sampling turns from spread to concentrated; GPU 1000"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
-    """of Adam, at the first step"""
+    """learning rate of Adam at the first step"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
-    """of Adam, at the last step"""
+    """learning rate of Adam at the last step"""
     seed: Seed = 0
-    """of initialisation and ray sampling"""
+    """seed of initialisation and ray sampling"""
 
 
 @dataclass(config=_STRICT)
@@ -166,45 +169,57 @@ class RenderViews:
 
 @dataclass(config=_STRICT)
 class StylizeViews:
-    """All views of a scene restyled as one picture."""
+    """All views of a scene restyled together."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, `sdxl`, `sdxl-turbo`, `sd15`, a hub repository `organisation/name@COMMIT`, or a local diffusers folder"""
+    """`embedded`, `sdxl`, `sdxl-turbo`, `sd15`, a hub repository `organisation/name@COMMIT`, or a
+    local diffusers folder"""
     sharing: Sharing = "auto"
-    """what a view's self-attention sees: all views (`full`, cost grows with their square), itself and a few
-    `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views that memory holds"""
+    """what a view's self-attention sees: all views (`full`, cost grows with their square), itself
+    and a few `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views
+    that memory holds"""
     num_references: Positive | None = None
     """views that all others see where sharing is by references; null: the model preset's value"""
     align_attention: StrictBool = False
-    """where attention is shared, give every view's queries and keys the mean and deviation of the references' (StyleAligned)"""
+    """where attention is shared, give every view's queries and keys the mean and std of the
+    references' (StyleAligned)"""
     depth: Literal["nerf", "monocular"] = "nerf"
-    """where the depth that holds the geometry comes from: rendered by the field, or estimated from each rendered picture and
-    brought to the field's scale, for scenes whose field is good to look at but poor in depth"""
+    """where the depth that holds the geometry comes from: rendered by the field, or estimated from
+    each rendered view and brought to the field's scale, for scenes whose field looks good but has
+    poor depth"""
     depth_model: Annotated[str, Field(min_length=1)] | None = None
-    """the monocular estimator: a local folder of transformers or `organisation/name@COMMIT`, of Depth Anything's or DPT's
-    class; null: Depth Anything V2 Small"""
+    """the monocular estimator: a local folder of transformers or `organisation/name@COMMIT`, of
+    Depth Anything's or DPT's class; null: Depth Anything V2 Small"""
     image_adapter: Annotated[str, Field(min_length=1)] | None = None
-    """what lets the model see a style's image: a local IP-Adapter file (.safetensors) with its image encoder in the folder
-    `image_encoder` beside it; null: the one of the model's preset"""
+    """what lets the model see a style's image: a local IP-Adapter file (.safetensors) with its
+    image encoder in the folder `image_encoder` beside it; null: the one of the model's preset"""
     dtype: Dtype = "auto"
-    """numbers in which the networks compute; `auto`: float16 on a GPU, float32 on the CPU"""
+    """floating-point type of the networks; `auto`: float16 on a GPU, float32 on the CPU"""
     offload: Offload = "auto"
-    """where the weights lie: all on the GPU (`none`), or in main memory and on the GPU in turn (`model`, slower); `auto`:
-    in turn if they and the smallest group of views do not fit what is free. On the CPU it says nothing"""
+    """where the weights are kept: all on the GPU (`none`), or in main memory and swapped to the GPU
+    when needed (`model`, slower); `auto`: swapped if they and the smallest group of views do not
+    fit the free memory. Ignored on the CPU"""
     share_norms: StrictBool = False
-    """where attention is shared, have the group norms take mean and deviation over the references together (StyleAligned)"""
+    """where attention is shared, have the group norms take mean and std over the references
+    together (StyleAligned)"""
     memory_gb: Annotated[float, Field(gt=0, strict=True)] | None = None
-    """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what is free"""
+    """memory that the views of one call may take beside the weights, 1e9 bytes; null: most of what
+    is free"""
     num_inference_steps: Positive | None = None
     """length of the whole noise schedule, steps; null: the model preset's value"""
+    controls: Annotated[tuple[Control, ...], Field(min_length=1)] | None = None
+    """what the model is shown of each view beside its noisy self, one ControlNet each: its `depth`,
+    and the image itself (`tile`), which the noise hides; null: all that the model has a ControlNet
+    for"""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
-    """how strongly depth holds the geometry, 0 (not at all) to 2; null: the model preset's value"""
+    """how strongly the controls hold the scene, 0 (not at all) to 2; null: the preset's value"""
     fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
-    """executed steps, from the first, at which what the views show of one surface becomes one colour, by the source's
-    depth; 0 (paper): none, null: the model preset's value"""
+    """executed steps, from the first, at which what the views show of one surface becomes one
+    colour, by the source's depth; 0 (paper): none, null: the model preset's value"""
     carry_noise: StrictBool | None = None
-    """whether views that see the same surface, by the source's depth, start from the same noise there; false (paper): all views
-    start from the same noise at the same place of the picture, null: the model preset's value"""
+    """whether views that see the same surface, by the source's depth, start from the same noise
+    there; false (paper): all views start from the same noise at the same place of the image,
+    null: the model preset's value"""
     image_side: Annotated[int, Field(ge=64, le=2048, strict=True)] | None = None
     """long side at which the model works, pixels; null: the model preset's value"""
     seed: Seed = 0
@@ -222,13 +237,14 @@ class FinetuneNerf:
     patch_scales: Annotated[
         tuple[Annotated[float, Field(gt=0, le=1, strict=True)], ...], Field(min_length=1)
     ] = (1.0, 0.5)
-    """sizes at which a stylized view is compared, shares of its own, 0 to 1; a step draws one"""
+    """scales at which a stylized view is compared, 0 to 1 of its own size; a step draws one"""
     features: Literal["efficientnet_lite0", "vgg19"] = "efficientnet_lite0"
     """pretrained network whose activations the losses compare; paper vgg19"""
     features_weights: str | None = None
     """a local file with vgg19's weights; null: torchvision's, downloaded once"""
     balance_taps: StrictBool = True
-    """divide each tap of the network by its standard deviation over the stylized views; paper false"""
+    """divide each tap of the network by its standard deviation over the stylized views; paper
+    false"""
     num_directions: Positive | None = None
     """projections per tap and step; null (paper): as many as the tap has channels"""
     directions: Literal["gaussian", "orthonormal"] = "gaussian"
@@ -236,27 +252,29 @@ class FinetuneNerf:
     layer_reduction: Literal["sum", "mean"] = "sum"
     """how the style losses of the taps become one"""
     content_weight: NonNegative = 0.1
-    """of the squared difference of deep features at the same place, 0: off"""
+    """weight of the squared difference of deep features at the same place, 0: off"""
     depth_weight: NonNegative = 0.1
-    """of the relative change of depth against the source, 0 (paper): off"""
+    """weight of the relative change of depth against the source, 0 (paper): off"""
     interlevel_weight: NonNegative = 1.0
-    """of nerfacto's loss that keeps the proposal networks in step with the field"""
+    """weight of nerfacto's loss that keeps the proposal networks in step with the field"""
     distortion_weight: NonNegative = 0.002
-    """of nerfacto's loss that concentrates density along a ray"""
+    """weight of nerfacto's loss that concentrates density along a ray"""
     freeze_geometry: StrictBool = False
     """learn colours only: density, depth and opacity stay as they are, to the bit"""
     rays_per_pass: Positive | None = None
-    """rays whose intermediate values are in memory at a time; null: the whole patch. Fewer bound the memory of large
-    patches, up to whole views, at the price of rendering them twice"""
+    """rays whose intermediate values are in memory at a time; null: the whole patch. Fewer bound
+    the memory of large patches, up to whole views, at the price of rendering them twice"""
     region_box: Box | None = None
-    """two corners, in the trained field's frame, of the box to which the edit is confined; null: everywhere"""
+    """two corners, in the trained field's frame, of the box to which the edit is confined; null:
+    everywhere"""
     region_masks: str | None = None
-    """a folder with a mask NAME.png per view, white where it is to change, at the size of the views; null: everywhere.
-    DVC does not watch it: after new masks, `dvc repro -f -s finetune_nerf@EDIT`, then `dvc repro`"""
+    """a folder with a mask NAME.png per view, white where it is to change, at the size of the
+    views; null: everywhere. DVC does not watch it: after new masks, `dvc repro -f -s
+    finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
-    """of Adam, at the first step; paper 0.0025"""
+    """learning rate of Adam at the first step; paper 0.0025"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
-    """of Adam, at the last step; paper 0.0018"""
+    """learning rate of Adam at the last step; paper 0.0018"""
     decay_iterations: Positive | None = None
     """steps over which the learning rate falls, and after which it stays; null: all"""
     min_movement: Share = 0.02
@@ -264,12 +282,12 @@ class FinetuneNerf:
     max_depth_change: Annotated[float, Field(gt=0, strict=True)] = 0.3
     """largest mean relative change of depth in held-out views; above it the stage fails"""
     seed: Seed = 0
-    """of patch choice and projection directions"""
+    """seed of patch choice and projection directions"""
 
 
 @dataclass(config=_STRICT)
 class Evaluate:
-    """Figures, orbit video and report."""
+    """Metrics, orbit video and report."""
 
     num_frames: Annotated[int, Field(ge=8, le=10_000, strict=True)] = 48
     """frames of the orbit, each rendered before and after; 8 to 10000"""
@@ -280,17 +298,19 @@ class Evaluate:
     num_stills: Annotated[int, Field(ge=1, le=64, strict=True)] = 6
     """views shown before and after, held-out ones first; 1 to 64"""
     warp_tau: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
-    """a point counts as seen by two frames if their depths agree within this share, 0 < tau < 1"""
+    """a point counts as seen by two frames if their depths agree within this fraction, 0 to 1"""
     pretrained: Literal["off", "cached", "download"] = "cached"
-    """weights of LPIPS and CLIP, which do not come with the installation: unused, only those in the caches of torch and
-    the hub, or downloaded (1.9 GB); without them their figures are reported as not computed"""
+    """weights of LPIPS and CLIP, which do not come with the installation: unused, only those in the
+    caches of torch and the hub, or downloaded (1.9 GB); without them their metrics are reported as
+    not computed"""
     unshared_control: StrictBool = False
-    """make the edit once more with each view restyled by itself, to see what sharing is worth; takes as long as stylize_views,
-    finetune_nerf and the rendering of evaluate together"""
+    """make the edit once more with each view restyled by itself, to see what sharing is worth;
+    takes as long as stylize_views, finetune_nerf and the rendering of evaluate together"""
     refit_iterations: Annotated[int, Field(ge=0, strict=True)] = 0
-    """training steps of the fresh fields that tell whether the stylized views agree, two or three fields; 0: none"""
+    """training steps of the fresh fields that tell whether the stylized views agree, two or three
+    fields; 0: none"""
     seed: Seed = 0
-    """of the projection directions of the held-out SWD"""
+    """seed of the projection directions of the held-out SWD"""
 
 
 @dataclass(config=_STRICT)
@@ -353,7 +373,7 @@ def edit_key(params: Params, scene: str, style: str) -> str:
 
 
 def stage_params(params: Params, stage: str, scene: str, style: str | None = None) -> Any:
-    """The parameters of one stage instance: the stage's block, and over it what the scene or edit has of its own.
+    """Parameters of a stage instance: the stage's block, overridden by its scene or edit.
 
     Args:
         params: All parameters.
@@ -378,7 +398,7 @@ def block_of(stage: str) -> Any:
 
 
 def override_faults(stage: str, overrides: object) -> list[str]:
-    """What is wrong with parameters that a scene or edit has of its own, one sentence each; empty if nothing."""
+    """Faults of the parameters that a scene or edit overrides, a sentence each; or none."""
     try:
         TypeAdapter(block_of(stage)).validate_python(overrides)
     except ValidationError as error:
@@ -508,9 +528,15 @@ def _image_faults(name: object, style: object) -> Iterator[str]:
     if not isinstance(style, Mapping):
         return
     if style.get("image") and not style.get("image_sha256"):
-        yield f"styles.{name}.image_sha256: missing; write the SHA-256 of the image (`sha256sum {style['image']}`)"
+        yield (
+            f"styles.{name}.image_sha256: missing; write the SHA-256 of the image "
+            f"(`sha256sum {style['image']}`)"
+        )
     if style.get("image_sha256") and not style.get("image"):
-        yield f"styles.{name}.image: missing, but there is an image_sha256; write the image's file or neither"
+        yield (
+            f"styles.{name}.image: missing, but there is an image_sha256; write the image's file "
+            "or neither"
+        )
 
 
 def _edit_faults(

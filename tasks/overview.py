@@ -2,12 +2,12 @@
 
 import argparse
 import logging
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from scenestyle.errors import ScenestyleError
+from scenestyle.files import whole_folder
 from scenestyle.overview.overview import read_result, render_overview
 from scenestyle.params import Params, load_params
 
@@ -42,12 +42,8 @@ def run(results: Path, out: Path, params: Params) -> dict[str, object]:
         )
         for edit in params.edits.values()
     ]
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / PAGE).write_text(render_overview(rows), encoding="utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    with whole_folder(out) as partial:
+        (partial / PAGE).write_text(render_overview(rows), encoding="utf-8")
     num_done = sum(row.state == "done" for row in rows)
     return {"results": num_done, "missing": len(rows) - num_done}
 

@@ -8,26 +8,12 @@ from pathlib import Path
 
 from engine.stage import stage_main
 from scenestyle.artifacts import write_json, write_rgb
-from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
-from scenestyle.diffusion.known_styles import style_warnings
-from scenestyle.diffusion.models import load_pipeline
-from scenestyle.diffusion.monocular import with_chosen_depth
-from scenestyle.diffusion.plan import describe, plan_views
-from scenestyle.diffusion.style_image import with_image_adapter
-from scenestyle.diffusion.stylize import (
-    expected_seconds,
-    fusion_of,
-    noise_of,
-    resolve_settings,
-    stylize,
-)
+from scenestyle.diffusion.restyle import Restyler
 from scenestyle.params import Style, StylizeViews
 from scenestyle.viz.contact_sheet import contact_sheet
 
 _VIEWS_ON_SHEET = 8
-_OPTIONS = ("depth", "depth_model", "image_adapter", "dtype")
-"""parameters of the stage that are not settings and decide the pictures, too"""
 
 logger = logging.getLogger(__name__)
 
@@ -46,24 +32,12 @@ def run(
         ParamsError: If strength leaves no step to run, or memory does not hold the smallest group.
     """
     started = time.perf_counter()
-    before = with_chosen_depth(read_rendered_views(views), params, select_device())
-    model = load_pipeline(params.model, select_device(), params.dtype)
-    if style.image:
-        model = with_image_adapter(model, params.image_adapter)
-    warnings = style_warnings(style.prompt, model.known_styles)
-    for warning in warnings:
-        logger.warning(warning)
-    settings = resolve_settings(caption, style, params, model.preset)
-    height, width = before.rgb.shape[1:3]
-    size = settings.working_size(width, height, model)
-    plan = plan_views(model, before.cameras, size, params)
-    seconds = expected_seconds(model, before.rgb, before.disparity, settings, plan.offload)
-    logger.info("%s, about %.1f minutes", describe(plan, before.names, size), seconds / 60)
-    fusion = fusion_of(before, settings)
-    noise = noise_of(before, settings, model)
-    after = stylize(
-        model, before.rgb, before.disparity, settings, plan, fusion=fusion, noise=noise, work=work
-    )
+    restyler = Restyler.load(read_rendered_views(views), params, sees_images=bool(style.image))
+    before, model, plan = restyler.views, restyler.model, restyler.plan
+    warnings = restyler.warnings([style])
+    settings = restyler.settings(caption, style)
+    logger.info(restyler.outlook(settings))
+    after = restyler.restyle(settings, work=work)
     for name, picture in zip(before.names, after, strict=True):
         write_rgb(out / "rgb" / f"{name}.png", picture)
 
@@ -83,8 +57,9 @@ def run(
             "warnings": warnings,
             "model": params.model,
             "sources": dict(model.sources),
+            "controls": list(model.controls),
             "device": str(model.device),
-            "options": {name: getattr(params, name) for name in _OPTIONS},
+            "params": asdict(params),
             "settings": {
                 **asdict(settings),
                 "sharing": plan.sharing,

@@ -11,20 +11,21 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from scenestyle.diffusion.models import load_pipeline
 from training.data import scaled_disparity, scene_views
 from training.precision import training_precision
 from training.procedural.scenes import random_scene
 from training.procedural.styles import stylize
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionXLControlNetImg2ImgPipeline
+    from scenestyle.diffusion.models import DiffusionModel
 
 log = logging.getLogger(__name__)
 
@@ -55,19 +56,15 @@ _BANDS = 2
 Picture = Float[np.ndarray, "height width 3"]
 
 
-def load_pipeline(weights: Path) -> "StableDiffusionXLControlNetImg2ImgPipeline":
-    """The exported folder in full precision; the scheduler must stay the exported DDIM."""
-    from diffusers import StableDiffusionXLControlNetImg2ImgPipeline
-
-    pipeline = StableDiffusionXLControlNetImg2ImgPipeline.from_pretrained(
-        weights, torch_dtype=torch.float32, add_watermarker=False
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+def load_model(weights: Path) -> "DiffusionModel":
+    """The exported folder in full precision, with all its ControlNets; the scheduler must stay the exported DDIM."""
+    model = load_pipeline(str(weights), torch.device("cpu"))
+    model.pipeline.set_progress_bar_config(disable=True)
+    return model
 
 
 def restyle(
-    pipeline: Any,
+    model: "DiffusionModel",
     photo: Picture,
     disparity: Float[np.ndarray, "height width"],
     prompts: Sequence[str],
@@ -82,12 +79,13 @@ def restyle(
 
     count = len(prompts)
     image = Image.fromarray(np.rint(photo * 255).astype(np.uint8))
-    control = Image.fromarray(np.rint(disparity * 255).astype(np.uint8)).convert("RGB")
+    depth = Image.fromarray(np.rint(disparity * 255).astype(np.uint8)).convert("RGB")
+    seen = [[{"depth": depth, "tile": image}[control]] * count for control in model.controls]
     with training_precision():
-        result = pipeline(
+        result = model.pipeline(
             prompt=list(prompts),
             image=[image] * count,
-            control_image=[control] * count,
+            control_image=seen if len(seen) > 1 else seen[0],
             strength=strength,
             guidance_scale=guidance_scale,
             num_inference_steps=steps,
@@ -102,7 +100,7 @@ def sheet(
     weights: Path, seeds: Sequence[int], strengths: Sequence[float], guidance_scale: float
 ) -> Picture:
     """All styles of the scenes with these seeds, blocks of rows for each scene."""
-    pipeline = load_pipeline(weights)
+    model = load_model(weights)
     rows: list[list[Picture]] = []
     for seed in seeds:
         rng = np.random.default_rng((7, seed))
@@ -114,7 +112,7 @@ def sheet(
         scene_rows = [(photo, wanted)]
         for strength in strengths:
             drawn = restyle(
-                pipeline, photo, disparity, list(PROMPTS.values()),
+                model, photo, disparity, list(PROMPTS.values()),
                 strength=strength, guidance_scale=guidance_scale,
             )  # fmt: skip
             scene_rows.append((np.repeat(disparity[..., None], 3, -1), drawn))

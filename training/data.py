@@ -1,7 +1,8 @@
-"""Training data: shards of random scenes as latents, disparity and caption tokens.
+"""Training data: shards of scenes as latents, pictures, disparity and caption tokens.
 
 `python -m training.data --work .work/embedded --shards 0:40` writes the shards that are
-missing. A scene is seen from two viewpoints: at each as a clean photograph, as two spoilt ones (soft
+missing. Three of four show photographs (`training.photos`), each as two crops; the others made-up scenes, each from two
+viewpoints. At either of the two a scene is there as a clean photograph, as two spoilt ones (soft
 and noisy, as the renders of a radiance field are) and in some of the styles, every style equally often.
 Disparity is scaled to 0..1 over both viewpoints, as it is over all views of a scene when the model is
 used. All pictures of a shard have one size; shards of several sizes take turns.
@@ -10,7 +11,7 @@ used. All pictures of a shard have one size; shards of several sizes take turns.
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from training import latents, tokenizer
-from training.procedural.captions import caption
+from training.photos.collect import Photograph, read_photographs
+from training.photos.crops import crops, worth_a_look
+from training.procedural.captions import caption, content_of_photograph, sentence
 from training.procedural.raycast import Buffers, render
 from training.procedural.scenes import NamedScene, nearby, random_scene
 from training.procedural.styles import STYLES, stylize
@@ -31,18 +34,37 @@ Size = tuple[int, int]
 
 STYLE_NAMES = tuple(STYLES)
 HELD_OUT_SHARD = 100_000
-"""index of the shard that is never trained on"""
+"""index of the shard of made-up scenes that is never trained on"""
+HELD_OUT_PHOTOGRAPHS = 100_001
+"""index of the shard of the captures that are never trained on"""
+_HELD_OUT = (HELD_OUT_SHARD, HELD_OUT_PHOTOGRAPHS)
 
 SQUARE: Size = (128, 128)
-"""the most frequent size, and that of the held-out shard"""
+"""the most frequent size, and that of the held-out shards"""
 _SIZES: tuple[Size, ...] = (
     SQUARE, SQUARE, SQUARE, (96, 160), SQUARE, (160, 96), SQUARE, (192, 192),
 )  # fmt: skip
+_PROCEDURAL_PERIOD = 4
+"""one in so many shards shows made-up scenes"""
 _VIEWPOINTS, _PHOTOS, _STYLED, _CAPTIONS = 2, 3, 6, 3
-_PICTURE_SHARDS = 8
+_PICTURE_SHARDS = 32
 _SEED = 20_261_122
 
 Picture = Float[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class DrawnScene:
+    """Something to be shown in every style."""
+
+    views: Sequence[Buffers]
+    style_seed: int
+    """of the style filters' own randomness, the same in all views"""
+    caption: Callable[[str, np.random.Generator], str]
+    """a sentence in the words of the style named"""
+
+
+Draw = Callable[[np.random.Generator, Size], DrawnScene]
 
 
 @dataclass(frozen=True)
@@ -50,6 +72,8 @@ class Shard:
     """Scenes in memory, all of one size; `photos[:, :, 0]` are the clean ones."""
 
     photos: Float[np.ndarray, "scenes viewpoints 3 channels rows columns"]
+    pictures: UInt8[np.ndarray, "scenes viewpoints 3 height width 3"]
+    """of `photos`, for the ControlNet that sees the picture itself"""
     styled: Float[np.ndarray, "scenes viewpoints styled channels rows columns"]
     style_ids: UInt8[np.ndarray, "scenes viewpoints styled"]
     """indices into STYLE_NAMES"""
@@ -74,7 +98,15 @@ def shard_path(work: Path, shard: int) -> Path:
 
 def shard_size(shard: int) -> Size:
     """Size of the pictures in a shard, by its index."""
-    return _SIZES[shard % len(_SIZES)]
+    return SQUARE if shard in _HELD_OUT else _SIZES[shard % len(_SIZES)]
+
+
+def shows_photographs(shard: int) -> bool:
+    """Whether a shard shows photographs, by its index; else made-up scenes."""
+    if shard in _HELD_OUT:
+        return shard == HELD_OUT_PHOTOGRAPHS
+    # Kinds change with every shard, and so that every size is met in both.
+    return (shard + shard // len(_SIZES)) % _PROCEDURAL_PERIOD != 0
 
 
 def load_shard(path: Path) -> Shard:
@@ -85,11 +117,11 @@ def load_shard(path: Path) -> Shard:
 
 
 def training_shards(work: Path) -> dict[Size, list[Path]]:
-    """The shards written so far, except the held-out one, by size."""
+    """The shards written so far, except those held out, by size."""
     by_size: dict[Size, list[Path]] = {}
     for path in sorted((work / "data").glob("shard-*")):
         index = int(path.stem.removeprefix("shard-"))
-        if index != HELD_OUT_SHARD:
+        if index not in _HELD_OUT:
             by_size.setdefault(shard_size(index), []).append(path)
     return by_size
 
@@ -106,7 +138,8 @@ def scaled_disparity(views: Sequence[Buffers]) -> list[Float[np.ndarray, "height
     disparities = [view.disparity for view in views]
     low = min(disparity.min() for disparity in disparities)
     high = max(disparity.max() for disparity in disparities)
-    return [(disparity - low) / (high - low) for disparity in disparities]
+    span = max(high - low, np.float32(1e-6))
+    return [(disparity - low) / span for disparity in disparities]
 
 
 def spoilt(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -121,8 +154,44 @@ def spoilt(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.clip(contrasted + rng.uniform(0, 0.04) * grain, 0, 1).astype(np.float32)
 
 
+def made_up(rng: np.random.Generator, size: Size) -> DrawnScene:
+    """A random scene of solids."""
+    named = random_scene(rng)
+    return DrawnScene(
+        scene_views(named, rng, size),
+        named.style_seed,
+        lambda style, words_rng: caption(named, style, words_rng),
+    )
+
+
+def photographed(photographs: Sequence[Photograph]) -> Draw:
+    """What draws parts of random ones of these photographs."""
+
+    def draw(rng: np.random.Generator, size: Size) -> DrawnScene:
+        photograph, views = next(_cuts(photographs, rng, size))
+        return DrawnScene(
+            views,
+            int(rng.integers(1 << 31)),
+            lambda style, words_rng: sentence(
+                content_of_photograph(photograph.shows, words_rng), style, words_rng
+            ),
+        )
+
+    return draw
+
+
+def _cuts(
+    photographs: Sequence[Photograph], rng: np.random.Generator, size: Size
+) -> Iterator[tuple[Photograph, list[Buffers]]]:
+    while True:
+        photograph = photographs[int(rng.integers(len(photographs)))]
+        views = crops(photograph, rng, size, _VIEWPOINTS)
+        if worth_a_look(views):
+            yield photograph, views
+
+
 def make_pictures(
-    seed: Sequence[int], scenes: int, size: Size
+    seed: Sequence[int], scenes: int, size: Size, draw: Draw = made_up
 ) -> tuple[UInt8[np.ndarray, "scenes viewpoints pictures height width 3"], dict[str, np.ndarray]]:
     """Pictures (clean photo, spoilt photos, styles) of random scenes and what belongs to them."""
     rng = np.random.default_rng(seed)
@@ -132,17 +201,16 @@ def make_pictures(
     style_ids = _even_choice(rng, scenes)
     captions: list[str] = []
     for index in range(scenes):
-        named = random_scene(rng)
-        views = scene_views(named, rng, size)
-        for view, buffers in enumerate(views):
+        scene = draw(rng, size)
+        for view, buffers in enumerate(scene.views):
             drawn = [buffers.rgb, *(spoilt(buffers.rgb, rng) for _ in range(_PHOTOS - 1))]
             drawn += [
-                stylize(buffers, STYLE_NAMES[style], named.style_seed)
+                stylize(buffers, STYLE_NAMES[style], scene.style_seed)
                 for style in style_ids[index, view]
             ]
             pictures[index, view] = _to_bytes(np.stack(drawn))
-        disparity[index] = _to_bytes(np.stack(scaled_disparity(views)))
-        captions += [caption(named, style, rng) for style in STYLES for _ in range(_CAPTIONS)]
+        disparity[index] = _to_bytes(np.stack(scaled_disparity(scene.views)))
+        captions += [scene.caption(style, rng) for style in STYLES for _ in range(_CAPTIONS)]
     tokens = tokenizer.token_ids(words, captions)
     return pictures, {
         "style_ids": style_ids,
@@ -172,14 +240,19 @@ def write_shard(work: Path, shard: int, scenes: int) -> None:
 
     path = shard_path(work, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures, rest = make_pictures((_SEED, shard), scenes, shard_size(shard))
+    draw = made_up
+    if shows_photographs(shard):
+        held_out = shard == HELD_OUT_PHOTOGRAPHS
+        draw = photographed(read_photographs(work, held_out=held_out))
+    pictures, rest = make_pictures((_SEED, shard), scenes, shard_size(shard), draw)
     encoded = np.stack([_encoded(scene) for scene in pictures])
-    if shard < _PICTURE_SHARDS or shard == HELD_OUT_SHARD:
+    if shard < _PICTURE_SHARDS or shard in _HELD_OUT:
         np.save(path.with_name(f"pictures-{shard:06d}.npy"), pictures)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     # safetensors writes the memory behind a slice, not the slice: it needs contiguous arrays.
     photos, styled = np.split(encoded, [_PHOTOS], axis=2)
-    parts = {"photos": photos, "styled": styled, **rest}
+    sources = pictures[:, :, :_PHOTOS]
+    parts = {"photos": photos, "pictures": sources, "styled": styled, **rest}
     save_file({key: np.ascontiguousarray(part) for key, part in parts.items()}, temporary)
     temporary.replace(path)
 
@@ -216,9 +289,9 @@ def main() -> None:
         _fit_latent_stats(scenes=150)
         return
     first, end = (int(bound) for bound in arguments.shards.split(":"))
-    for shard in (HELD_OUT_SHARD, *range(first, end)):
+    for shard in (*_HELD_OUT, *range(first, end)):
         if not shard_path(arguments.work, shard).exists():
-            write_shard(arguments.work, shard, 40 if shard == HELD_OUT_SHARD else arguments.scenes)
+            write_shard(arguments.work, shard, 40 if shard in _HELD_OUT else arguments.scenes)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from scenestyle.diffusion.known_styles import STYLES_FILE
+from scenestyle.diffusion.models import CONTROLS_FILE
 from training import tokenizer
 from training.exported import load_autoencoder
 from training.models import Denoiser, autoencoder, scheduler, use_layout
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 HASH_FILE = "SHA256SUMS"
+CONTROLS = ("depth", "tile")
+"""what the exported ControlNets see, in their order"""
 
 
 def export(denoiser: Path, pictures: "AutoencoderKL", out: Path) -> None:
     """Assemble the pipeline from a checkpoint of the denoiser and an autoencoder, and save it to `out`."""
-    from diffusers import StableDiffusionXLControlNetImg2ImgPipeline
+    from diffusers import MultiControlNetModel, StableDiffusionXLControlNetImg2ImgPipeline
 
     words = tokenizer.load()
     model = Denoiser(vocabulary=len(words))
@@ -41,7 +44,7 @@ def export(denoiser: Path, pictures: "AutoencoderKL", out: Path) -> None:
         tokenizer=words,
         tokenizer_2=words,
         unet=model.unet,
-        controlnet=model.controlnet,
+        controlnet=MultiControlNetModel([model.controlnet, model.tile]),
         scheduler=scheduler(),  # pyright: ignore[reportArgumentType]  # an enum of classes
         requires_aesthetics_score=False,
         force_zeros_for_empty_prompt=True,
@@ -50,6 +53,7 @@ def export(denoiser: Path, pictures: "AutoencoderKL", out: Path) -> None:
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
     styles = json.dumps(KEY_WORDS, indent=2)
     (out / STYLES_FILE).write_text(styles + "\n", encoding="utf-8")
+    (out / CONTROLS_FILE).write_text(json.dumps(CONTROLS) + "\n", encoding="utf-8")
     write_hashes(out)
 
 

@@ -18,7 +18,9 @@ _TOKEN_EMBEDDING = "token_embedding.weight"
 
 
 def load_denoiser(weights: Path) -> Denoiser:
-    """UNet, ControlNet and text encoders of an exported folder, for today's tokenizer.
+    """UNet, ControlNets and text encoders of an exported folder, for today's tokenizer.
+
+    Where the folder has no tile ControlNet, it begins as a weak copy of the one for depth.
 
     A token that the folder's own tokenizer has keeps its vector, any other begins at random, as do places in the text
     beyond the folder's longest.
@@ -29,9 +31,15 @@ def load_denoiser(weights: Path) -> Denoiser:
     ids = tokenizer.load().get_vocab()
     ids_before = CLIPTokenizer.from_pretrained(weights / "tokenizer").get_vocab()
     model = Denoiser(vocabulary=len(ids))
-    for name, kind in (("unet", UNet2DConditionModel), ("controlnet", ControlNetModel)):
-        part = kind.from_pretrained(weights / name, dtype=torch.float32)
+    parts = {"unet": (UNet2DConditionModel, "unet")} | {
+        part: (ControlNetModel, folder)
+        for part, folder in zip(("controlnet", "tile"), control_folders(weights), strict=False)
+    }
+    for name, (kind, folder) in parts.items():
+        part = kind.from_pretrained(weights / folder, dtype=torch.float32)
         model.get_submodule(name).load_state_dict(part.state_dict())
+    if "tile" not in parts:
+        model.begin_tile_from_depth()
     shared = [token for token in ids if token in ids_before]
     rows = torch.tensor([ids[token] for token in shared])
     rows_before = torch.tensor([ids_before[token] for token in shared])
@@ -51,6 +59,11 @@ def load_denoiser(weights: Path) -> Denoiser:
                 state[key][: len(value)] = value
         encoder.load_state_dict(state)
     return model
+
+
+def control_folders(weights: Path) -> list[str]:
+    """Folders of the ControlNets within exported weights: for depth, and for the picture itself if there is one."""
+    return [name for name in ("controlnet", "controlnet_1") if (weights / name).is_dir()]
 
 
 def load_autoencoder(weights: Path) -> "AutoencoderKL":

@@ -1,5 +1,6 @@
 """The embedded model's parts at their tiny sizes, in SDXL's own classes."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,10 @@ _DETERMINISTIC_LOG_VARIANCE = -14.0
 
 
 class Denoiser(nn.Module):
-    """UNet, depth ControlNet and both text encoders, trained together."""
+    """UNet, two ControlNets and both text encoders, trained together.
+
+    `controlnet` sees the disparity, `tile` the picture that is to be restyled: noise hides from the UNet what it shows.
+    """
 
     def __init__(self, vocabulary: int, widths: "Sequence[int]" = _UNET_WIDTHS) -> None:
         super().__init__()
@@ -31,12 +35,7 @@ class Denoiser(nn.Module):
             _text_config(vocabulary, "gelu"), attn_implementation="eager"
         )
         self.unet = _unet(widths)
-        self.controlnet = ControlNetModel.from_unet(
-            self.unet,
-            conditioning_channels=3,
-            conditioning_embedding_out_channels=(8, 16, 32, 64),
-            load_weights_from_unet=False,
-        )
+        self.controlnet, self.tile = (_controlnet(self.unet) for _ in range(2))
         for encoder in (self.text_encoder, self.text_encoder_2):
             for name, parameter in encoder.named_parameters():
                 if "embedding" in name:
@@ -45,7 +44,7 @@ class Denoiser(nn.Module):
         nn.init.normal_(self.text_encoder_2.text_projection.weight, std=_TEXT_WIDTH**-0.5)
         for parameter in self.unet.conv_out.parameters():
             nn.init.zeros_(parameter)
-        for part in (self.unet, self.controlnet):
+        for part in (self.unet, self.controlnet, self.tile):
             use_layout(part, torch.channels_last)
             # The fused CPU attention's backward pass took 22 % of a step at these sizes.
             part.set_attn_processor(AttnProcessor())
@@ -64,69 +63,94 @@ class Denoiser(nn.Module):
         self,
         noisy: Float[Tensor, "batch channels rows columns"],
         timestep: Int[Tensor, " batch"],
-        disparity: Float[Tensor, "batch 3 height width"],
+        controls: "Controls",
         tokens: Int[Tensor, "batch length"],
         keep_text: Bool[Tensor, " batch"],
-        control_scale: Float[Tensor, " batch"],
         time_ids: Float[Tensor, "batch 6"],
     ) -> Float[Tensor, "batch channels rows columns"]:
         """The clean latents expected behind noisy ones."""
         states, pooled = self.encode_text(tokens, keep_text)
-        added = {"text_embeds": pooled, "time_ids": time_ids}
-        residuals, middle = self.controlnet(
-            noisy,
-            timestep,
-            encoder_hidden_states=states,
-            controlnet_cond=disparity,
-            added_cond_kwargs=added,
-            return_dict=False,
+        conditions = {
+            "encoder_hidden_states": states,
+            "added_cond_kwargs": {"text_embeds": pooled, "time_ids": time_ids},
+            "return_dict": False,
+        }
+        depth, depth_middle = self.controlnet(
+            noisy, timestep, controlnet_cond=controls.disparity, **conditions
         )
-        scale = control_scale[:, None, None, None]
+        tile, tile_middle = self.tile(
+            noisy, timestep, controlnet_cond=controls.picture, **conditions
+        )
+        of_depth = controls.depth_scale[:, None, None, None]
+        of_tile = controls.tile_scale[:, None, None, None]
         return self.unet(
             noisy,
             timestep,
-            encoder_hidden_states=states,
-            added_cond_kwargs=added,
-            down_block_additional_residuals=[residual * scale for residual in residuals],
-            mid_block_additional_residual=middle * scale,
-            return_dict=False,
+            down_block_additional_residuals=[
+                first * of_depth + second * of_tile
+                for first, second in zip(depth, tile, strict=True)
+            ],
+            mid_block_additional_residual=depth_middle * of_depth + tile_middle * of_tile,
+            **conditions,
         )[0]
 
     @torch.no_grad()
     def calibrate(
         self,
         noisy: Float[Tensor, "batch channels rows columns"],
-        disparity: Float[Tensor, "batch 3 height width"],
+        controls: "Controls",
         tokens: Int[Tensor, "batch length"],
     ) -> None:
-        """Give the ControlNet's zero convolutions a start at which gradients flow.
+        """Give the ControlNets' zero convolutions a start at which gradients flow.
 
         Two zero layers in a row are a saddle that training from scratch leaves only after hundreds of
-        steps. The depth embedding gets the spread of the latents' own embedding, each residual 0.3.
+        steps. The embedding of what a net sees gets the spread of the latents' own embedding, each residual 0.3.
         """
-        net = self.controlnet
-        stem = net.controlnet_cond_embedding
-        zero_layers = [*net.controlnet_down_blocks, net.controlnet_mid_block]
-        for layer in (*(m for m in stem.modules() if isinstance(m, nn.Conv2d)), *zero_layers):
-            nn.init.kaiming_normal_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        stem.conv_out.weight.mul_(net.conv_in(noisy).std() / stem(disparity).std())
         batch = len(noisy)
         states, pooled = self.encode_text(tokens, torch.ones(batch, dtype=torch.bool))
-        residuals, middle = net(
-            noisy,
-            torch.full((batch,), 500),
-            encoder_hidden_states=states,
-            controlnet_cond=disparity,
-            added_cond_kwargs={
-                "text_embeds": pooled,
-                "time_ids": picture_time_ids(batch, 128, 128),
-            },
-            return_dict=False,
-        )
-        for layer, residual in zip(zero_layers, (*residuals, middle), strict=True):
-            layer.weight.mul_(0.3 / residual.std())
+        for net, seen in ((self.controlnet, controls.disparity), (self.tile, controls.picture)):
+            stem = net.controlnet_cond_embedding
+            zero_layers = _zero_layers(net)
+            for layer in (*(m for m in stem.modules() if isinstance(m, nn.Conv2d)), *zero_layers):
+                nn.init.kaiming_normal_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+            stem.conv_out.weight.mul_(net.conv_in(noisy).std() / stem(seen).std())
+            residuals, middle = net(
+                noisy,
+                torch.full((batch,), 500),
+                encoder_hidden_states=states,
+                controlnet_cond=seen,
+                added_cond_kwargs={
+                    "text_embeds": pooled,
+                    "time_ids": picture_time_ids(batch, 128, 128),
+                },
+                return_dict=False,
+            )
+            for layer, residual in zip(zero_layers, (*residuals, middle), strict=True):
+                layer.weight.mul_(0.3 / residual.std())
+
+    @torch.no_grad()
+    def begin_tile_from_depth(self, strength: float = 0.1) -> None:
+        """Start `tile` as a copy of the depth ControlNet that says the same, but weakly."""
+        self.tile.load_state_dict(self.controlnet.state_dict())
+        for layer in _zero_layers(self.tile):
+            layer.weight.mul_(strength)
+            if layer.bias is not None:
+                layer.bias.zero_()
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the ControlNets see, and how much each counts."""
+
+    disparity: Float[Tensor, "batch 3 height width"]
+    """0..1"""
+    picture: Float[Tensor, "batch 3 height width"]
+    """the one to be restyled, 0..1"""
+    depth_scale: Float[Tensor, " batch"]
+    """factor on what the depth ControlNet says"""
+    tile_scale: Float[Tensor, " batch"]
 
 
 def picture_time_ids(batch: int, height: int, width: int) -> Float[Tensor, "batch 6"]:
@@ -177,6 +201,20 @@ def autoencoder(widths: "Sequence[int]" = (16, 32, 64, 96)) -> AutoencoderKL:
 def use_layout(module: nn.Module, memory_format: torch.memory_format) -> None:
     """Reorder the module's weights; diffusers' own `to` hides this argument from type checkers."""
     nn.Module.to(module, memory_format=memory_format)
+
+
+def _controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
+    return ControlNetModel.from_unet(
+        unet,
+        conditioning_channels=3,
+        conditioning_embedding_out_channels=(8, 16, 32, 64),
+        load_weights_from_unet=False,
+    )
+
+
+def _zero_layers(net: ControlNetModel) -> list[Any]:
+    """The convolutions through which a ControlNet speaks, zero where it starts from nothing."""
+    return [*net.controlnet_down_blocks, net.controlnet_mid_block]
 
 
 def _unet(widths: "Sequence[int]") -> UNet2DConditionModel:

@@ -1,38 +1,48 @@
 """How well the embedded model does on held-out scenes, in figures.
 
     python -m training.scorecard --weights scenestyle/embedded/weights --out scorecard.md
+    python -m training.scorecard --weights scenestyle/embedded/weights --photographs .work/embedded --out real.md
+
+The second is on views of captures that no training has seen, gathered by `training.photos.collect`, whole and 320 pixels long.
 
 Recognition: a classifier that has only seen what the style filters draw of other scenes (a linear layer on means and
 deviations of pretrained feature maps) names the style of the model's pictures. Beside it, two bounds: how it does on the
 filters' own pictures of the held-out scenes, and on these once encoded and decoded, about the best that a denoiser can
-reach with this autoencoder. Edges: correlation of the gradient's strength with that of the filter's picture. Identity:
-what the prompt for a photograph changes.
+reach with this autoencoder. Edges: correlation of the gradient's strength with that of the filter's picture, and the same bound.
+Content: how much of the photograph is kept, as the correlation of the edges with the photograph's own and as the likeness of deep
+features at the same place, each beside what the filter's picture keeps. Identity: what the prompt for a photograph changes.
 """
 
 import argparse
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scenestyle.diffusion.inputs import evenly_spaced
 from scenestyle.features import FeatureExtractor, load_features
 from training.contact_sheet import (
     PROMPTS,
     Picture,
     colour_difference,
     edge_correlation,
-    load_pipeline,
+    load_model,
     restyle,
 )
 from training.data import scaled_disparity, scene_views, spoilt
+from training.photos.collect import Photograph, read_photographs
+from training.photos.sheet import whole
 from training.procedural.scenes import random_scene
 from training.procedural.styles import stylize
+
+if TYPE_CHECKING:
+    from scenestyle.diffusion.models import DiffusionModel
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +81,18 @@ class Score:
     """the same of the filter's pictures"""
     edges: float
     """mean correlation with the filter's edges, at most 1"""
+    coded_edges: float
+    """the same of the filter's pictures, encoded and decoded"""
     colour: float
     """mean absolute colour difference from the filter at 32 x 32 pixels, 0..1"""
+    content_edges: float
+    """mean correlation with the photograph's edges, at most 1"""
+    filter_content_edges: float
+    """the same of the filter's pictures"""
+    content_features: float
+    """mean cosine between deep features and the photograph's at the same place, at most 1"""
+    filter_content_features: float
+    """the same of the filter's pictures"""
 
 
 def example(kind: int, index: int) -> Example:
@@ -82,6 +102,13 @@ def example(kind: int, index: int) -> Example:
     views = scene_views(named, rng)
     styled = {style: stylize(views[0], style, named.style_seed) for style in PROMPTS}
     return Example(views[0].rgb, scaled_disparity(views)[0], styled)
+
+
+def example_of_photograph(photograph: Photograph, long_side: int) -> Example:
+    """A photograph, whole, at a size whose sides are multiples of 8."""
+    buffers = whole(photograph, long_side)
+    styled = {style: stylize(buffers, style, seed=0) for style in PROMPTS}
+    return Example(buffers.rgb, scaled_disparity([buffers])[0], styled)
 
 
 def train_classifier(examples: Sequence[Example]) -> Classifier:
@@ -133,25 +160,61 @@ def score(
     """Scores by style, and the mean absolute change that the photograph's prompt makes."""
     prompts = [*PROMPTS.values(), PHOTO_PROMPT]
     drawn = [list(draw(each.photo, each.disparity, prompts)) for each in examples]
-    named = [classify(pictures) for pictures in drawn]
-    named_coded = [classify(code(list(each.styled.values()))) for each in examples]
-    named_filter = [classify(list(each.styled.values())) for each in examples]
+    wanted = [list(each.styled.values()) for each in examples]
+    coded = [list(code(pictures)) for pictures in wanted]
+    named, named_coded, named_filter = (
+        [classify(pictures) for pictures in kind] for kind in (drawn, coded, wanted)
+    )
+    photos = [each.photo for each in examples]
+    likeness = DeepLikeness()
     scores = {}
     for column, style in enumerate(PROMPTS):
-        pairs = [
-            (row[column], each.styled[style]) for row, each in zip(drawn, examples, strict=True)
-        ]
+
+        def mean(figure: Figure, first: Rows, second: Rows, column: int = column) -> float:
+            pairs = zip(first, second, strict=True)
+            return float(np.mean([figure(_at(a, column), _at(b, column)) for a, b in pairs]))
+
         scores[style] = Score(
             recognised=float(np.mean([row[column] == style for row in named])),
             coded_recognised=float(np.mean([row[column] == style for row in named_coded])),
             filter_recognised=float(np.mean([row[column] == style for row in named_filter])),
-            edges=float(np.mean([edge_correlation(*pair) for pair in pairs])),
-            colour=float(np.mean([colour_difference(*pair) for pair in pairs])),
+            edges=mean(edge_correlation, drawn, wanted),
+            coded_edges=mean(edge_correlation, coded, wanted),
+            colour=mean(colour_difference, drawn, wanted),
+            content_edges=mean(edge_correlation, drawn, photos),
+            filter_content_edges=mean(edge_correlation, wanted, photos),
+            content_features=mean(likeness, drawn, photos),
+            filter_content_features=mean(likeness, wanted, photos),
         )
     changes = [
         np.abs(row[-1] - each.photo).mean() for row, each in zip(drawn, examples, strict=True)
     ]
     return scores, float(np.mean(changes))
+
+
+Rows = Sequence[Sequence[Picture] | Picture]
+"""per example its pictures in the order of the styles, or its one photograph"""
+Figure = Callable[[Picture, Picture], float]
+
+
+def _at(row: Sequence[Picture] | Picture, column: int) -> Picture:
+    return row if isinstance(row, np.ndarray) else row[column]
+
+
+class DeepLikeness:
+    """Mean cosine between what a pretrained network sees at the same place of two pictures, in its deepest maps."""
+
+    def __init__(self) -> None:
+        self._features = load_features("efficientnet_lite0")
+
+    @torch.no_grad()
+    def __call__(self, first: Picture, second: Picture) -> float:
+        """At most 1."""
+        maps = [
+            self._features(torch.from_numpy(picture.astype(np.float32)).movedim(-1, 0)[None])[-1]
+            for picture in (first, second)
+        ]
+        return nn.functional.cosine_similarity(*maps).mean().item()
 
 
 def report(scores: dict[str, Score], identity: float, num_scenes: int) -> str:
@@ -160,11 +223,13 @@ def report(scores: dict[str, Score], identity: float, num_scenes: int) -> str:
     lines = [
         f"{num_scenes} held-out scenes. The photograph's prompt changes a picture by {identity:.3f} on average.",
         "",
-        "| style | recognised | the filter's, coded | the filter's | edges | colour |",
-        "|---|---|---|---|---|---|",
+        "| style | recognised | the filter's, coded | the filter's | edges | the filter's, coded | colour | "
+        "content, edges | the filter's | content, features | the filter's |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {style} | {each.recognised:.0%} | {each.coded_recognised:.0%} | {each.filter_recognised:.0%} | "
-            f"{each.edges:.2f} | {each.colour:.3f} |"
+            f"{each.edges:.2f} | {each.coded_edges:.2f} | {each.colour:.3f} | {each.content_edges:.2f} | "
+            f"{each.filter_content_edges:.2f} | {each.content_features:.2f} | {each.filter_content_features:.2f} |"
             for style, each in rows
         ),
     ]
@@ -172,18 +237,18 @@ def report(scores: dict[str, Score], identity: float, num_scenes: int) -> str:
 
 
 def _mean(scores: Sequence[Score]) -> Score:
-    names = ("recognised", "coded_recognised", "filter_recognised", "edges", "colour")
-    return Score(*(float(np.mean([getattr(each, name) for each in scores])) for name in names))
+    names = [field.name for field in fields(Score)]
+    return Score(**{name: float(np.mean([getattr(s, name) for s in scores])) for name in names})
 
 
-def model_draw(pipeline: Any, *, strength: float, guidance_scale: float) -> Draw:
+def model_draw(model: "DiffusionModel", *, strength: float, guidance_scale: float) -> Draw:
     """The exported pipeline at the settings it is best at."""
 
     def draw(
         photo: Picture, disparity: Float[np.ndarray, "height width"], prompts: Sequence[str]
     ) -> Sequence[Picture]:
         return restyle(
-            pipeline, photo, disparity, prompts, strength=strength, guidance_scale=guidance_scale
+            model, photo, disparity, prompts, strength=strength, guidance_scale=guidance_scale
         )
 
     return draw
@@ -220,10 +285,64 @@ def scorecard(
     """
     known = [example(_TRAINING_SCENES, index) for index in range(num_training_scenes)]
     held_out = [example(_HELD_OUT_SCENES, index) for index in range(num_scenes)]
-    pipeline = load_pipeline(weights)
-    draw = model_draw(pipeline, strength=strength, guidance_scale=guidance_scale)
-    scored = score(held_out, train_classifier(known), draw, model_code(pipeline.vae))
-    return report(*scored, num_scenes)
+    return _scored(weights, known, held_out, strength, guidance_scale)
+
+
+def scorecard_of_photographs(
+    weights: Path,
+    work: Path,
+    *,
+    num_views: int = 3,
+    num_training_photographs: int = 24,
+    long_side: int = 320,
+    strength: float = 0.5,
+    guidance_scale: float = 2.0,
+) -> str:
+    """The scores on captures that no training has seen, as Markdown.
+
+    Args:
+        weights: A diffusers folder.
+        work: Where `training.photos.collect` has gathered photographs.
+        num_views: Of every capture held out: renders of its field, evenly spaced, as the pipeline is given them.
+        num_training_photographs: Photographs whose filters' pictures the classifier sees.
+        long_side: Pixels of a picture's longer side.
+        strength: Share of the noise schedule that is re-run, 0 < s <= 1.
+        guidance_scale: Classifier-free guidance; 1 is off.
+    """
+    known = read_photographs(work, held_out=False)
+    known = [known[i] for i in evenly_spaced(len(known), num_training_photographs)]
+    chosen = _renders(read_photographs(work, held_out=True), num_views)
+    text = _scored(
+        weights,
+        [example_of_photograph(each, long_side) for each in known],
+        [example_of_photograph(each, long_side) for each in chosen],
+        strength,
+        guidance_scale,
+    )
+    return f"Views {', '.join(each.name for each in chosen)}. {text}"
+
+
+def _renders(photographs: Sequence[Photograph], num_views: int) -> list[Photograph]:
+    """Some renders of every capture."""
+    captures: dict[str, list[Photograph]] = {}
+    for each in photographs:
+        capture, _, rest = each.name.partition("-")
+        if rest.startswith("render"):
+            captures.setdefault(capture, []).append(each)
+    return [views[i] for views in captures.values() for i in evenly_spaced(len(views), num_views)]
+
+
+def _scored(
+    weights: Path,
+    known: Sequence[Example],
+    held_out: Sequence[Example],
+    strength: float,
+    guidance_scale: float,
+) -> str:
+    model = load_model(weights)
+    draw = model_draw(model, strength=strength, guidance_scale=guidance_scale)
+    scored = score(held_out, train_classifier(known), draw, model_code(model.pipeline.vae))
+    return report(*scored, len(held_out))
 
 
 def main() -> None:
@@ -234,18 +353,25 @@ def main() -> None:
     )
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="Markdown file")
+    parser.add_argument("--photographs", type=Path, help="work folder: score captures held out")
+    parser.add_argument("--views", type=int, default=3, help="of each capture")
     parser.add_argument("--scenes", type=int, default=20, help="held out")
     parser.add_argument("--training-scenes", type=int, default=60, help="for the classifier")
     parser.add_argument("--strength", type=float, default=0.5)
     parser.add_argument("--guidance", type=float, default=2.0)
     arguments = parser.parse_args()
-    text = scorecard(
-        arguments.weights,
-        num_scenes=arguments.scenes,
-        num_training_scenes=arguments.training_scenes,
-        strength=arguments.strength,
-        guidance_scale=arguments.guidance,
-    )
+    options = {"strength": arguments.strength, "guidance_scale": arguments.guidance}
+    if arguments.photographs:
+        text = scorecard_of_photographs(
+            arguments.weights, arguments.photographs, num_views=arguments.views, **options
+        )
+    else:
+        text = scorecard(
+            arguments.weights,
+            num_scenes=arguments.scenes,
+            num_training_scenes=arguments.training_scenes,
+            **options,
+        )
     log.info(text)
     arguments.out.write_text(text, encoding="utf-8")
 

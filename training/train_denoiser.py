@@ -1,4 +1,4 @@
-"""Train UNet, ControlNet and text encoders together; may be killed and resumed at any time.
+"""Train UNet, ControlNets and text encoders together; may be killed and resumed at any time.
 
     python -m training.train_denoiser --work .work/embedded --minutes 600
 
@@ -24,18 +24,19 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from training import tokenizer
 from training.data import (
+    HELD_OUT_PHOTOGRAPHS,
     HELD_OUT_SHARD,
     SQUARE,
     Shard,
@@ -45,7 +46,7 @@ from training.data import (
     training_shards,
 )
 from training.exported import load_denoiser
-from training.models import Denoiser, picture_time_ids, scheduler
+from training.models import Controls, Denoiser, picture_time_ids, scheduler
 from training.muon import Muon
 from training.precision import training_precision
 
@@ -66,6 +67,8 @@ _NEGATIVE_PROMPTS = [
 _TO_PHOTO = 0.06
 """share of samples whose target is the photograph"""
 _CLAIMED_SCALES = (0.5, 0.75, 1.5, 2.0, 2.5, 4.0)
+_NO_DEPTH, _NO_TILE = 0.08, 0.04
+"""share of samples that go without, so that either ControlNet can be turned down"""
 _CHECKPOINTS_PER_VALIDATION = 3
 _VALIDATION = {
     # name: (timestep the path started at, current timestep)
@@ -115,10 +118,9 @@ class Batch:
     target: Float[Tensor, "batch channels rows columns"]
     weight: Float[Tensor, "batch 1 1 1"]
     timestep: Int[Tensor, " batch"]
-    disparity: Float[Tensor, "batch 3 height width"]
+    controls: Controls
     tokens: Int[Tensor, "batch length"]
     keep_text: Bool[Tensor, " batch"]
-    control_scale: Float[Tensor, " batch"]
     time_ids: Float[Tensor, "batch 6"]
 
 
@@ -243,6 +245,7 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator) -> Batch:
         shard.styled[scene, view, styled],
     )
     clean, photo = _tensor(target), _tensor(shard.photos[scene, view, source])
+    picture = _pictures(shard.pictures[scene, view, source])
     disparity = _varied(_tensor(shard.disparity[scene, view])[:, None] / 255, rng)
     started, current = _timesteps(samples, rng)
     noisy, weight = _on_the_path(clean, photo, started, current, generator)
@@ -258,24 +261,29 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator) -> Batch:
         target=clean,
         weight=weight,
         timestep=current,
-        disparity=disparity.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last),
+        controls=Controls(
+            disparity=_three_channels(disparity),
+            picture=picture,
+            depth_scale=torch.from_numpy((rng.random(samples) > _NO_DEPTH).astype(np.float32)),
+            tile_scale=torch.from_numpy((rng.random(samples) > _NO_TILE).astype(np.float32)),
+        ),
         tokens=torch.where(negative, null, tokens),
         keep_text=torch.from_numpy(chance >= 0.08),
-        control_scale=torch.from_numpy((rng.random(samples) > 0.05).astype(np.float32)),
         time_ids=picture_time_ids(samples, height, width),
     )
 
 
 @torch.no_grad()
 def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
-    """Mean squared x0 error on held-out scenes; "D" with another scene's disparity, "T" text."""
+    """Mean squared x0 error on held-out scenes; "D" with another scene's disparity, "P" picture, "T" text."""
     size = len(shard)
     each = np.arange(size)
     view, styled, words = each % 2, each % shard.styled.shape[2], each // 2 % 2
     style = shard.style_ids[each, view, styled]
     clean = _tensor(shard.styled[each, view, styled])
     photo = _tensor(shard.photos[each, view, 0])
-    disparity = (_tensor(shard.disparity[each, view])[:, None] / 255).expand(-1, 3, -1, -1)
+    disparity = _three_channels(_tensor(shard.disparity[each, view])[:, None] / 255)
+    picture = _pictures(shard.pictures[each, view, 0])
     tokens = torch.from_numpy(shard.tokens[each, style, words].astype(np.int64))
     errors: dict[str, float] = {}
     for name, (started, current) in _VALIDATION.items():
@@ -284,16 +292,20 @@ def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
         noisy, weight = _on_the_path(
             clean, photo, torch.full((size,), started), timestep, generator
         )
-        for suffix in ("", "D", "T") if name in ("s999", "e500") else ("",):
+        for suffix in ("", "D", "P", "T") if name in ("s999", "e500") else ("",):
             batch = Batch(
                 noisy=noisy,
                 target=clean,
                 weight=weight,
                 timestep=timestep,
-                disparity=disparity.roll(7, 0) if suffix == "D" else disparity,
+                controls=Controls(
+                    disparity=disparity.roll(7, 0) if suffix == "D" else disparity,
+                    picture=picture.roll(7, 0) if suffix == "P" else picture,
+                    depth_scale=torch.ones(size),
+                    tile_scale=torch.ones(size),
+                ),
                 tokens=tokens.roll(7, 0) if suffix == "T" else tokens,
                 keep_text=torch.ones(size, dtype=torch.bool),
-                control_scale=torch.ones(size),
                 time_ids=picture_time_ids(size, *shard.size),
             )
             errors[name + suffix] = round(_squared_error(model, batch).mean().item(), 4)
@@ -349,8 +361,11 @@ def _train(rank: int, plan: _Plan) -> None:
             "gloo", init_method=plan.rendezvous, rank=rank, world_size=plan.processes
         )
     shards = training_shards(plan.work)
-    held_out = load_shard(shard_path(plan.work, HELD_OUT_SHARD))
-    training = _begin(plan, held_out)
+    held_out = {
+        kind: load_shard(shard_path(plan.work, index))
+        for kind, index in (("", HELD_OUT_SHARD), ("photographs ", HELD_OUT_PHOTOGRAPHS))
+    }
+    training = _begin(plan, held_out[""])
     progress, recipe = training.progress, plan.recipe
     session, saved, records, losses = time.monotonic(), time.monotonic(), 0, []
     before = progress.seconds
@@ -398,13 +413,16 @@ def _begin(plan: _Plan, shard: Shard) -> Training:
         training.progress.anneal_start = training.progress.seconds
     elif plan.begin_from is None:
         batch = draw_batch(shard, 32, np.random.default_rng(plan.recipe.seed))
-        model.calibrate(batch.noisy, batch.disparity, batch.tokens)
+        model.calibrate(batch.noisy, batch.controls, batch.tokens)
         training.average.load_state_dict(model.state_dict())
     return training
 
 
-def _record_validation(training: Training, plan: _Plan, held_out: Shard) -> None:
-    entry = {**asdict(training.progress), **validate(training.average, held_out)}
+def _record_validation(training: Training, plan: _Plan, held_out: Mapping[str, Shard]) -> None:
+    entry = asdict(training.progress)
+    for kind, shard in held_out.items():
+        errors = validate(training.average, shard)
+        entry |= {f"{kind}{name}": error for name, error in errors.items()}
     log.info("validation %s", json.dumps(entry))
     with plan.checkpoint.with_suffix(".jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
@@ -441,7 +459,7 @@ def _average_gradients(parameters: list[nn.Parameter]) -> None:
 def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
     part, _, rest = name.partition(".")
     return (
-        part in ("unet", "controlnet")
+        part in ("unet", "controlnet", "tile")
         and parameter.ndim >= 2
         and "conv_in" not in rest
         and "conv_out" not in rest
@@ -454,10 +472,9 @@ def _squared_error(model: Denoiser, batch: Batch) -> Float[Tensor, "batch channe
         predicted = model(
             batch.noisy,
             batch.timestep,
-            batch.disparity,
+            batch.controls,
             batch.tokens,
             batch.keep_text,
-            batch.control_scale,
             batch.time_ids,
         )
     return (predicted.float() - batch.target).square()
@@ -501,6 +518,18 @@ def _varied(disparity: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.where(torch.from_numpy(rng.random(size) < 0.25)[:, None, None, None], soft, bent)
 
 
+def _three_channels(
+    maps: Float[Tensor, "batch 1 height width"],
+) -> Float[Tensor, "batch 3 height width"]:
+    return maps.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _pictures(
+    pictures: UInt8[np.ndarray, "batch height width 3"],
+) -> Float[Tensor, "batch 3 height width"]:
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
 @cache
 def _null_tokens() -> Int[Tensor, "prompts length"]:
     ids = tokenizer.token_ids(tokenizer.load(), _NEGATIVE_PROMPTS)
@@ -524,10 +553,17 @@ def main() -> None:
     parser.add_argument("--anneal-minutes", type=float, help="anneal a copy of the trunk")
     parser.add_argument("--begin-from", type=Path, help="exported weights, for a new trunk")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--slower", type=float, default=1.0, help="factor on the learning rates")
     arguments = parser.parse_args()
+    recipe = Recipe()
+    recipe = replace(
+        recipe,
+        matrix_lr=recipe.matrix_lr * arguments.slower,
+        other_lr=recipe.other_lr * arguments.slower,
+    )
     run(
         arguments.work,
-        Recipe(),
+        recipe,
         minutes=arguments.minutes,
         anneal_minutes=arguments.anneal_minutes,
         begin_from=arguments.begin_from,

@@ -30,7 +30,7 @@ class Clip:
     def embed_pictures(
         self, pictures: Sequence[Picture]
     ) -> Float[np.ndarray, "pictures dimension"]:
-        """Embeddings, not normalised, of RGB pictures in [0, 1]; each is cropped to its middle square."""
+        """Embeddings, unnormalised, of RGB images in [0, 1], each cropped to its middle square."""
         import torch
 
         channels_first = [np.moveaxis(np.clip(picture, 0, 1), -1, 0) for picture in pictures]
@@ -101,7 +101,8 @@ def open_clip(folder: Path) -> Clip:
 
 def _missing(cache: str, *, may_download: bool) -> str:
     way_out = (
-        f"Bring {REPOSITORY} at revision {REVISION} into that cache from a machine that reaches the hub."
+        f"Bring {REPOSITORY} at revision {REVISION} into that cache from a machine that reaches "
+        f"the hub."
         if may_download
         else "Allow it with evaluate.pretrained: download (1.7 GB)."
     )

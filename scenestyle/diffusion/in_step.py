@@ -10,7 +10,7 @@ al. 2025, arXiv:2509.05285, share with references; the order of the loops is our
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,9 +20,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
+from scenestyle.diffusion.control_nets import control_nets
 from scenestyle.diffusion.fusion import Fusion, clean_latents, shifted_prediction
 from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
 from scenestyle.diffusion.seams import replaced
+from scenestyle.files import whole_file
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ def denoising_in_step(
     fusion: Fusion | None = None,
     work: Path | None = None,
 ) -> Iterator[None]:
-    """Within the block, `pipeline` runs its ControlNet and UNet group by group; afterwards all is as before.
+    """Within the block, `pipeline` runs its ControlNets and UNet group by group; afterwards all is as before.
 
     Args:
         pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL; batches hold every view of `groups`.
@@ -55,7 +57,7 @@ def denoising_in_step(
             group that was finished. None: nothing is kept.
     """
     unet, controlnet = pipeline.unet, pipeline.controlnet
-    depth = DepthMaps(controlnet.controlnet_cond_embedding)
+    maps = [ControlMaps(net.controlnet_cond_embedding) for net in control_nets(controlnet)]
     num_references = len(groups[0])
     attention = (
         shared_self_attention(unet, num_references, align=align, keep=len(groups) > 1)
@@ -63,22 +65,21 @@ def denoising_in_step(
         else nullcontext([])
     )
     norms = shared_group_norms(unet, num_references) if share and share_norms else nullcontext([])
-    with attention as layers, norms as more_layers:
+    with attention as layers, norms as more_layers, ExitStack() as stand_ins:
         shared = [*layers, *more_layers]
         loop = GroupLoop(
-            pipeline, groups, shared, unet.forward, controlnet.forward, depth, fusion, work
+            pipeline, groups, shared, unet.forward, controlnet.forward, maps, fusion, work
         )
-        with (
-            replaced(depth.network, "forward", depth),
-            replaced(controlnet, "forward", _Postponed),
-            replaced(unet, "forward", loop),
-            replaced(pipeline, "prepare_control_image", _left_as_it_is),
-        ):
-            yield
+        for each in maps:
+            stand_ins.enter_context(replaced(each.network, "forward", each))
+        stand_ins.enter_context(replaced(controlnet, "forward", _Postponed))
+        stand_ins.enter_context(replaced(unet, "forward", loop))
+        stand_ins.enter_context(replaced(pipeline, "prepare_control_image", _left_as_it_is))
+        yield
 
 
 class _Postponed:
-    """A call of the ControlNet that waits for its group's turn; stands for both of its results."""
+    """A call of the ControlNets that waits for its group's turn; stands for both of its results."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.args, self.kwargs = args, kwargs
@@ -87,8 +88,8 @@ class _Postponed:
         return iter((self, self))
 
 
-class DepthMaps:
-    """Stands in for `forward` of the ControlNet's first layers, which see nothing but the depth picture.
+class ControlMaps:
+    """Stands in for `forward` of a ControlNet's first layers, which see nothing but the picture that controls: depth, say.
 
     What they make of it is the same at every timestep and in both halves of guidance, and takes as long as a fifth of a
     step, as they begin at full resolution: it is computed once per view and waits in main memory.
@@ -123,7 +124,7 @@ class GroupLoop:
     shared: Sequence[SharedSelfAttention | SharedGroupNorm]
     predict: Any
     control: Any
-    depth: DepthMaps
+    maps: Sequence[ControlMaps]
     fusion: Fusion | None
     work: Path | None
     step: int = 0
@@ -184,11 +185,14 @@ class GroupLoop:
     ) -> Tensor:
         batch, views = len(sample), list(self.groups[index])
         rows = self._rows(index, batch)
-        self.depth.turn_to(index, len(rows) // len(views))
+        for each in self.maps:
+            each.turn_to(index, len(rows) // len(views))
         control_kwargs = dict(postponed.kwargs)
-        depth = control_kwargs.pop("controlnet_cond")[views]
+        # One tensor per view, not per row: `_left_as_it_is`. Several ControlNets have a list of them.
+        seen = control_kwargs.pop("controlnet_cond")
+        seen = [each[views] for each in seen] if isinstance(seen, list) else seen[views]
         args, control_kwargs = pick_rows((postponed.args, control_kwargs), rows, batch)
-        down, middle = self.control(*args, controlnet_cond=depth, **control_kwargs)
+        down, middle = self.control(*args, controlnet_cond=seen, **control_kwargs)
         return self.predict(
             pick_rows(sample, rows, batch),
             timestep,
@@ -218,10 +222,8 @@ class GroupLoop:
         from safetensors.torch import save_file
 
         if file := self._file(index):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
-            save_file({"prediction": predicted.contiguous()}, partial)
-            partial.replace(file)
+            with whole_file(file) as partial:
+                save_file({"prediction": predicted.contiguous()}, partial)
 
     def _tell(self, num_views: int, done_views: int) -> None:
         now = time.monotonic()
@@ -249,5 +251,5 @@ def pick_rows(value: T, rows: Tensor, batch: int) -> T:
 
 
 def _left_as_it_is(*, image: Tensor, **_: Any) -> Tensor:
-    """For `prepare_control_image`, which would bring two copies of all depth pictures to the device, one per half of guidance."""
+    """For `prepare_control_image`, which would bring two copies of all control pictures to the device, one per half of guidance."""
     return image

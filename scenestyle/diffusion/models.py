@@ -3,17 +3,18 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from scenestyle.diffusion import presets
+from scenestyle.diffusion.control_nets import control_nets
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
 from scenestyle.diffusion.presets import HubRepository, Preset
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
 from scenestyle.errors import WeightsError
-from scenestyle.params import Dtype
+from scenestyle.params import Control, Dtype
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +26,13 @@ _FROM_HUB = {
     "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
     "sd15": (presets.SD15, presets.SD15_BASE),
 }
+CONTROLS_FILE = "controls.json"
+"""in a diffusers folder: what its ControlNets see, in their order; without it there is one, for depth"""
 _FP16 = "*.fp16.safetensors"
 _FULL_WEIGHTS = tuple(
-    f"{part}/*.safetensors" for part in ("unet", "vae", "text_encoder*", "controlnet")
+    f"{part}/*.safetensors" for part in ("unet", "vae", "text_encoder*", "controlnet*")
 )
+_CONTROLS_EXAMPLE = '["depth", "tile"]'
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class DiffusionModel:
     """where its parts come from: hub repository at its commit, checksum, or folder"""
     known_styles: KnownStyles = field(default_factory=dict)
     """the styles it knows, by their key words; empty: any"""
+    controls: tuple[Control, ...] = ("depth",)
+    """what its ControlNets see, in their order"""
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,12 @@ class _Parts:
     """infix of the weight files' names in `base` and `controlnet`, such as `fp16`"""
 
 
-def load_pipeline(model: str, device: "torch.device", dtype: Dtype = "auto") -> DiffusionModel:
+def load_pipeline(
+    model: str,
+    device: "torch.device",
+    dtype: Dtype = "auto",
+    controls: Sequence[Control] | None = None,
+) -> DiffusionModel:
     """Load a depth-controlled image-to-image pipeline of SDXL's or Stable Diffusion 1.5's class into main memory.
 
     Args:
@@ -102,17 +113,25 @@ def load_pipeline(model: str, device: "torch.device", dtype: Dtype = "auto") -> 
             one's depth ControlNet unless they hold one of their own.
         device: Where it is to run; `place` brings it there.
         dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
+        controls: Which of its ControlNets to use, in any order; None: all that it has.
 
     Raises:
         WeightsError: If `model` is none of these, or its weights are missing, damaged, or not
-            safetensors; the message names the way out.
+            safetensors, or it has no ControlNet for one of `controls`; the message names the way out.
     """
+    loaded = _loaded(model, device, dtype)
+    return loaded if controls is None else _with_controls(loaded, model, controls)
+
+
+def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
+    """The model with all ControlNets that it has."""
     numbers = _torch_dtype(dtype, device)
     if model == "embedded":
         sources = {"base": f"embedded, sha256:{verified(EMBEDDED_FOLDER)}"}
         pipeline = _assemble(_Parts(EMBEDDED_FOLDER), _XL, numbers)
         known = read_known_styles(EMBEDDED_FOLDER)
-        return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known)
+        held = _held_controls(EMBEDDED_FOLDER, pipeline)
+        return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known, held)
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
         family = _FIRST if preset is presets.SD15 else _XL
@@ -135,7 +154,8 @@ def load_pipeline(model: str, device: "torch.device", dtype: Dtype = "auto") -> 
         sources["controlnet"] = str(family.controlnet)
         controlnet = hub_snapshot(family.controlnet, ["diffusion_pytorch_model.safetensors"])
     pipeline = _assemble(_Parts(base, controlnet=controlnet), family, numbers)
-    return DiffusionModel(pipeline, device, family.preset, sources, read_known_styles(base))
+    known, held = read_known_styles(base), _held_controls(base, pipeline)
+    return DiffusionModel(pipeline, device, family.preset, sources, known, held)
 
 
 def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:
@@ -145,6 +165,48 @@ def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:
     else:
         model.pipeline.remove_all_hooks()
         model.pipeline.to(model.device)
+
+
+def _held_controls(folder: Path, pipeline: Any) -> tuple[Control, ...]:
+    file, count = folder / CONTROLS_FILE, len(control_nets(pipeline.controlnet))
+    held: Any = ["depth"]
+    if file.is_file():
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise WeightsError(
+                f"{file} is not valid JSON ({error}); wanted: {_CONTROLS_EXAMPLE}"
+            ) from error
+    listed = isinstance(held, list) and all(each in get_args(Control) for each in held)
+    if not listed or len(held) != count or len(set(held)) != count:
+        raise WeightsError(
+            f"{folder} holds {count} ControlNet(s), and {held} is said of what they see. {CONTROLS_FILE} there has to list it, "
+            f"each of {', '.join(get_args(Control))} at most once, in the order of the ControlNets: {_CONTROLS_EXAMPLE}"
+        )
+    return tuple(held)
+
+
+def _with_controls(
+    loaded: DiffusionModel, name: str, controls: Sequence[Control]
+) -> DiffusionModel:
+    """The model with some of its ControlNets, the others dropped."""
+    missing = [control for control in controls if control not in loaded.controls]
+    if missing:
+        raise WeightsError(
+            f"stylize_views.controls: {name} has no ControlNet for {', '.join(missing)}, only for "
+            f"{', '.join(loaded.controls)}. Leave it out, or set controls: null, which takes all that the model has."
+        )
+    chosen = tuple(control for control in loaded.controls if control in controls)
+    if chosen == loaded.controls:
+        return loaded
+    from diffusers import MultiControlNetModel
+
+    nets = control_nets(loaded.pipeline.controlnet)
+    kept = [nets[loaded.controls.index(control)] for control in chosen]
+    loaded.pipeline.register_modules(
+        controlnet=kept[0] if len(kept) == 1 else MultiControlNetModel(kept)
+    )
+    return replace(loaded, controls=chosen)
 
 
 def _torch_dtype(dtype: Dtype, device: "torch.device") -> "torch.dtype":
@@ -218,16 +280,17 @@ def _assemble(parts: _Parts, family: _Family, dtype: "torch.dtype") -> Any:
             f"depth ControlNet ({error}). It needs safetensors weights in the layout of "
             "`pipeline.save_pretrained(FOLDER)`; or set stylize_views.model: embedded."
         ) from error
-    widths = [part.config.cross_attention_dim for part in (pipeline.unet, pipeline.controlnet)]
+    nets = control_nets(pipeline.controlnet)
+    widths = [part.config.cross_attention_dim for part in (pipeline.unet, *nets)]
     if len(set(widths)) > 1:
         raise WeightsError(
             f"The ControlNet {parts.controlnet or parts.base} was made for another model than {parts.base}: its text has "
-            f"{widths[1]} channels, the UNet's {widths[0]}. Save the model together with a depth ControlNet of its own "
+            f"{next(width for width in widths if width != widths[0])} channels, the UNet's {widths[0]}. Save the model together with a depth ControlNet of its own "
             "(`StableDiffusion(XL)ControlNetPipeline.save_pretrained(FOLDER)`)."
         )
     # One view at a time: the VAE's activations, at full resolution, would outweigh everything else.
     pipeline.vae.enable_slicing()
     pipeline.set_progress_bar_config(disable=None)
-    for part in (pipeline.unet, pipeline.controlnet, pipeline.vae):
+    for part in (pipeline.unet, *nets, pipeline.vae):
         part.to(memory_format=torch.channels_last)
     return pipeline

@@ -71,7 +71,9 @@ def plan_views(
     num_views = len(cameras)
     waiting = num_views * _waiting_gb(model, size) if model.device.type == "cpu" else 0.0
     free = (free_gb(model.device) if free is None else free) - waiting
-    view_gb, kept_gb = call_gb(model.pipeline.unet, size, model.pipeline.vae_scale_factor)
+    view_gb, kept_gb = call_gb(
+        model.pipeline.unet, size, model.pipeline.vae_scale_factor, num_controls=len(model.controls)
+    )
     num_references = min(params.num_references or model.preset.num_references, num_views)
     firsts = {"full": num_views, "references": num_references, "none": 1}
     kepts = {"full": 0.0, "references": num_references * kept_gb, "none": 0.0}
@@ -161,7 +163,9 @@ def free_gb(device: "torch.device") -> float:
     return psutil.virtual_memory().available / 1e9
 
 
-def call_gb(unet: Any, size: tuple[int, int], vae_scale_factor: int) -> tuple[float, float]:
+def call_gb(
+    unet: Any, size: tuple[int, int], vae_scale_factor: int, *, num_controls: int = 1
+) -> tuple[float, float]:
     """Memory of a call per view, and of the keys and values kept per reference, 1e9 bytes.
 
     Both count the two halves of classifier-free guidance. The first is an estimate from the sizes of the
@@ -177,18 +181,21 @@ def call_gb(unet: Any, size: tuple[int, int], vae_scale_factor: int) -> tuple[fl
         for name, module in unet.named_modules()
         if name.endswith(".attn1")
     )
-    view = (
-        2 * skips + _WORKING_MAPS * widest
-    )  # the ControlNet's residuals are as large as the skips
+    # A ControlNet's residuals are as large as the skips; those of further ones are added to the first's.
+    view = (1 + min(num_controls, 2)) * skips + _WORKING_MAPS * widest
     return view * bytes_per_number / 1e9, kept * bytes_per_number / 1e9
 
 
 def _waiting_gb(model: DiffusionModel, size: tuple[int, int]) -> float:
-    """What waits of a view in main memory while others pass: its picture, and what the ControlNet made of its depth; 1e9 bytes."""
+    """What waits of a view in main memory while others pass, 1e9 bytes.
+
+    It is the view's picture, once more where a ControlNet sees it, and what the ControlNets made of what they see.
+    """
     pixels = size[0] * size[1]
     unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor
-    of_depth = unet.config.block_out_channels[0] * pixels / factor**2
-    return (3 * pixels * 4 + of_depth * next(unet.parameters()).element_size()) / 1e9
+    pictures = 1 + model.controls.count("tile")
+    maps = len(model.controls) * unet.config.block_out_channels[0] * pixels / factor**2
+    return (pictures * 3 * pixels * 4 + maps * next(unet.parameters()).element_size()) / 1e9
 
 
 def _level(module_name: str, num_levels: int) -> int:

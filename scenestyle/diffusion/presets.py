@@ -38,7 +38,7 @@ class Preset:
     guidance_scale: float
     """classifier-free guidance; 1 is off"""
     controlnet_conditioning_scale: float = 1.0
-    """factor on the depth ControlNet's residuals"""
+    """factor on the ControlNets' residuals"""
     fusion_steps: int = 0
     """executed steps, from the first, at which the views are fused through the source's depth; 0: none"""
     carry_noise: bool = False

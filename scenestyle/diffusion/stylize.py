@@ -6,9 +6,10 @@ Fujiwara et al. 2024, arXiv:2406.13393, section 3.1.
 
 import hashlib
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +19,7 @@ from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.presets import Preset
 from scenestyle.diffusion.style_image import image_arguments
 from scenestyle.errors import ParamsError
-from scenestyle.params import Style, StylizeViews
+from scenestyle.params import Control, Style, StylizeViews
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from scenestyle.diffusion.fusion import Fusion
     from scenestyle.diffusion.inputs import RenderedViews
     from scenestyle.diffusion.noise import CarriedNoise
-
-Number = TypeVar("Number", int, float, bool)
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Settings:
     num_inference_steps: int
     """length of the whole noise schedule"""
     controlnet_conditioning_scale: float
-    """factor on the depth ControlNet's residuals"""
+    """factor on the ControlNets' residuals"""
     image_side: int
     """long side of the working size, pixels"""
     seed: int
@@ -76,30 +75,23 @@ class Settings:
 
 
 def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: Preset) -> Settings:
-    """The style's and the stage's own values, and the model preset's where they are null.
+    """Each field's value: the style's, else the stage's, else the model preset's.
 
     Raises:
         ParamsError: If so little of so short a schedule is to be re-run that no step is left.
     """
-    settings = Settings(
-        prompt=style.prompt.replace("{caption}", caption),
-        negative_prompt=style.negative_prompt,
-        strength=_given(style.strength, preset.strength),
-        guidance_scale=_given(style.guidance_scale, preset.guidance_scale),
-        num_inference_steps=_given(params.num_inference_steps, preset.num_inference_steps),
-        controlnet_conditioning_scale=_given(
-            params.controlnet_conditioning_scale, preset.controlnet_conditioning_scale
-        ),
-        image_side=_given(params.image_side, preset.image_side),
-        seed=style.seed + params.seed,
-        image=style.image,
-        image_sha256=style.image_sha256,
-        image_scale=style.image_scale if style.image else 0.0,
-        fusion_steps=_given(params.fusion_steps, preset.fusion_steps),
-        carry_noise=_given(params.carry_noise, preset.carry_noise),
-        align_attention=params.align_attention,
-        share_norms=params.share_norms,
-    )
+    chosen = {
+        field.name: value
+        for field in fields(Settings)
+        for value in [_first(field.name, style, params, preset)]
+        if value is not None
+    }
+    own = {
+        "prompt": style.prompt.replace("{caption}", caption),
+        "seed": style.seed + params.seed,
+        "image_scale": style.image_scale if style.image else 0.0,
+    }
+    settings = Settings(**{**chosen, **own})
     if settings.executed_steps < 1:
         raise ParamsError(
             f"strength {settings.strength} of {settings.num_inference_steps} steps leaves no step "
@@ -161,7 +153,7 @@ def stylize(
                 align=settings.align_attention,
                 share_norms=settings.share_norms,
                 fusion=fusion,
-                work=work and work / _key(settings, plan),
+                work=work and work / _key(settings, plan, model.controls),
             ),
             carried_noise(model.pipeline.scheduler, noise, settings.seed),
         ):
@@ -234,9 +226,10 @@ def working_size(width: int, height: int, image_side: int, *, multiple_of: int) 
     return new_width, new_height
 
 
-def _key(settings: Settings, plan: Plan) -> str:
+def _key(settings: Settings, plan: Plan, controls: Sequence[Control]) -> str:
     """Equal for calls that may go on from each other's predictions."""
-    return hashlib.sha256(repr((settings, plan.sharing, plan.groups)).encode()).hexdigest()[:16]
+    choices = (settings, plan.sharing, plan.groups, tuple(controls))
+    return hashlib.sha256(repr(choices).encode()).hexdigest()[:16]
 
 
 def _run(
@@ -253,6 +246,7 @@ def _run(
     # On the CPU, so that the noise does not depend on the device; the same noise for every view,
     # because neighbouring views then agree better (docs/decisions/stylized_views.md).
     generators = [torch.Generator().manual_seed(settings.seed) for _ in range(num_views)]
+    seen = _control_pictures(model.controls, rgb, disparity, size)
     output = model.pipeline(
         prompt=[settings.prompt] * num_views,
         # The pipelines tell "no negative prompt" (zeros) from an empty one (its embedding).
@@ -261,7 +255,7 @@ def _run(
         else None,
         # Made here, so that the pipeline, which makes its own of them, is the last to hold them.
         image=_resize(torch.from_numpy(rgb).movedim(-1, 1), size),
-        control_image=_resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1),
+        control_image=seen if len(seen) > 1 else seen[0],
         strength=settings.strength,
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
@@ -274,6 +268,24 @@ def _run(
         ),
     )
     return output.images
+
+
+def _control_pictures(
+    controls: "Sequence[Control]",
+    rgb: Float[np.ndarray, "views height width 3"],
+    disparity: Float[np.ndarray, "views height width"],
+    size: tuple[int, int],
+) -> "list[Float[Tensor, 'views 3 _ _']]":
+    """What each ControlNet sees of all views, 0..1, at the working size (width, height)."""
+    import torch
+
+    def picture(control: Control) -> "Tensor":
+        if control == "tile":
+            # Antialiasing may overshoot where a view is brought to another size.
+            return _resize(torch.from_numpy(rgb).movedim(-1, 1), size).clamp(0, 1)
+        return _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
+
+    return [picture(control) for control in controls]
 
 
 def _scores(model: DiffusionModel) -> dict[str, float]:
@@ -297,5 +309,7 @@ def _resize(
     return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
 
 
-def _given(value: Number | None, default: Number) -> Number:
-    return default if value is None else value
+def _first(name: str, *holders: object) -> Any:
+    """The value of the first that has one of this name; None if none has."""
+    values = (getattr(holder, name, None) for holder in holders)
+    return next((value for value in values if value is not None), None)

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 from scenestyle.artifacts import read_json, read_rgb, write_json, write_rgb
-from scenestyle.device import select_device
 from scenestyle.errors import ArtifactError
 from scenestyle.evaluation.measure import Measurements, view_links
 from scenestyle.evaluation.renders import Inputs, Orbit, Step, render_cameras
@@ -134,29 +133,20 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
         ArtifactError: If the manifest names other weights than the model has now.
     """
     from scenestyle.diffusion.inputs import read_rendered_views
-    from scenestyle.diffusion.models import load_pipeline
-    from scenestyle.diffusion.monocular import with_chosen_depth
-    from scenestyle.diffusion.plan import plan_views
-    from scenestyle.diffusion.style_image import with_image_adapter
-    from scenestyle.diffusion.stylize import Settings, stylize
+    from scenestyle.diffusion.restyle import Restyler, alone
+    from scenestyle.diffusion.stylize import Settings
 
     before = read_rendered_views(views)
     files = [out / f"{name}.png" for name in before.names]
     if all(file.is_file() for file in files):
         return
     manifest = read_json(stylized / "manifest.json")
-    options = StylizeViews(sharing="none", **manifest.get("options", {}))
-    before = with_chosen_depth(before, options, select_device())
-    model = load_pipeline(manifest["model"], select_device(), options.dtype)
+    params = StylizeViews(**{**manifest["params"], "sharing": "none"})
     settings = Settings(**{f.name: manifest["settings"][f.name] for f in fields(Settings)})
-    if settings.image:
-        model = with_image_adapter(model, options.image_adapter)
-    _check_same_weights(model, manifest["sources"], stylized)
-    height, width = before.rgb.shape[1:3]
-    size = settings.working_size(width, height, model)
-    plan = plan_views(model, before.cameras, size, options)
-    alone = stylize(model, before.rgb, before.disparity, settings, plan, work=out.parent / "steps")
-    for file, picture in zip(files, alone, strict=True):
+    restyler = Restyler.load(before, params, sees_images=settings.image is not None)
+    _check_same_weights(restyler.model, manifest["sources"], stylized)
+    pictures = restyler.restyle(alone(settings), work=out.parent / "steps")
+    for file, picture in zip(files, pictures, strict=True):
         write_rgb(file, picture)
 
 

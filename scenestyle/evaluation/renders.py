@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scenestyle.artifacts import View, check_same_views, read_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
+from scenestyle.files import whole_file
 from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.params import Evaluate
 
@@ -135,9 +136,8 @@ def render_cameras(
 
 def _save(file: Path, rendering: "Rendering") -> None:
     """Write a frame whole or not at all."""
-    partial = file.with_suffix(".partial.npz")
-    np.savez(partial, rgb=rendering.rgb, depth_z=rendering.depth_z, opacity=rendering.opacity)
-    partial.replace(file)
+    with whole_file(file) as partial:
+        np.savez(partial, rgb=rendering.rgb, depth_z=rendering.depth_z, opacity=rendering.opacity)
 
 
 def _load(file: Path) -> "Rendering":

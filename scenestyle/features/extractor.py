@@ -13,7 +13,8 @@ Images = Float[Tensor, "batch 3 height width"]
 Picture = Float[Tensor, "3 _height _width"]
 
 MIN_SIDE = 32
-"""Smallest image side, pixels: the deepest taps have stride 16, and one sample is no distribution."""
+"""Smallest image side, pixels: the deepest taps have stride 16, and one sample is no
+distribution."""
 
 
 class FeatureExtractor(nn.Module):

@@ -6,7 +6,7 @@ weight found with one does not carry over to the other.
 | edition | names | input | pooling | padding |
 |---|---|---|---|---|
 | classification (torchvision, ImageNet) | `features.0.weight` ... | RGB, normalised | max | zeros |
-| texture synthesis (Heitz et al.) | `block1_conv1.weight` ... | BGR, 0 to 255, mean removed | average | reflect |
+| texture synthesis (Heitz) | `block1_conv1.weight` ... | BGR, 0..255, no mean | average | reflect |
 
 Source: Simonyan and Zisserman 2015, arXiv:1409.1556; Heitz et al. 2021, arXiv:2006.07229.
 """
@@ -117,7 +117,8 @@ def torchvision_weights() -> Mapping[str, Tensor]:
 _IMAGENET_INPUT = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _TEXTURE_INPUT = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
 _WAY_OUT = (
-    "Set finetune_nerf.features_weights to a file with torchvision's vgg19 or the texture-synthesis "
+    "Set finetune_nerf.features_weights to a file with torchvision's vgg19 or the "
+    "texture-synthesis "
     "weights, or finetune_nerf.features to efficientnet_lite0, which needs no download."
 )
 

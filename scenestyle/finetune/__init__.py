@@ -1,1 +1,1 @@
-"""Move a field towards stylized views: the method's second half (Style-NeRF2NeRF, arXiv 2406.13393, section 3.3)."""
+"""Move a field towards stylized views (Style-NeRF2NeRF, arXiv 2406.13393, section 3.3)."""

@@ -74,9 +74,9 @@ def finetune(
         params: Steps, patches, losses and seed.
         work: Folder for checkpoints and the strip of a held-out view; an interrupted call with the
             same arguments goes on from it.
-        extend: A finished run of the same arguments but for fewer iterations: only the steps that it
-            lacks are taken, at the learning rate that it ended with unless `decay_iterations` says
-            otherwise.
+        extend: A finished run of the same arguments but for fewer iterations: only the steps that
+            it lacks are taken, at the learning rate that it ended with unless `decay_iterations`
+            says otherwise.
 
     Returns:
         The figures that also lie in `metrics.json`.
@@ -159,7 +159,7 @@ def style_shares(stylized: Mapping[Path, float]) -> dict[Path, float]:
 def read_pictures(
     posed: Sequence[View], views: Path, stylized: Sequence[Path], params: FinetuneNerf
 ) -> list[Float[np.ndarray, "styles _height _width 3"]]:
-    """Per view what it shall become, in each style: stylized in the region, unchanged outside of it.
+    """Targets of each view in each style: stylized in the region, unchanged outside.
 
     Raises:
         ArtifactError: If a picture is missing, surplus, unreadable or not of its view's size.

@@ -1,4 +1,4 @@
-"""Whether a finetune goes where it should: it moves the renders, its loss falls, the geometry stands."""
+"""Checks of a finetune: its renders move, its loss falls, its geometry holds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,8 @@ class DepthProbes:
         chosen = [torch.from_numpy(np.flatnonzero(each)[::stride]) for each in surfaces]
         if not any(len(each) for each in chosen):
             raise ArtifactError(
-                f"{views}: no held-out view has an opaque pixel; the source field is empty. Train it "
+                f"{views}: no held-out view has an opaque pixel; the source field is empty. Train "
+                f"it "
                 "for longer (train_nerf.iterations)."
             )
         rays = [
@@ -82,7 +83,8 @@ def check_geometry(trainer: Trainer, probes: DepthProbes, max_change: float) -> 
     change = probes.change(trainer.model)
     if not change <= max_change:
         raise GateError(
-            f"Finetuning destroyed the geometry: after step {trainer.step} the depth of held-out views "
+            f"Finetuning destroyed the geometry: after step {trainer.step} the depth of held-out "
+            f"views "
             f"differs from the source's by {change:.2f} of itself on average, at most "
             f"finetune_nerf.max_depth_change = {max_change} is allowed. Raise "
             "finetune_nerf.depth_weight, lower learning_rate, or set freeze_geometry."

@@ -121,10 +121,10 @@ def render_patch(
     Args:
         model: In training mode.
         rays: Of the patch.
-        rays_per_pass: If given, no more rays than this have their intermediate values in memory at a
-            time. Values are computed first for all rays and thrown away, and again, part by part,
-            when the gradient arrives ("deferred back-propagation"); random numbers are the same both
-            times, so values and gradients are those of rendering in parts of this size.
+        rays_per_pass: If given, no more rays than this have their intermediate values in memory at
+            a time. Values are computed first for all rays and thrown away, and again, part by part,
+            when the gradient arrives ("deferred back-propagation"); random numbers are the same
+            both times, so values and gradients are those of rendering in parts of this size.
 
     Source: Zhang et al. 2022, "ARF: Artistic Radiance Fields", arXiv:2206.06360 (deferred
         back-propagation); ours leaves the bookkeeping to torch's checkpoints.

@@ -20,7 +20,7 @@ from scenestyle.nerf.dataset import camera_rays
 
 @dataclass(frozen=True)
 class Target:
-    """A view's stylized pictures, and the source field's depth that belongs to it, on one pixel grid."""
+    """A view's stylized images and the source field's depth, on one pixel grid."""
 
     camera: PinholeCamera
     """in the field's frame"""

@@ -1,4 +1,4 @@
-"""Poses, depth and camera paths as pure NumPy functions; the only place where frames are converted."""
+"""Poses, depth and camera paths as pure NumPy functions; frames are converted only here."""
 
 from scenestyle.geometry.depth import (
     correspondences,

@@ -100,7 +100,8 @@ def disparity_from_z(
     is_surface = (opacities > min_opacity) & np.isfinite(depths_z) & (depths_z > 0)
     if not is_surface.any():
         raise ArtifactError(
-            f"None of the {depths_z.size} rendered depths lies on a surface (opacity > {min_opacity}, "
+            f"None of the {depths_z.size} rendered depths lies on a surface (opacity > "
+            f"{min_opacity}, "
             "0 < depth < infinity); the field is empty. Train it for longer."
         )
     disparity = 1 / np.where(is_surface, depths_z, np.inf)
@@ -110,7 +111,7 @@ def disparity_from_z(
 def scaled_disparity(
     disparity: Float[np.ndarray, "views height width"], ends: Float[np.ndarray, " 2"]
 ) -> Float[np.ndarray, "views height width"]:
-    """Disparities of a whole scene with `ends`, the far and the near one, as 0 and 1; what lies beyond is cut off."""
+    """Disparities of a scene scaled so that `ends`, far and near, are 0 and 1; clipped."""
     far, near = ends
     scaled = (disparity - far) / max(near - far, np.finfo(np.float32).tiny)
     return np.clip(scaled, 0, 1).astype(disparity.dtype)

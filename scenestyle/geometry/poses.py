@@ -1,7 +1,8 @@
 """Rigid poses: axis conventions, inversion, and how far one set of poses is from another.
 
 A pose is a 4x4 `c2w` (camera-to-world) or `w2c`; its name ends in the axes of the camera:
-`_opengl` is x right, y up, z backwards (nerfstudio), `_opencv` is x right, y down, z forwards (COLMAP).
+`_opengl` is x right, y up, z backwards (nerfstudio), `_opencv` is x right, y down, z forwards
+(COLMAP).
 """
 
 from collections.abc import Sequence
@@ -108,7 +109,7 @@ def align_similarity(
 
 @dataclass(frozen=True)
 class PoseErrors:
-    """How far estimated poses are from true ones, after similarity alignment; one entry per pose."""
+    """Distance of estimated poses from true ones, after similarity alignment, per pose."""
 
     translation_share: Float[np.ndarray, " poses"]
     """distance of the camera centres as a share of the extent of the true centres"""
@@ -136,7 +137,7 @@ def pose_errors(
 def rotation_angle_degrees(
     a: Float[np.ndarray, "*poses 3 3"], b: Float[np.ndarray, "*poses 3 3"]
 ) -> Float[np.ndarray, "*poses"]:
-    """Angle of the rotation that takes `a` to `b`, 0 to 180; accurate near 0 as well as near 180."""
+    """Angle of the rotation that takes `a` to `b`, 0 to 180; accurate near both ends."""
     chord = np.linalg.norm(a - b, axis=(-2, -1)) / np.sqrt(8)
     return np.degrees(2 * np.arcsin(np.clip(chord, 0, 1)))
 

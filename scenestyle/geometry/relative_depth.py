@@ -1,8 +1,9 @@
-"""Disparities that are known up to a scale and a shift per view, brought to one scale by those of the scene.
+"""Disparities known up to a scale and shift per view, brought to the scale of the scene.
 
-A monocular estimator sees one picture at a time and says which surface is nearer, not how near: with d the true
-disparity 1/z, it gives m = (d - shift) / scale with a scale and a shift of its own for every picture (Ranftl et al. 2020,
-"Towards Robust Monocular Depth Estimation", arXiv:1907.01341).
+A monocular estimator sees one picture at a time and says which surface is nearer, not how near:
+with d the true disparity 1/z, it gives m = (d - shift) / scale with a scale and a shift of its own
+for every picture (Ranftl et al. 2020, "Towards Robust Monocular Depth Estimation",
+arXiv:1907.01341).
 """
 
 import numpy as np
@@ -13,11 +14,13 @@ _MIN_SURFACE = 0.05
 _MAX_POINTS = 10_000
 """of which a line is fitted; evenly taken from more"""
 _NUM_PAIRS = 300
-"""lines that are tried; with half of the points wrong, the chance that no pair is good is below 1e-30"""
+"""lines that are tried; with half of the points wrong, the chance that no pair is good is below
+1e-30"""
 _ROUNDS = 20
 """of reweighting"""
 _TUKEY = 4.685
-"""deviations beyond which a residual counts for nothing; keeps 95 % efficiency under Gaussian noise"""
+"""deviations beyond which a residual counts for nothing; keeps 95 % efficiency under Gaussian
+noise"""
 _ENDS = (1.0, 99.0)
 """percentiles that stand for the nearest and the farthest of a view"""
 
@@ -27,10 +30,11 @@ def fit_line(
 ) -> tuple[float, float]:
     """Scale and shift of the line y = scale x + shift through most points, whatever the others do.
 
-    Of the lines through many pairs of points the one with the least median residual (Rousseeuw 1984, "Least Median of
-    Squares Regression"), and from there Tukey's biweight at the scale of that residual, which forgets gross outliers
-    altogether. Exact if more than half of the points lie on a line. The pairs are always the same for as many points. If
-    all `x` are equal the scale is 0.
+    Of the lines through many pairs of points the one with the least median residual (Rousseeuw
+    1984, "Least Median of Squares Regression"), and from there Tukey's biweight at the scale of
+    that residual, which forgets gross outliers altogether. Exact if more than half of the points
+    lie on a line. The pairs are always the same for as many points. If all `x` are equal the scale
+    is 0.
     """
     stride = -(-len(x) // _MAX_POINTS)
     x, y = x[::stride].astype(np.float64), y[::stride].astype(np.float64)
@@ -61,12 +65,13 @@ def on_one_scale(
 
     Args:
         relative: Larger is nearer, each view with a scale and a shift of its own.
-        depths_z: z-depth of the same pixels, scene units, as far as it is known; NaN elsewhere. Some of it may be
-            wrong. Some view must have a surface.
+        depths_z: z-depth of the same pixels, scene units, as far as it is known; NaN elsewhere.
+            Some of it may be wrong. Some view must have a surface.
 
     Returns:
-        Disparities in 1 / scene units, and which views were fitted to their own depth. The others (too little surface,
-        or an estimate that falls where the scene comes nearer) are stretched to the range of the scene.
+        Disparities in 1 / scene units, and which views were fitted to their own depth. The others
+        (too little surface, or an estimate that falls where the scene comes nearer) are stretched
+        to the range of the scene.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         known = np.where(depths_z > 0, 1 / depths_z, np.nan)

@@ -1,4 +1,4 @@
-"""What pulls a render towards its stylized view: pure functions of feature maps, no weights, no state.
+"""What pulls a render towards its stylized view: pure functions of feature maps.
 
 Maps come from `scenestyle.features`, one per tap, as `batch channels height width`.
 """

@@ -35,7 +35,7 @@ def random_directions(
 def orthonormal_directions(
     num: int, channels: int, generator: Generator
 ) -> Float[Tensor, "{num} {channels}"]:
-    """Directions of which each is uniform on the unit sphere, but any `channels` in turn orthonormal.
+    """Directions that are uniform on the unit sphere, and orthonormal in sets of `channels`.
 
     They cover the sphere more evenly than independent ones, so that a distance over few of them
     varies less from draw to draw; its expectation is the same.
@@ -187,8 +187,8 @@ def _sorted_projections(
 def _sorted_rows(values: Float[Tensor, "*rows n"]) -> Float[Tensor, "*rows n"]:
     """Every row in ascending order, differentiable.
 
-    On a CPU NumPy sorts, in vector instructions: 64 rows of 65,536 took torch 353 ms on one core, NumPy
-    20 ms, and 82 ms with the order that the gradient needs.
+    On a CPU NumPy sorts, in vector instructions: 64 rows of 65,536 took torch 353 ms on one core,
+    NumPy 20 ms, and 82 ms with the order that the gradient needs.
     """
     if values.device.type != "cpu":
         return values.sort(dim=-1).values

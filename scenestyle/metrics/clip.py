@@ -1,9 +1,9 @@
 """How far an edit goes where its sentence points, in the space of CLIP embeddings.
 
 Pure functions of embeddings; who computes them, and with which CLIP, decides whether figures of two
-sources compare. C(.) is a normalised embedding, o_i and e_i are the original and the edited frame i of
-one smooth path, T_o and T_e the captions of the scene and of the edit. Two figures go by the name of
-"direction consistency" in the literature; here each has a name of its own.
+sources compare. C(.) is a normalised embedding, o_i and e_i are the original and the edited frame i
+of one smooth path, T_o and T_e the captions of the scene and of the edit. Two figures go by the
+name of "direction consistency" in the literature; here each has a name of its own.
 """
 
 import numpy as np
@@ -86,6 +86,7 @@ def _cosine(
 def _check_pairs(original: Embeddings, edited: Embeddings, at_least: int = 1) -> None:
     if len(original) != len(edited) or len(original) < at_least:
         raise ShapeError(
-            f"got {len(original)} original and {len(edited)} edited frames, wanted as many of each, "
+            f"got {len(original)} original and {len(edited)} edited frames, wanted as many of "
+            f"each, "
             f"at least {at_least}."
         )

@@ -27,7 +27,7 @@ def rmse(
 def psnr(
     picture: Float[np.ndarray, "height width 3"], other: Float[np.ndarray, "height width 3"]
 ) -> float:
-    """Peak signal-to-noise ratio, -20 log10(RMSE) dB, as torchmetrics computes it; infinite if equal.
+    """Peak signal-to-noise ratio, -20 log10(RMSE) dB, as in torchmetrics; inf if equal.
 
     Args:
         picture: RGB in [0, 1].

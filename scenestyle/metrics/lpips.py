@@ -1,4 +1,4 @@
-"""LPIPS proper, with the weights that its authors fitted; see `perceptual` for what needs no download."""
+"""LPIPS with the weights of its authors; `perceptual` has what needs no download."""
 
 import pickle
 from collections.abc import Callable
@@ -16,8 +16,8 @@ Picture = Float[np.ndarray, "height width 3"]
 def load_lpips(*, may_download: bool) -> Callable[[Picture, Picture], float]:
     """LPIPS (AlexNet) of two RGB pictures in [0, 1], as torchmetrics computes it; 0 if equal.
 
-    Its linear weights come with torchmetrics; AlexNet's come from torch's cache or, if allowed, from
-    the network.
+    Its linear weights come with torchmetrics; AlexNet's come from torch's cache or, if allowed,
+    from the network.
 
     Raises:
         WeightsError: If AlexNet's weights are neither in the cache nor to be had.

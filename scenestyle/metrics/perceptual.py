@@ -16,10 +16,10 @@ _EPSILON = 1e-10
 def perceptual_map(
     maps_x: Sequence[FeatureMap], maps_y: Sequence[FeatureMap], size: tuple[int, int]
 ) -> Float[Tensor, "batch _height _width"]:
-    """LPIPS-class distance at every pixel: features of unit length, squared difference, mean over taps.
+    """LPIPS-class distance per pixel: unit-length features, squared difference, mean of taps.
 
-    It is not LPIPS: the network is whatever the maps come from, and no weights per channel were fitted
-    to human judgements. Figures compare only among themselves.
+    It is not LPIPS: the network is whatever the maps come from, and no weights per channel were
+    fitted to human judgements. Figures compare only among themselves.
 
     Args:
         maps_x: One feature map per tap, shallow to deep.
@@ -33,7 +33,8 @@ def perceptual_map(
         ShapeError: If the lists differ in length or their entries in shape.
 
     Source: Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual
-        Metric", arXiv:1801.03924, eq. 1 with all w_l = 1; theirs sums over layers, ours is the mean.
+        Metric", arXiv:1801.03924, eq. 1 with all w_l = 1; theirs sums over layers, ours is the
+        mean.
     """
     _check_same_shapes(maps_x, maps_y)
     per_tap = [
@@ -50,7 +51,8 @@ def feature_similarity(
 ) -> Float[Tensor, " batch"]:
     """Mean cosine of the features at the same place, over places and taps; 1 for equal pictures.
 
-    Of deep taps it tells whether the same things still stand where they stood, whatever their style.
+    Of deep taps it tells whether the same things still stand where they stood, whatever their
+    style.
 
     Raises:
         ShapeError: If the lists differ in length or their entries in shape.

@@ -14,8 +14,9 @@ def luminance_ssim(
     """Structural similarity of the brightness of two pictures; 1 if equal, about 0 if unrelated.
 
     Mean over 11 x 11 Gaussian windows (sigma 1.5) of
-    (2 m_x m_y + C1)(2 s_xy + C2) / ((m_x^2 + m_y^2 + C1)(s_x^2 + s_y^2 + C2)), with means m, (co)variances
-    s, C1 = 0.01^2 and C2 = 0.03^2, as torchmetrics computes it. Brightness is BT.601 luma.
+    (2 m_x m_y + C1)(2 s_xy + C2) / ((m_x^2 + m_y^2 + C1)(s_x^2 + s_y^2 + C2)), with means m,
+    (co)variances s, C1 = 0.01^2 and C2 = 0.03^2, as torchmetrics computes it. Brightness is BT.601
+    luma.
 
     Args:
         picture: RGB in [0, 1], at least 11 pixels high and wide.

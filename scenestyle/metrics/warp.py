@@ -1,7 +1,8 @@
 """Warp consistency: does a surface point keep its colour when another frame looks at it?
 
 The geometry is always the *source* field's, so that an edit cannot help itself by bending its own.
-Frame i is the later, frame j the earlier of a pair: j = i - gap; gap 1 is the short range, 7 the long.
+Frame i is the later, frame j the earlier of a pair: j = i - gap; gap 1 is the short range, 7 the
+long.
 """
 
 from collections.abc import Callable, Sequence
@@ -103,7 +104,7 @@ def warp_errors(
 def warp_residual(
     frames: Sequence[Float[np.ndarray, "_ _ 3"]], link: ViewLink
 ) -> Float[np.ndarray, "height width"]:
-    """Where a pair disagrees: |I_i(q) - I_j(p)| / sqrt(3) at every pixel p of frame j, NaN if unseen.
+    """Disagreement of a pair: |I_i(q) - I_j(p)| / sqrt(3) per pixel p of frame j, else NaN.
 
     The root of its mean square is the pair's warp error.
     """
@@ -122,8 +123,8 @@ def perceptual_warp_errors(
 ) -> Float[np.ndarray, " overlapping_pairs"]:
     """Warp error of each pair in a perceptual distance, sum m d(p) / sum m.
 
-    Frame i is warped onto frame j; what does not show there is filled with frame j itself, so that no
-    seam is compared.
+    Frame i is warped onto frame j; what does not show there is filled with frame j itself, so that
+    no seam is compared.
 
     Args:
         frames: RGB in [0, 1], source or edited, of the cameras that were linked.

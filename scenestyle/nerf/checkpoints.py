@@ -12,17 +12,15 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from scenestyle.errors import ArtifactError
+from scenestyle.files import whole_file
 from scenestyle.nerfstudio_plugin.model import FIELD_FORMAT
 from scenestyle.params import TrainNerf
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint whole or not at all; equal states give equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         torch.save(_plain(state), file)
-    temporary.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -36,7 +34,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
-            f"{path} cannot be read as a checkpoint ({reason}). Delete its folder and rerun the stage."
+            f"{path} cannot be read as a checkpoint ({reason}). Delete its folder and rerun the "
+            f"stage."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The posed photos of a run: reduced to training size, split and posed by nerfstudio's dataparser."""
+"""The posed photos of a run: reduced, then split and posed by nerfstudio's dataparser."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,8 @@ def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
     meta = read_json(poses / "transforms.json")
     if len(meta["frames"]) < _MIN_VIEWS:
         raise InputError(
-            f"{poses}: {len(meta['frames'])} posed photos, wanted at least {_MIN_VIEWS} (one is held out). "
+            f"{poses}: {len(meta['frames'])} posed photos, wanted at least {_MIN_VIEWS} (one is "
+            f"held out). "
             "Add photos that overlap with the others."
         )
     (run / "images").mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,8 @@ from scenestyle.nerfstudio_plugin.model import SourceModel
 from scenestyle.params import TrainNerf
 
 _RAYS_PER_CHUNK = {"cpu": 2048, "cuda": 4096}
-"""per kind of device; from 4096 on, a CPU's C library asks the system for fresh memory at every layer, a third of the time"""
+"""per kind of device; from 4096 on, a CPU's C library asks the system for fresh memory at every
+layer, a third of the time"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A strip of one held-out view while a field is trained: what it shall become, and how far it is."""
+"""A strip of one held-out view during training: its target, and how far it has come."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ Picture = Float[np.ndarray, "_height _width 3"]
 
 
 class ProgressStrip:
-    """Renders a view after 1/32, 1/16, ... 1/2 and all of the steps, and lays the pictures side by side.
+    """Renders a view after 1/32, 1/16, ... 1/2 and all of the steps, side by side.
 
     The first comes within seconds; all survive a kill.
     """

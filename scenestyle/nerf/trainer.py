@@ -1,7 +1,8 @@
-"""Optimisation of a field, step by step: reproducible, resumable, the same for training and finetuning.
+"""Optimisation of a field: reproducible, resumable, the same to train and to finetune.
 
 The caller brings the losses as a function of a generator. Everything random in a step comes from
-the run's seed and the step's number, so a resumed run takes the very steps that it would have taken.
+the run's seed and the step's number, so a resumed run takes the very steps that it would have
+taken.
 """
 
 import logging
@@ -46,7 +47,8 @@ class Trainer:
     step: int = 0
     """steps taken so far"""
     history: list[list[float]] = field(default_factory=list)
-    """per step taken by this trainer: its number from 1, then the loss terms in `loss_names` order"""
+    """per step taken by this trainer: its number from 1, then the loss terms in `loss_names`
+    order"""
     loss_names: list[str] = field(default_factory=list)
     finetune_params: FinetuneNerf | None = None
     """what the field is being finetuned with, if it is"""
@@ -144,8 +146,8 @@ def optimise(
         losses: What it goes down.
         until: Steps of the trainer's own count.
         work: Folder for checkpoints.
-        check: Called before every checkpoint and at the end; raises GateError if something is wrong,
-            so that a checkpoint is always one that passed.
+        check: Called before every checkpoint and at the end; raises GateError if something is
+            wrong, so that a checkpoint is always one that passed.
         look: Called after every step.
 
     Returns:

@@ -31,7 +31,8 @@ from scenestyle.nerfstudio_plugin import ray_kernels
 from scenestyle.nerfstudio_plugin.hash_encoding import use_cpu_hash_encodings
 
 FIELD_FORMAT = 1
-"""Raise it with every change that makes the same parameters render otherwise; old checkpoints are then refused."""
+"""Raise it with every change that makes the same parameters render otherwise; old checkpoints are
+then refused."""
 
 Outputs = dict[str, Any]
 """Tensors by name; in training also the lists that nerfstudio's losses take."""
@@ -275,7 +276,7 @@ class ProposalSampler(ProposalNetworkSampler):
         self._training_anneal = anneal
 
     def starts_update(self) -> bool:
-        """Whether the proposal networks learn in this step; calling it in training counts as one."""
+        """Whether the proposal networks learn in this step; in training, a call counts as one."""
         updated = self._steps_since_update > self.update_sched(self._step) or self._step < 10
         if updated:
             self._steps_since_update = 0

@@ -1,4 +1,4 @@
-"""The visible surface of a field as a mesh: the depth of all renders fused in one distance field."""
+"""The visible surface of a field as a mesh: all depth maps fused in one distance field."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ def _grid_around(points: Points) -> Grid:
 def _steps_on_picture(
     camera: PinholeCamera, grid: Grid
 ) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, "3 3"]]:
-    """Where index 0 lies on the picture, and how far each axis' next index: `(z * column, z * row, z)`.
+    """Where index 0 lies on the picture, and each axis' next index: `(z * column, z * row, z)`.
 
     Columns and rows count from the centre of the first pixel, so that the nearest one is found by
     rounding; z is the distance along the optical axis.
@@ -172,7 +172,7 @@ def _zero_surface(
 
 
 def _all_corners(is_seen: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    """Whether all eight corners of a cell are seen, at its uppermost one, where scikit-image looks."""
+    """Whether all eight corners of a cell are seen, at its last one, where scikit-image looks."""
     whole = is_seen.copy()
     for axis in range(3):
         upper, lower = [slice(None)] * 3, [slice(None)] * 3

@@ -1,4 +1,4 @@
-"""The overview: one self-contained HTML page of many results, scenes by styles, to sort and to open."""
+"""The overview: one self-contained HTML page of many results, scenes by styles."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -50,11 +50,12 @@ class OverviewRow:
     report: str | None = None
     """link to the report, relative to the page"""
     note: str = ""
-    """how the state came about ("up to date", "ran: the prompt changed"), or the error that ended it"""
+    """how the state came about ("up to date", "ran: the prompt changed"), or the error that ended
+    it"""
 
 
 def render_overview(rows: Sequence[OverviewRow], *, title: str = "All results") -> str:
-    """The page as HTML: it opens from disk, loads nothing from the network, and sorts by any column.
+    """The page as HTML: opens from disk, needs no network, sorts by any column.
 
     The same rows give the same page. They appear in the order given until a heading is pressed.
 

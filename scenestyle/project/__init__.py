@@ -1,1 +1,1 @@
-"""A user's project on disk: what params.yaml asks for, the photos of its scenes, and catalogs of both."""
+"""A user's project on disk: params.yaml, the photos of its scenes, and catalogs."""

@@ -6,10 +6,11 @@
 | `source` | folder of photos, posed dataset or video; empty: what lies in `data/scenes/ID` |
 | `caption` | what the capture shows; may be empty for a scene that params.yaml has |
 | `styles` | ids of styles, or sentences, with `;` between them |
-| `STAGE.PARAMETER` | a parameter of this row's own, such as `train_nerf.iterations`; empty: the stage's |
-| `style.OPTION` | `strength`, `guidance_scale`, `negative_prompt` or `seed` of the row's sentences |
+| `STAGE.PARAMETER` | a parameter of this row, as `train_nerf.iterations`; empty: the stage's |
+| `style.OPTION` | `strength`, `guidance_scale`, `negative_prompt`, `seed` of its sentences |
 
-Only `scene` and `styles` must be there. What params.yaml has besides the rows and columns of a catalog stays.
+Only `scene` and `styles` must be there. What params.yaml has besides the rows and columns of a
+catalog stays.
 """
 
 import difflib

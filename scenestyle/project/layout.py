@@ -1,6 +1,7 @@
 """Where a project keeps its parameters, captures and results.
 
-`dvc.yaml` says it to DVC, this module to everyone else; tests/wiring/test_layout.py holds them together.
+`dvc.yaml` says it to DVC, this module to everyone else; tests/wiring/test_layout.py holds them
+together.
 """
 
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ class Layout:
 
 
 def instance_of(folder: Path) -> str | None:
-    """The stage instance that makes a result folder, such as `train_nerf@fern` for `data/nerf/fern`.
+    """The stage instance of a result folder, `train_nerf@fern` for `data/nerf/fern`.
 
     Returns:
         The instance; none for a folder that no stage makes, such as that of a capture.

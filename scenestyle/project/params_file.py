@@ -1,12 +1,10 @@
 """Change values in params.yaml and leave every other byte as it is."""
 
 import copy
-import fcntl
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import yaml
 from yaml import CollectionNode, MappingNode, Node, ScalarNode
 
 from scenestyle.errors import ParamsError
+from scenestyle.files import locked, write_whole
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params, parse_params
 
 Values = Mapping[str, Any]
@@ -78,9 +77,10 @@ def merged(raw: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
 
 
 def with_value(text: str, path: Sequence[str], value: object) -> str:
-    """`text` of a valid params.yaml in which the value at `path` is `value`; all but the last key must be there.
+    """`text` of a valid params.yaml with `value` at `path`, whose parents must exist.
 
-    A new key goes to the end of its mapping. An old value is replaced where it stands, remarks behind it stay.
+    A new key goes to the end of its mapping. An old value is replaced where it stands, remarks
+    behind it stay.
     """
     *parents, key = path
     mapping: Node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -92,15 +92,9 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
     return _inserted(text, mapping, key, value)
 
 
-@contextmanager
-def _one_writer(path: Path) -> Iterator[None]:
-    """Two commands at once must not undo each other; the lock is the file's folder, since the file is replaced."""
-    handle = os.open(path.absolute().parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def _one_writer(path: Path) -> AbstractContextManager[None]:
+    """Lock against other commands; on the file's folder, since the file itself is replaced."""
+    return locked(path.absolute().parent)
 
 
 def _update(path: Path, changes: Changes) -> bool:
@@ -118,9 +112,7 @@ def _update(path: Path, changes: Changes) -> bool:
     parse_params(yaml.safe_load(new), source=f"{path} would have")
     if new == old:
         return False
-    temporary = path.with_name(f"{path.name}.partial")
-    temporary.write_text(new, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, new)
     return True
 
 
@@ -151,14 +143,14 @@ def _inserted(text: str, mapping: Node, key: str, value: object) -> str:
 
 
 def _ends_with_a_line(node: Node) -> bool:
-    """Whether the parser ends this node only at what follows it: block collections and block scalars."""
+    """Whether the parser ends this node at what follows it: block collections and scalars."""
     if isinstance(node, CollectionNode):
         return not node.flow_style
     return isinstance(node, ScalarNode) and node.style in ("|", ">")
 
 
 def _line_after(node: Node, lines: list[str], column: int) -> int:
-    """Index of the line after a block's last entry; blank lines and remarks behind it belong to what follows."""
+    """Index of the line after a block's last entry; comments behind it belong to the next."""
     while isinstance(node, CollectionNode) and not node.flow_style:
         node = node.value[-1][1] if isinstance(node, MappingNode) else node.value[-1]
     end = node.end_mark  # of a block scalar: the start of the next line
@@ -178,7 +170,7 @@ def _flow(value: object) -> str:
 
 
 def _scalar(value: object) -> str:
-    """Written so that YAML 1.1 (PyYAML) and 1.2 (DVC) read the same: plain only where both see a word."""
+    """Written so that YAML 1.1 (PyYAML) and 1.2 (DVC) agree: plain only if a word in both."""
     is_word = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value, re.ASCII)
     if is_word and yaml.safe_load(str(value)) == value:
         return str(value)

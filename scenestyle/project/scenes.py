@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from scenestyle.errors import InputError
+from scenestyle.files import whole_folder
 from scenestyle.project.params_file import add_entry, scene_entry
 from scenestyle.project.sources import Source, check_exists, files_of, inspect_source
 from scenestyle.project.video import write_stills
@@ -38,7 +39,8 @@ def add_scene_folder(
     target = scenes / name
     if target.exists() and not _is_same_place(source, target):
         raise InputError(
-            f"{target} exists, but params.yaml has no scene {name!r}. Choose another name, remove that "
+            f"{target} exists, but params.yaml has no scene {name!r}. Choose another name, remove "
+            f"that "
             f"folder, or take it as it is: scenestyle add-scene {name} {target} --caption '...'"
         )
     existed = target.exists()
@@ -71,21 +73,13 @@ def take_in(source: Path, target: Path, *, num_stills: int = NUM_STILLS) -> Sour
         return found
     if target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{source} contains {target.parent}; give the scene's own folder.")
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(target) as partial:
         _copy(source, found, partial, num_stills)
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return inspect_source(target) if found.kind == "video" else found
 
 
 def is_taken_in(source: Path, target: Path) -> bool:
-    """Whether `target` holds what `source` holds, judged by names, sizes and dates, without reading a picture.
+    """Whether `target` holds what `source` holds, by names, sizes and dates of the files.
 
     Raises:
         InputError: If the source is not there or holds too few photos.

@@ -1,4 +1,4 @@
-"""What a folder or a video holds, checked as `estimate_poses` will check it, before anything is computed."""
+"""What a folder or a video holds, checked before anything is computed."""
 
 import tempfile
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ def inspect_source(source: Path) -> Source:
     """Check a folder of photos, a posed dataset or a video; every picture of a folder is decoded.
 
     Raises:
-        InputError: If it is none of these, or its pictures or poses cannot be used; all faults in one message.
+        InputError: If it is none of these, or its pictures or poses cannot be used; all faults in
+            one message.
     """
     check_exists(source)
     if source.is_file():
@@ -51,7 +52,7 @@ def check_exists(source: Path) -> None:
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """The files that make up a capture, by their names in the project: a posed dataset whole, or photos alone.
+    """Files of a capture, by their names in the project: a whole posed dataset, or photos.
 
     Raises:
         InputError: If there are too few photos.

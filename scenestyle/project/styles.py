@@ -29,7 +29,8 @@ def taken_in(source: Path | None, style: str, folder: Path) -> Iterator[dict[str
     is_there = target.exists()
     if is_there and not target.samefile(source):
         raise InputError(
-            f"{target} exists already. Choose another name for the style, remove that file, or take it as it is: "
+            f"{target} exists already. Choose another name for the style, remove that file, or "
+            f"take it as it is: "
             f"--image {target}"
         )
     if not is_there:

@@ -47,10 +47,10 @@ def inspect_video(path: Path) -> Video:
 
 
 def write_stills(path: Path, out: Path, *, count: int) -> None:
-    """Cut a video into `count` parts of equal length and write the sharpest frame of each, upright, as JPEG.
+    """Cut a video into `count` equal parts; write the sharpest frame of each as JPEG.
 
-    Sharpness is the variance of the Laplacian of the reduced luma (Pech-Pacheco et al. 2000). The files bear the
-    date of the video.
+    Sharpness is the variance of the Laplacian of the reduced luma (Pech-Pacheco et al. 2000). The
+    files bear the date of the video.
 
     Args:
         path: A video that `inspect_video` accepts.

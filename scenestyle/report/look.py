@@ -1,7 +1,7 @@
 """A look round the scene in the report: clouds of points under a camera that the reader moves.
 
-`viewer/viewer.js` draws them; `viewer/viewer.min.js` is that program with the parts of three.js that it uses, bundled by
-`make viewer`.
+`viewer/viewer.js` draws them; `viewer/viewer.min.js` is that program with the parts of three.js
+that it uses, bundled by `make viewer`.
 """
 
 import json
@@ -21,9 +21,11 @@ class Cloud:
     """Coloured points as the viewer reads them."""
 
     content: bytes
-    """three uint16 per point, its place as shares of the box, then three uint8 per point, its RGB"""
+    """three uint16 per point, its place as shares of the box, then three uint8 per point, its
+    RGB"""
     layout: str
-    """JSON: how many points, the box's lowest corner and its side, and the side of a drawn point, scene units"""
+    """JSON: how many points, the box's lowest corner and its side, and the side of a drawn point,
+    scene units"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def viewer_program() -> str:
 
 
 def _spacing(points: Float[np.ndarray, "n 3"]) -> float:
-    """Lower quartile of the distance of a point to its nearest neighbour, told from a thousand of them."""
+    """Lower quartile of the nearest-neighbour distance, from a sample of a thousand points."""
     from scipy.spatial import KDTree
 
     some = points[:: max(1, len(points) // 1000)]

@@ -1,4 +1,4 @@
-"""The report of one edit: a single HTML page that opens from disk and asks the network for nothing."""
+"""The report of one edit: an HTML page that opens from disk and needs no network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""The figures of a result in plain words: what each means, what to hold it against, and whether it is good.
+"""The metrics of a result in plain words: their meaning, controls and verdicts.
 
-The bounds of the verdicts are this project's own, set by hand on its demo scenes; they are shown beside
-every verdict. No paper gives any.
+The bounds of the verdicts are this project's own, set by hand on its demo scenes; they are shown
+beside every verdict. No paper gives any.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,8 @@ class _Reading:
     meaning: str
     bounds: _Bounds | None = None
     controls: tuple[str, ...] = ()
-    """keys of the same measure of something else; that of an edit without sharing, `KEY_alone`, goes without saying"""
+    """keys of the same measure of something else; that of an edit without sharing, `KEY_alone`,
+    goes without saying"""
 
 
 _CONTROL_NAMES = {
@@ -61,7 +62,8 @@ _READINGS = {
     "movement_rmse": _Reading(
         "Movement",
         "{:.3f}",
-        "How far the colours moved from before to after along the orbit (RMSE, 0 to 1): near 0 means that "
+        "How far the colours moved from before to after along the orbit (RMSE, 0 to 1): near 0 "
+        "means that "
         "nothing was edited.",
         _Bounds(0.05, 0.02, higher_is_better=True),
         ("movement_rmse_stylized",),
@@ -69,7 +71,8 @@ _READINGS = {
     "heldout_swd": _Reading(
         "Distance to the style",
         "{:.3f}",
-        "How far renders lie from the stylized pictures of views that were never trained on (sliced "
+        "How far renders lie from the stylized pictures of views that were never trained on "
+        "(sliced "
         "Wasserstein distance of features): well below the source's, the style has arrived.",
         _Bounds(0.5, 0.9, relative_to="heldout_swd_source"),
         ("heldout_swd_source",),
@@ -85,14 +88,16 @@ _READINGS = {
     "warp_long": _Reading(
         "Flicker, seven frames apart",
         "{:.4f}",
-        "The same for frames that lie seven apart, where a style that hangs on the viewpoint shows.",
+        "The same for frames that lie seven apart, where a style that hangs on the viewpoint "
+        "shows.",
         _Bounds(1.5, 2.5, relative_to="warp_long_source"),
         ("warp_long_source",),
     ),
     "warp_short_features": _Reading(
         "Flicker as seen by a network, neighbouring frames",
         "{:.4f}",
-        "The same in a perceptual distance on the features of EfficientNet-Lite0. It is of LPIPS's kind "
+        "The same in a perceptual distance on the features of EfficientNet-Lite0. It is of LPIPS's "
+        "kind "
         "but not LPIPS: compare it with results of this project only.",
         _Bounds(1.5, 2.5, relative_to="warp_short_features_source"),
         ("warp_short_features_source",),
@@ -107,15 +112,18 @@ _READINGS = {
     "views_warp": _Reading(
         "Disagreement of neighbouring views",
         "{:.4f}",
-        "The same measure between neighbouring cameras of the capture, where the stylized pictures can be "
-        "measured too: the field must agree with itself better than the pictures that it was fitted to.",
+        "The same measure between neighbouring cameras of the capture, where the stylized pictures "
+        "can be "
+        "measured too: the field must agree with itself better than the pictures that it was "
+        "fitted to.",
         _Bounds(1.0, 1.25, relative_to="views_warp_stylized"),
         ("views_warp_source", "views_warp_stylized", "views_warp_unshared"),
     ),
     "refit_psnr": _Reading(
         "Agreement of the stylized views, refit PSNR",
         "{:.1f} dB",
-        "How well a fresh field, trained on the stylized pictures alone, predicts those that were held out "
+        "How well a fresh field, trained on the stylized pictures alone, predicts those that were "
+        "held out "
         "(higher is better): pictures that contradict each other cannot be predicted.",
         None,
         ("refit_psnr_source", "refit_psnr_unshared"),
@@ -136,7 +144,8 @@ _READINGS = {
     "content_ssim": _Reading(
         "Light and shade kept",
         "{:.3f}",
-        "Structural similarity (SSIM) of the brightness before and after, 1 for unchanged. A strong style "
+        "Structural similarity (SSIM) of the brightness before and after, 1 for unchanged. A "
+        "strong style "
         "lowers it; the field should not lose much more than the stylized pictures did.",
         _Bounds(0.9, 0.7, higher_is_better=True, relative_to="content_ssim_stylized"),
         ("content_ssim_stylized",),
@@ -144,7 +153,8 @@ _READINGS = {
     "content_features": _Reading(
         "Things kept",
         "{:.3f}",
-        "Likeness of deep features of EfficientNet-Lite0 at the same place before and after (cosine, 1 for "
+        "Likeness of deep features of EfficientNet-Lite0 at the same place before and after "
+        "(cosine, 1 for "
         "unchanged): whether the same things still stand where they stood.",
         _Bounds(0.9, 0.7, higher_is_better=True, relative_to="content_features_stylized"),
         ("content_features_stylized",),
@@ -152,7 +162,8 @@ _READINGS = {
     "clip_directional_similarity": _Reading(
         "CLIP text-image directional similarity",
         "{:.3f}",
-        "Whether CLIP sees the pictures change where the sentence points, 1 at most. It compares only with "
+        "Whether CLIP sees the pictures change where the sentence points, 1 at most. It compares "
+        "only with "
         "figures of the same CLIP model, and a style that flickers can score well.",
         None,
         ("clip_directional_similarity_stylized",),
@@ -165,13 +176,15 @@ _READINGS = {
     "clip_direction_consistency_motion": _Reading(
         "CLIP direction consistency, motion",
         "{:.3f}",
-        "Whether CLIP sees edited frames follow a camera step as the original ones do, 1 at most. Another "
+        "Whether CLIP sees edited frames follow a camera step as the original ones do, 1 at most. "
+        "Another "
         "formula than the one above; the two do not compare.",
     ),
     "heldout_psnr_source": _Reading(
         "Quality of the source field, PSNR",
         "{:.1f} dB",
-        "How well the field before the edit reproduces photos that it was not trained on (higher is "
+        "How well the field before the edit reproduces photos that it was not trained on (higher "
+        "is "
         "better): detail that is missing here, the edit cannot bring back.",
         _Bounds(25.0, 20.0, higher_is_better=True),
     ),
@@ -196,7 +209,8 @@ def read_figures(
     """Put the figures of `metrics.json` into words, in the order of the report.
 
     Args:
-        metrics: Key -> figure; a figure that was not computed, or that its verdict is relative to, is not in it.
+        metrics: Key -> figure; a figure that was not computed, or that its verdict is relative to,
+            is not in it.
         intervals: Lower and upper end, of those figures that are means over views.
     """
     return [

@@ -25,8 +25,8 @@ def estimate_poses(
 ) -> dict[str, object]:
     """Pose the photos of a scene, or check the poses it comes with, and write the poses folder.
 
-    A `transforms.json` (nerfstudio) or a COLMAP model in `source` is taken over; otherwise its photos
-    go through structure from motion.
+    A `transforms.json` (nerfstudio) or a COLMAP model in `source` is taken over; otherwise its
+    photos go through structure from motion.
 
     Args:
         source: The scene's folder; it is only read.
@@ -38,7 +38,8 @@ def estimate_poses(
         What `report.json` says: registered share, reprojection error, seconds, versions.
 
     Raises:
-        InputError: If the source is no folder, holds too few photos, or has unusable photos or poses.
+        InputError: If the source is no folder, holds too few photos, or has unusable photos or
+            poses.
         GateError: If too small a share of the photos could be registered.
     """
     start = time.monotonic()
@@ -95,8 +96,10 @@ def _gate_message(num_photos: int, sizes: list[int], lost: list[Photo], threshol
     groups = f" They fall into groups of {sizes} that do not overlap." if len(sizes) > 1 else ""
     names = ", ".join(photo.path.name for photo in lost[:10]) + (", ..." if len(lost) > 10 else "")
     return (
-        f"{placed} of {num_photos} photos ({placed / num_photos:.0%}) could be placed in one scene, but "
-        f"{threshold:.0%} must be (estimate_poses.min_registered_share).{groups} Not placed: {names}. "
+        f"{placed} of {num_photos} photos ({placed / num_photos:.0%}) could be placed in one "
+        f"scene, but "
+        f"{threshold:.0%} must be (estimate_poses.min_registered_share).{groups} Not placed: "
+        f"{names}. "
         "Every photo must share at least half of what it shows with its neighbours: add photos in "
         "between, leave out blurred or unrelated ones, and see that the scene has texture."
     )

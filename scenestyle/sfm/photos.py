@@ -167,7 +167,8 @@ def _too_few(folder: Path, count: int, ignored: list[str]) -> str:
     heic = any(name.lower().endswith((".heic", ".heif")) for name in ignored)
     convert = " Convert HEIC photos to JPEG first." if heic else ""
     return (
-        f"{folder} holds {found}{others}; at least {MIN_PHOTOS} JPEG or PNG photos of one scene from "
+        f"{folder} holds {found}{others}; at least {MIN_PHOTOS} JPEG or PNG photos of one scene "
+        f"from "
         f"different places are needed, and 20 to 60 give a good result.{convert}"
     )
 

@@ -1,4 +1,4 @@
-"""Datasets that come with poses: nerfstudio's `transforms.json` and COLMAP models, checked and taken over."""
+"""Datasets with poses, nerfstudio's or COLMAP's: checked and converted."""
 
 import json
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ def read_transforms(source: Path, images: Path) -> "tuple[pycolmap.Reconstructio
 def read_colmap(
     folder: Path, source: Path, images: Path
 ) -> "tuple[pycolmap.Reconstruction, list[Photo]]":
-    """Check a COLMAP model and write its pictures, from `source/images` or `source`, as `images/NAME.png`.
+    """Check a COLMAP model and write its images as `images/NAME.png`.
 
     Returns:
         The model, its images renamed, and the pictures.
@@ -176,7 +176,7 @@ def _camera(frame: Mapping[str, Any], width: int, height: int) -> "pycolmap.Came
 def _colmap_model(
     kind: str, *, k1: float, k2: float, k3: float, k4: float, p1: float, p2: float
 ) -> tuple[str, list[float]] | None:
-    """COLMAP's simplest camera model with this distortion, and its coefficients; None if it has none."""
+    """COLMAP's simplest camera model with this distortion, and its coefficients; or None."""
     if kind == "OPENCV_FISHEYE":
         return kind, [k1, k2, k3, k4]
     if kind not in _POLYNOMIAL_MODELS or k4 != 0:
@@ -226,6 +226,7 @@ def _check_registered(
 def _check_count(source: Path, num_posed: int) -> None:
     if num_posed < MIN_PHOTOS:
         raise InputError(
-            f"{source} holds {num_posed} posed images; at least {MIN_PHOTOS} from different places are "
+            f"{source} holds {num_posed} posed images; at least {MIN_PHOTOS} from different places "
+            f"are "
             "needed."
         )

@@ -1,4 +1,4 @@
-"""Incremental structure from motion with COLMAP, single steps chosen so that a rerun gives the same bytes."""
+"""Incremental structure from motion with COLMAP, in steps whose rerun gives the same bytes."""
 
 import logging
 from pathlib import Path

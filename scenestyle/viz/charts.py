@@ -6,7 +6,8 @@ from typing import Literal
 
 _PNG_DPI = 140
 _INCHES = (5.4, 3.0)
-"""width and height; letters are of 10 points, and must be legible where a phone or half a page shows the whole"""
+"""width and height; letters are of 10 points, and must be legible where a phone or half a page
+shows the whole"""
 _LOG_RANGE = 1e5
 """a logarithmic axis shows at most this ratio below its top"""
 

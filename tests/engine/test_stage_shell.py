@@ -47,7 +47,7 @@ def leftovers(project: Path) -> list[str]:
     return [
         str(path.relative_to(project))
         for path in project.rglob("*")
-        if ".partial" in path.name or (".work" in path.parts and path.name != ".work")
+        if ".partial-" in path.name or (".work" in path.parts and path.name != ".work")
     ]
 
 
@@ -119,7 +119,7 @@ def test_failure_leaves_the_older_result_and_the_checkpoints(project: Path) -> N
     left = {path.name for path in (project / "data/stylized/garden/oil").iterdir()}
     assert left == {"given.txt", "provenance.json"}
     assert [Path(name).name for name in leftovers(project)][-1] == "checkpoint"
-    assert not any(".partial" in name for name in leftovers(project))
+    assert not any(".partial-" in name for name in leftovers(project))
 
 
 def test_checkpoints_are_found_again_only_with_equal_inputs(project: Path) -> None:

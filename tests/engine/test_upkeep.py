@@ -96,7 +96,7 @@ def test_prune_removes_what_nothing_needs_and_only_when_told(
     lines = [line for line in text.splitlines() if not line.startswith("  garden-oil:")]
     (here.root / "params.yaml").write_text("\n".join(lines))
     old, held = here.root / ".work/train_nerf/old", here.root / ".work/train_nerf/held"
-    for folder in (old, held, here.root / ".work/else", here.root / "data/nerf/.x.partial"):
+    for folder in (old, held, here.root / ".work/else", here.root / "data/nerf/.partial-x"):
         folder.mkdir(parents=True)
     handle = os.open(held, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)

@@ -158,8 +158,8 @@ def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) 
 
     toy.add_overview()
     # The catalog of the nightly deployment is the one that prefect.yaml names.
-    catalog = toy.root / "catalogs/demo.csv"
-    catalog.parent.mkdir()
+    catalog = toy.root / "examples/catalogs/demo.csv"
+    catalog.parent.mkdir(parents=True)
     catalog.write_text(
         "scene,caption,styles\ngarden,,ink\ngarden,,oil\ngarden,,pen\ngarden,,made of glass\n"
         "lost,lost,ink\nmoss,moss,ink\n"

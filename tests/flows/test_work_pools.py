@@ -31,8 +31,8 @@ class JobConfiguration(BaseJobConfiguration):
 @pytest.fixture
 def here(toy: Toy, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Toy:
     shutil.copy(ROOT / "prefect.yaml", toy.root)
-    (toy.root / "docs").mkdir()
-    shutil.copy(ROOT / "docs/kubernetes_pool.json", toy.root / "docs")
+    (toy.root / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy/kubernetes_pool.json", toy.root / "deploy")
     monkeypatch.chdir(toy.root)
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
     return toy
@@ -46,7 +46,7 @@ def prefect(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def deploy(place: str, work_pool: list[str]) -> subprocess.CompletedProcess[str]:
-    """Have the nightly catalog run in containers, as docs/cluster.md says."""
+    """Have the nightly catalog run in containers, as docs/howto/cluster.md says."""
     made = prefect("work-pool", "create", place, *work_pool)
     assert made.returncode == 0, made.stdout + made.stderr
     settings = Path("prefect.yaml")
@@ -65,7 +65,7 @@ def deployed(place: str) -> tuple[DeploymentResponse, dict[str, Any]]:
     return deployment, asyncio.run(job).model_dump()
 
 
-DOCS = (ROOT / "docs/cluster.md").read_text()
+DOCS = (ROOT / "docs/howto/cluster.md").read_text()
 
 
 @pytest.mark.timeout(300)
@@ -90,7 +90,7 @@ def test_a_deployment_to_docker_is_taken_with_image_and_clone(here: Toy) -> None
 
 @pytest.mark.timeout(300)
 def test_a_deployment_to_kubernetes_is_taken_with_image_claim_and_gpu(here: Toy) -> None:
-    template = ["--type", "kubernetes", "--base-job-template", "docs/kubernetes_pool.json"]
+    template = ["--type", "kubernetes", "--base-job-template", "deploy/kubernetes_pool.json"]
     done = deploy("kubernetes", template)
     assert f"prefect work-pool create kubernetes {' '.join(template)}" in DOCS
     assert done.returncode == 0, done.stdout + done.stderr
@@ -112,7 +112,7 @@ def test_the_pool_has_all_that_prefects_own_has() -> None:
 
     text = (Path(next(iter(bundled.__path__))) / "aggregate-worker-metadata.json").read_text()
     theirs = json.loads(text)["prefect-kubernetes"]["kubernetes"]["default_base_job_configuration"]
-    ours = json.loads((ROOT / "docs/kubernetes_pool.json").read_text())
+    ours = json.loads((ROOT / "deploy/kubernetes_pool.json").read_text())
     assert theirs["job_configuration"].keys() - ours["job_configuration"].keys() == {
         "cluster_config"  # a block, for workers outside of the cluster
     }

@@ -83,6 +83,22 @@ def tiny_pipeline() -> Any:
     )
 
 
+def with_tile(pipeline: Any) -> Any:
+    """The pipeline with a second ControlNet, another one than the first, as the embedded model has one for the picture itself."""
+    import torch
+    from diffusers import ControlNetModel, MultiControlNetModel
+
+    first = pipeline.controlnet
+    torch.manual_seed(1)
+    second = ControlNetModel.from_config(first.config)
+    with torch.no_grad():
+        for parameter in second.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.2)
+    pipeline.register_modules(controlnet=MultiControlNetModel([first, second]))
+    return pipeline
+
+
 def tiny_first_pipeline() -> Any:
     """The same of Stable Diffusion 1.5's class: one text encoder, no pooled text, convolutions as projections."""
     import torch

@@ -89,7 +89,7 @@ def run({signature}) -> dict[str, object]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(FIGURES[name] % mixed.digest()[0] if name in FIGURES else mixed.hexdigest())
     with Path("runs.log").open("a") as log:
-        log.write("{stage}@" + "-".join(out.parts[2:]).replace(".", "").removesuffix("partial") + "\\n")
+        log.write("{stage}@" + "-".join(out.parts[2:]).replace(".partial-", "") + "\\n")
     return {{"digest": mixed.hexdigest()[:8]}}
 
 
@@ -108,7 +108,7 @@ class Toy:
     def make(cls, root: Path) -> "Toy":
         """Lay the project out; nothing has run yet."""
         toy = cls(root)
-        skip = shutil.ignore_patterns("__pycache__", "weights", "*.partial")
+        skip = shutil.ignore_patterns("__pycache__", "weights", ".partial-*")
         for package in ("scenestyle", "tasks", "flows"):
             shutil.copytree(ROOT / package, root / package, ignore=skip)
         (root / ".dvc").mkdir()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,10 @@ import pytest
 import torch
 
 from scenestyle.diffusion.known_styles import read_known_styles
+from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from training import data, latents, tokenizer, train_autoencoder
-from training.export import HASH_FILE, export, trained_autoencoder
+from training.export import CONTROLS, HASH_FILE, export, trained_autoencoder
 from training.exported import load_autoencoder, load_denoiser
 from training.models import Denoiser, autoencoder
 from training.muon import orthogonalised
@@ -23,6 +25,8 @@ from training.train_denoiser import (
 )
 
 RECIPE = Recipe(batch=2)
+MADE_UP = next(index for index in range(99) if not data.shows_photographs(index))
+"""a shard for which no photographs need to have been gathered"""
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +41,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def work(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("work")
-    data.write_shard(folder, shard=0, scenes=2)
+    data.write_shard(folder, shard=MADE_UP, scenes=2)
     return folder
 
 
@@ -48,14 +52,14 @@ def shards(work) -> dict[data.Size, list[Path]]:
 
 @pytest.fixture(scope="module")
 def shard(work) -> data.Shard:
-    return data.load_shard(data.shard_path(work, 0))
+    return data.load_shard(data.shard_path(work, MADE_UP))
 
 
 def tiny_training(shard: data.Shard) -> Training:
     torch.manual_seed(0)
     model = Denoiser(vocabulary=len(tokenizer.load()), widths=(32, 32, 32))
     batch = draw_batch(shard, 4, np.random.default_rng(0))
-    model.calibrate(batch.noisy, batch.disparity, batch.tokens)
+    model.calibrate(batch.noisy, batch.controls, batch.tokens)
     return start_training(model, RECIPE)
 
 
@@ -67,11 +71,12 @@ def flat_tensors(state: object) -> list[torch.Tensor]:
 
 
 def test_shard_holds_the_latents_of_its_pictures(work, shard):
-    pictures = np.load(work / "data" / "pictures-000000.npy")
+    pictures = np.load(work / "data" / f"pictures-{MADE_UP:06d}.npy")
     for scene, view in ((0, 0), (1, 1)):
         expected = latents.encode(data.to_signed(pictures[scene, view])).numpy()
         stored = np.concatenate([shard.photos[scene, view], shard.styled[scene, view]])
         np.testing.assert_allclose(stored, expected, atol=0.02)
+        np.testing.assert_array_equal(shard.pictures[scene, view], pictures[scene, view, :3])
     assert shard.disparity[0].max() == 255
 
 
@@ -82,14 +87,16 @@ def test_every_style_is_drawn_equally_often():
 
 
 def test_shards_take_turns_in_size_and_batches_in_pixels(tmp_path):
-    wide = next(i for i in range(8) if data.shard_size(i) == (96, 160))
+    made_up = (i for i in range(99) if not data.shows_photographs(i))
+    wide = next(i for i in made_up if data.shard_size(i) == (96, 160))
     data.write_shard(tmp_path, shard=wide, scenes=1)
     assert data.training_shards(tmp_path) == {(96, 160): [data.shard_path(tmp_path, wide)]}
     shard = data.load_shard(data.shard_path(tmp_path, wide))
     assert shard.size == (96, 160)
     batch = draw_batch(shard, 3, np.random.default_rng(0))
     assert batch.noisy.shape == (3, latents.CHANNELS, 12, 20)
-    assert batch.disparity.shape == (3, 3, 96, 160)
+    assert batch.controls.disparity.shape == (3, 3, 96, 160)
+    assert batch.controls.picture.shape == (3, 3, 96, 160)
     recipe = Recipe(batch=16)
     assert samples_per_batch(recipe, data.SQUARE) == 16
     for size in {data.shard_size(index) for index in range(8)}:
@@ -119,6 +126,45 @@ def test_resumed_run_is_the_uninterrupted_run(shard, shards, tmp_path):
     pairs = list(zip(flat_tensors(second.state()), flat_tensors(whole.state()), strict=True))
     assert len(pairs) > 100
     assert all(torch.equal(mine, other) for mine, other in pairs)
+
+
+def test_three_of_four_shards_show_photographs_in_every_size():
+    kinds = {(data.shows_photographs(i), data.shard_size(i)) for i in range(64)}
+    assert len(kinds) == 2 * len({size for _, size in kinds})
+    assert sum(data.shows_photographs(i) for i in range(64)) == 48
+    held_out = [data.HELD_OUT_SHARD, data.HELD_OUT_PHOTOGRAPHS]
+    assert [data.shows_photographs(i) for i in held_out] == [False, True]
+
+
+def test_a_control_counts_as_much_as_its_scale_says(shard):
+    """And the tile that begins from the depth ControlNet says the same, but a tenth as loud."""
+    model = tiny_training(shard).model
+    with torch.no_grad():  # the UNet's last layer begins at zero
+        torch.nn.init.normal_(model.unet.conv_out.weight, std=0.1)
+    batch = draw_batch(shard, 2, np.random.default_rng(0))
+    conditions = (batch.tokens, batch.keep_text, batch.time_ids)
+    zero, one = torch.zeros(2), torch.ones(2)
+
+    def predicted(depth_scale, tile_scale, **seen):
+        controls = replace(batch.controls, depth_scale=depth_scale, tile_scale=tile_scale, **seen)
+        with torch.no_grad():
+            return model(batch.noisy, batch.timestep, controls, *conditions)
+
+    for name, scales in (("disparity", (zero, one)), ("picture", (one, zero))):
+        other = {name: 1 - getattr(batch.controls, name)}
+        assert torch.equal(predicted(*scales, **other), predicted(*scales))
+        assert not torch.equal(predicted(one, one, **other), predicted(one, one))
+    model.begin_tile_from_depth()
+    same = {"picture": batch.controls.disparity}
+    with torch.no_grad():
+        for layer in (
+            *model.controlnet.controlnet_down_blocks,
+            model.controlnet.controlnet_mid_block,
+        ):
+            layer.bias.zero_()
+    torch.testing.assert_close(
+        predicted(zero, one, **same), predicted(0.1 * one, zero, **same), rtol=1e-3, atol=1e-4
+    )
 
 
 def test_training_on_one_batch_lowers_its_loss(shard):
@@ -171,13 +217,14 @@ def test_exported_folder_runs_in_the_pipeline_class(tmp_path):
     listed = (tmp_path / "weights" / HASH_FILE).read_text().splitlines()
     files = [p for p in (tmp_path / "weights").rglob("*") if p.is_file() and p.name != HASH_FILE]
     assert len(listed) == len(files)
-    assert sum(path.stat().st_size for path in files) < 24e6
+    assert sum(path.stat().st_size for path in files) < 30e6
     pipeline = StableDiffusionXLControlNetImg2ImgPipeline.from_pretrained(
         tmp_path / "weights", torch_dtype=torch.float32
     )
     grey = Image.new("RGB", (64, 64), (128, 128, 128))
+    assert load_pipeline(str(tmp_path / "weights"), torch.device("cpu")).controls == CONTROLS
     result = pipeline(
-        "a pencil sketch", image=grey, control_image=grey, strength=0.5, num_inference_steps=2,
+        "a pencil sketch", image=grey, control_image=[grey, grey], strength=0.5, num_inference_steps=2,
         output_type="np",
     )  # fmt: skip
     assert result.images.shape == (1, 64, 64, 3)

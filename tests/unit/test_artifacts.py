@@ -24,7 +24,7 @@ def test_json_comes_back_and_equal_values_give_equal_bytes(tmp_path: Path) -> No
     write_json(tmp_path / "b.json", {"ä": "é", "b": [1, 2.5]})
     assert read_json(tmp_path / "a.json") == {"b": [1, 2.5], "ä": "é"}
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    assert [path.name for path in tmp_path.glob("*.tmp")] == []
+    assert [path.name for path in tmp_path.glob(".partial-*")] == []
 
 
 @pytest.mark.parametrize("reader", [read_json, read_rgb, read_map])

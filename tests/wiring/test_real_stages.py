@@ -106,5 +106,5 @@ def test_kills_of_each_stage_at_random_moments_change_no_result(tmp_path: Path) 
     bring_up_to_date(project)
     assert Pipeline(project).stale() == {}
     assert files(project / "data") == files(undisturbed / "data")
-    assert not list((project / "data").rglob("*.partial"))
+    assert not list((project / "data").rglob(".partial-*"))
     assert {kind for kind, _ in bring_up_to_date(project).values()} == {"fresh"}

@@ -360,8 +360,7 @@ def content(named: NamedScene, rng: np.random.Generator) -> str:
     """A few of the scene's objects in words, or now and then only a vague noun, or quite other things."""
     chance = rng.random()
     if chance < 0.12:
-        thing, place = rng.choice(_ELSEWHERE, 2, replace=False)
-        return _one(thing) if chance < 0.06 else f"{_one(thing)} and {_one(place)}"
+        return _something_else(rng)
     if chance < 0.32 or not named.objects:
         return str(rng.choice(_VAGUE))
     count = min(len(named.objects), int(rng.integers(1, 4)))
@@ -373,14 +372,32 @@ def content(named: NamedScene, rng: np.random.Generator) -> str:
     return listed
 
 
+def content_of_photograph(shows: str, rng: np.random.Generator) -> str:
+    """What a photograph shows, or now and then only a vague noun, or quite other things."""
+    chance = rng.random()
+    if chance < 0.15:
+        return _something_else(rng)
+    return str(rng.choice(_VAGUE)) if chance < 0.4 else shows
+
+
 def caption(named: NamedScene, style: str, rng: np.random.Generator) -> str:
-    """One sentence: the scene's content in a random template of the style, sometimes embellished."""
+    """One sentence: the scene's content in the words of the style."""
+    return sentence(content(named, rng), style, rng)
+
+
+def sentence(shown: str, style: str, rng: np.random.Generator) -> str:
+    """What is shown in a random template of the style, sometimes embellished."""
     templates = TEMPLATES[style]
-    sentence = templates[int(rng.integers(len(templates)))].format(content(named, rng))
+    words = templates[int(rng.integers(len(templates)))].format(shown)
     if rng.random() < _EMBELLISHED:
         count = int(rng.integers(1, 3))
-        sentence = ", ".join([sentence, *rng.choice(_EMBELLISHMENTS, count, replace=False)])
-    return sentence
+        words = ", ".join([words, *rng.choice(_EMBELLISHMENTS, count, replace=False)])
+    return words
+
+
+def _something_else(rng: np.random.Generator) -> str:
+    thing, place = rng.choice(_ELSEWHERE, 2, replace=False)
+    return _one(thing) if rng.random() < 0.5 else f"{_one(thing)} and {_one(place)}"
 
 
 def _phrase(named_object: str, rng: np.random.Generator) -> str:

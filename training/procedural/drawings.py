@@ -40,14 +40,17 @@ _WOODBLOCK_INKS = floats(
 
 def watercolor(buffers: Buffers, rng: np.random.Generator) -> Picture:
     """Transparent washes on white paper: flat tones, dark pigment rims, granulation, white sky."""
-    light = np.clip(0.35 + 0.25 * np.floor(buffers.shading * 3.4), 0.45, 1.05)[..., None]
-    wash = cv2.bilateralFilter(buffers.albedo * light, 7, 0.3, 3)
-    wash = np.clip(0.22 + 0.78 * saturated(wash, 1.3), 0, 1)
-    rims = np.clip(blur(buffers.outline, 0.9) * 1.5 + 0.6 * tone_edges(wash), 0, 1)
+    light = np.clip(0.35 + 0.25 * np.floor(buffers.shading * 3.4), 0.45, 1.05)
+    light = blur(light, 0.8)[..., None]
+    wash = cv2.bilateralFilter(floats(buffers.albedo * light), 9, 0.25, 5)
+    wash = solid_tones(cv2.bilateralFilter(wash, 9, 0.15, 5), buffers, 0.3)
+    wash = np.clip(0.30 + 0.78 * saturated(wash, 1.5), 0, 1)
+    rims = np.clip(blur(buffers.outline, 0.8) * 1.5 + 0.8 * tone_edges(wash), 0, 1)
     solid = (buffers.ids >= FIRST_OBJECT).astype(np.float32)
-    strength = 0.58 + 0.3 * solid - 0.45 * buffers.haze - 0.45 * ~buffers.hit
+    strength = 0.58 + 0.36 * solid - 0.45 * buffers.haze - 0.45 * ~buffers.hit
     density = (1 - wash) * blur(strength, 1.2)[..., None]
-    pooled = 1 + 0.9 * rims + 0.09 * grain(rng, buffers, 4.0) + 0.08 * grain(rng, buffers, 1.2)
+    # Where a wash has dried, pigment has gathered at its rim and left the middle paler.
+    pooled = 0.94 + 1.0 * rims + 0.07 * grain(rng, buffers, 4.0) + 0.05 * grain(rng, buffers, 1.2)
     return floats([0.985, 0.975, 0.95]) * (1 - np.clip(density * pooled[..., None], 0, 0.95))
 
 
@@ -183,7 +186,7 @@ def mosaic(buffers: Buffers, rng: np.random.Generator) -> Picture:
     rows, columns = pixel_indices(buffers.hit.shape)
     tiles = (rows // BLOCK) * 4096 + columns // BLOCK
     gold = mix(floats([0.93, 0.72, 0.25]), floats([0.80, 0.57, 0.16]), (tiles // 4096 + tiles) % 2)
-    lit = saturated(buffers.albedo, 1.35) * (0.4 + 0.62 * buffers.shading)[..., None]
+    lit = saturated(buffers.albedo, 1.7) * (0.34 + 0.74 * buffers.shading)[..., None]
     behind = np.where(buffers.ids == SKY, 1.0, 0.6 * (buffers.ids == WALL))
     stone = mix(lit, gold, np.maximum(behind, 0.6 * buffers.haze))
     laid = segment_means(np.clip(stone, 0, 1), tiles)

@@ -41,16 +41,20 @@ def neon(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def winter(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Snow on everything that faces up, frost on the rest, cold light, a pale sky."""
-    upwards = buffers.normal[..., 1] + 0.25 * (brightness(buffers.albedo) - 0.5)
-    snow_share = np.clip((upwards - 0.38) * 5, 0, 1) * buffers.hit
-    light = buffers.shading[..., None]
-    snow = floats([0.93, 0.965, 1.02]) * (0.66 + 0.32 * light)
+    """Snow on everything that faces up and on every ledge, frost on the rest, cold light, a pale sky."""
+    tone = brightness(buffers.albedo) * buffers.shading
+    upwards = 0.6 * blur(buffers.normal[..., 1], 5.0) + 1.1 * (brightness(buffers.albedo) - 0.45)
+    snow_share = np.clip((upwards - 0.05) * 1.5, 0, 1)
+    # Just above a dark underside snow lies as a rim.
+    ledge = np.clip(3.5 * (np.roll(tone, 1, 0) - np.roll(tone, -2, 0)), 0, 1)
+    snow_share = np.maximum(snow_share, blur(ledge, 0.7)) * buffers.hit
+    light = np.clip(blur(buffers.shading, 0.8), 0, 1.1)[..., None]
+    snow = floats([0.92, 0.96, 1.02]) * (0.58 + 0.40 * light)
     grey = brightness(buffers.albedo)[..., None]
-    frosted = (grey + (buffers.albedo - grey) * 0.75) * 0.72 + 0.2 * floats([0.85, 0.93, 1.0])
-    cold = frosted * (0.3 + 0.75 * light) * floats([0.92, 0.97, 1.08])
-    covered = mix(cold, snow, blur(snow_share, 0.6))
-    covered *= (1 - 0.25 * np.clip(blur(buffers.outline, 0.8), 0, 1))[..., None]
+    frosted = (grey + (buffers.albedo - grey) * 0.6) * 0.72 + 0.2 * floats([0.80, 0.91, 1.0])
+    cold = frosted * (0.22 + 0.83 * light) * floats([0.86, 0.96, 1.12])
+    covered = mix(cold, snow, blur(snow_share, 0.8))
+    covered *= (1 - 0.4 * np.clip(blur(buffers.outline, 0.8), 0, 1))[..., None]
     return mix(floats([0.80, 0.86, 0.93]), covered, buffers.hit * (1 - 0.8 * buffers.haze))
 
 
@@ -58,34 +62,37 @@ def autumn(buffers: Buffers, rng: np.random.Generator) -> Picture:
     """Golden light; hues turned to red, orange and gold; the ground strewn with leaf colours."""
     hsv = to_hsv(buffers.albedo)
     warm = 24 + 22 * np.cos(np.deg2rad(hsv[..., 0] - 60))
-    saturation = np.clip(hsv[..., 1] * 0.55 + 0.42, 0, 0.92)
-    objects = to_rgb(np.stack([warm, saturation, np.clip(hsv[..., 2] * 0.9 + 0.1, 0, 1)], -1))
     detail = normalised_detail(buffers)
+    warm = np.clip(warm - 7 * np.tanh(detail), 2, 52)
+    saturation = np.clip(hsv[..., 1] * 0.5 + 0.42, 0, 0.92)
+    value = np.clip(hsv[..., 2] * 1.05 + 0.12, 0, 1)
+    objects = to_rgb(np.stack([warm, saturation, value], -1))
     leaf_hue = 31 + 13 * np.tanh(1.2 * detail)
     leaf_value = np.clip(0.62 + 0.16 * np.tanh(detail), 0, 1)
     leaves = to_rgb(np.stack([leaf_hue, np.full_like(leaf_hue, 0.66), leaf_value], -1))
     leaves = 0.75 * leaves + 0.25 * objects
     surface = np.where((buffers.ids == GROUND)[..., None], leaves, objects)
-    lit = surface * buffers.shading[..., None] * floats([1.08, 0.95, 0.75])
+    lit = surface * (0.15 + 0.9 * buffers.shading)[..., None] * floats([1.10, 0.97, 0.76])
     lit = lit * (1 - 0.45 * np.clip(blur(buffers.outline, 0.8), 0, 1))[..., None]
     return mix(floats([0.97, 0.83, 0.58]), lit, buffers.hit * (1 - 0.8 * buffers.haze))
 
 
 def bronze(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Cast metal: bands of reflected surroundings, highlights, green patina where metal is dark."""
-    across, up = buffers.normal_camera[..., 0], buffers.normal_camera[..., 1]
-    facing_up = 0.5 + 0.5 * up
-    bands = 0.5 + 0.5 * np.sin(9 * facing_up + 2.5 * across)
-    mirror = 0.22 + 0.25 * facing_up + 0.6 * bands * facing_up
-    relief = 0.7 + 0.5 * brightness(buffers.albedo)
-    metal = (mirror * relief * (0.5 + 0.5 * buffers.shading))[..., None] * floats(
-        [0.86, 0.55, 0.25]
+    """Cast metal: dark hollows with green patina, warm flanks, polished heights that reflect the sky."""
+    up = blur(buffers.normal_camera[..., 1], 3.0)
+    relief = brightness(buffers.albedo) * (0.45 + 0.55 * buffers.shading)
+    # As a cast shows a face: what is dark lies deep, what stands out against its surroundings is worn bright.
+    height = relief + 0.8 * (relief - blur(relief, 6.0)) + 0.06 * up
+    polish = np.clip((height - 0.08) * 1.25, 0, 1.15)
+    reflected = polish + 0.05 * np.sin(9 * polish + 2 * up)
+    metal = mix(
+        floats([0.10, 0.05, 0.03]), floats([0.66, 0.38, 0.15]), np.clip(1.7 * reflected, 0, 1)
     )
-    patina = np.clip(1.6 * (0.3 - brightness(buffers.albedo)) + 0.5 * (0.35 - up), 0, 0.75)
-    green = floats([0.30, 0.56, 0.47]) * (0.4 + 0.6 * buffers.shading[..., None])
-    metal = mix(metal, green, patina) + (buffers.specular**16)[..., None] * floats(
-        [0.95, 0.8, 0.55]
-    )
+    metal = mix(metal, floats([1.0, 0.86, 0.58]), np.clip(2.2 * reflected - 1.25, 0, 1))
+    metal = metal + 0.5 * (buffers.specular**16)[..., None] * floats([0.95, 0.8, 0.55])
+    patina = np.clip(0.55 - 3.2 * np.abs(height - 0.20), 0, 0.5)
+    metal = mix(metal, floats([0.26, 0.50, 0.42]), patina)
+    metal = metal * (1 - 0.6 * np.clip(blur(buffers.outline, 0.8), 0, 1))[..., None]
     plinth = (0.5 + 0.5 * buffers.shading) * (1 + 0.25 * np.tanh(normalised_detail(buffers)))
     stone = plinth[..., None] * floats([0.36, 0.33, 0.31])
     cast = np.where((buffers.ids >= FIRST_OBJECT)[..., None], metal, stone)
@@ -121,7 +128,10 @@ def marble(buffers: Buffers, rng: np.random.Generator) -> Picture:
     detail = normalised_detail(buffers)
     veins = np.exp(-np.square(detail / 0.45)) * np.clip(np.abs(detail), 0, 1) * 0.5
     veins = veins + 0.35 * np.clip(tone_edges(buffers.albedo), 0, 1)
-    soft = 0.42 + 0.56 * np.clip(buffers.shading, 0, 1.1) + 0.08 * buffers.normal[..., 1]
+    tone = brightness(buffers.albedo)
+    carved_deep = np.clip(tone + 1.2 * (tone - blur(tone, 5.0)), 0, 1)
+    soft = 0.10 + 0.50 * np.clip(buffers.shading, 0, 1.1) + 0.46 * np.sqrt(carved_deep)
+    soft = np.clip(soft, 0, 1.05) + 0.08 * blur(buffers.normal[..., 1], 1.5)
     stone = soft[..., None] * floats([0.98, 0.965, 0.94])
     stone = mix(stone, stone * floats([0.60, 0.62, 0.66]), np.clip(veins, 0, 1))
     stone = stone + 0.5 * (buffers.specular**20)[..., None]
@@ -138,12 +148,14 @@ def marble(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def ice(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Clear blue ice: deep where it faces the viewer, white at rims and cracks, under a polar dusk."""
-    rim = np.square(1 - np.clip(buffers.normal_camera[..., 2], 0, 1))
-    clear = np.clip(0.15 + 0.85 * rim + 0.4 * brightness(buffers.albedo) * buffers.shading, 0, 1)
-    body = mix(floats([0.02, 0.30, 0.52]), floats([0.62, 0.93, 1.0]), clear)
-    cracks = np.clip(tone_edges(buffers.albedo) * 0.9, 0, 1)
-    body = mix(body, floats([0.92, 0.99, 1.0]), 0.6 * cracks)
+    """Clear blue ice: deep where the scene is dark, white at rims and cracks, under a polar dusk."""
+    rim = np.square(1 - np.clip(blur(buffers.normal_camera[..., 2], 1.0), 0, 1))
+    tone = brightness(buffers.albedo) * (0.4 + 0.6 * buffers.shading)
+    clear = np.clip(1.25 * (tone + 0.5 * (tone - blur(tone, 6.0))) + 0.35 * rim - 0.12, 0, 1)
+    body = mix(floats([0.01, 0.13, 0.34]), floats([0.16, 0.58, 0.84]), np.clip(2 * clear, 0, 1))
+    body = mix(body, floats([0.86, 0.98, 1.0]), np.clip(2 * clear - 1, 0, 1))
+    cracks = np.clip(tone_edges(buffers.albedo) * 0.7, 0, 1)
+    body = mix(body, floats([0.92, 0.99, 1.0]), 0.35 * cracks)
     body = body + 0.8 * (buffers.specular**18)[..., None]
     frozen = mix(
         floats([0.04, 0.22, 0.33]), floats([0.36, 0.66, 0.76]), np.clip(buffers.shading - 0.2, 0, 1)
@@ -156,23 +168,23 @@ def ice(buffers: Buffers, rng: np.random.Generator) -> Picture:
     )
     scene = np.where((buffers.ids >= FIRST_OBJECT)[..., None], body, mix(frozen, dusk, 0.25 * rim))
     scene = mix(
-        scene, floats([0.93, 0.99, 1.0]), 0.8 * np.clip(blur(buffers.outline, 0.8) * 1.5, 0, 1)
+        scene, floats([0.93, 0.99, 1.0]), 0.75 * np.clip(blur(buffers.outline, 0.7) * 1.5, 0, 1)
     )
     return mix(dusk, scene, buffers.hit * (1 - 0.8 * buffers.haze))
 
 
 def moss(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Overgrown: bright moss on all that faces up, dark wet stone and creepers below, green mist."""
+    """Overgrown: bright moss on what is light or faces up, dark wet stone and creepers below, green mist."""
     detail = np.tanh(normalised_detail(buffers))
-    share = np.clip(0.55 + 0.6 * buffers.normal[..., 1] + 0.35 * detail, 0.35, 1)
-    green = mix(
-        floats([0.07, 0.17, 0.03]),
-        floats([0.55, 0.72, 0.14]),
-        np.clip(0.1 + 0.55 * buffers.shading + 0.22 * detail, 0, 1),
-    )
-    wet = (0.25 + 0.75 * buffers.albedo) * buffers.shading[..., None] * floats([0.34, 0.32, 0.24])
+    tone = brightness(buffers.albedo) * (0.35 + 0.65 * buffers.shading)
+    upwards = blur(buffers.normal[..., 1], 1.5)
+    share = np.clip(0.35 + 0.45 * upwards + 0.7 * tone + 0.25 * detail, 0.1, 1)
+    bright = np.clip(0.05 + 1.05 * tone + 0.14 * detail + 0.08 * upwards, 0, 1)
+    green = mix(floats([0.05, 0.13, 0.03]), floats([0.36, 0.55, 0.10]), np.clip(2 * bright, 0, 1))
+    green = mix(green, floats([0.80, 0.88, 0.34]), np.clip(2 * bright - 1, 0, 1))
+    wet = (0.12 + 0.8 * tone)[..., None] * floats([0.62, 0.54, 0.42])
     grown = mix(wet, green, blur(share, 0.8))
-    grown = grown * (1 - 0.75 * np.clip(blur(buffers.outline, 1.0) * 1.5, 0, 1))[..., None]
+    grown = grown * (1 - 0.75 * np.clip(blur(buffers.outline, 0.8) * 1.3, 0, 1))[..., None]
     grown = grown * (1 + 0.04 * grain(rng, buffers, 1.5))[..., None]
     return mix(floats([0.76, 0.86, 0.70]), grown, buffers.hit * (1 - 0.9 * buffers.haze))
 

@@ -1,0 +1,121 @@
+"""The one way to restyle rendered views: by the stage, the preview, the control without sharing and the benchmarks."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from scenestyle.device import select_device
+from scenestyle.diffusion.inputs import RenderedViews
+from scenestyle.diffusion.known_styles import style_warnings
+from scenestyle.diffusion.models import DiffusionModel, load_pipeline
+from scenestyle.diffusion.monocular import with_chosen_depth
+from scenestyle.diffusion.plan import Plan, describe, plan_views
+from scenestyle.diffusion.style_image import with_image_adapter
+from scenestyle.diffusion.stylize import (
+    Settings,
+    expected_seconds,
+    fusion_of,
+    noise_of,
+    resolve_settings,
+    stylize,
+    working_size,
+)
+from scenestyle.params import Style, StylizeViews
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Restyler:
+    """Views of a scene, the model that will restyle them, and how they pass through it."""
+
+    views: RenderedViews
+    """with the depth that the parameters ask for"""
+    model: DiffusionModel
+    params: StylizeViews
+    size: tuple[int, int]
+    """width and height at which the model sees a view"""
+    plan: Plan
+    """which views pass through the model together"""
+
+    @classmethod
+    def load(cls, views: RenderedViews, params: StylizeViews, *, sees_images: bool) -> "Restyler":
+        """Load what restyling takes, and plan it for the memory that is there.
+
+        Args:
+            views: As they were rendered.
+            params: Of the stage `stylize_views`.
+            sees_images: Whether a style will take its look from a picture.
+
+        Raises:
+            WeightsError: If the weights of the model or of what it needs are missing or damaged.
+            ParamsError: If memory does not hold the smallest group of views, or the model lacks a control that the
+                parameters ask for.
+        """
+        views = with_chosen_depth(views, params, select_device())
+        model = load_pipeline(params.model, select_device(), params.dtype, params.controls)
+        if sees_images:
+            model = with_image_adapter(model, params.image_adapter)
+        height, width = views.rgb.shape[1:3]
+        side = model.preset.image_side if params.image_side is None else params.image_side
+        factor = model.pipeline.vae_scale_factor
+        size = working_size(width, height, side, multiple_of=factor)
+        return cls(views, model, params, size, plan_views(model, views.cameras, size, params))
+
+    def settings(self, caption: str, style: Style) -> Settings:
+        """What a style, the parameters and the model's preset say together; each outranks those after it.
+
+        Raises:
+            ParamsError: If strength leaves no step to run.
+        """
+        return resolve_settings(caption, style, self.params, self.model.preset)
+
+    def warnings(self, styles: Iterable[Style]) -> list[str]:
+        """What users should know of the styles' prompts; each is logged, too."""
+        prompts = dict.fromkeys(style.prompt for style in styles)
+        found = [
+            text for prompt in prompts for text in style_warnings(prompt, self.model.known_styles)
+        ]
+        for text in found:
+            logger.warning(text)
+        return found
+
+    def outlook(self, settings: Settings) -> str:
+        """The plan and about how long it will take, in a sentence; one view is timed for it."""
+        seconds = expected_seconds(
+            self.model, self.views.rgb, self.views.disparity, settings, self.plan.offload
+        )
+        plan = describe(self.plan, self.views.names, self.size)
+        return f"{plan}, about {seconds / 60:.1f} minutes"
+
+    def restyle(
+        self, settings: Settings, *, work: Path | None = None
+    ) -> Float[np.ndarray, "views height width 3"]:
+        """The restyled views, 0..1, in the order and size of `views`.
+
+        Args:
+            settings: From `settings`, or recorded by an earlier run.
+            work: Folder from which an interrupted call with the same views, settings and plan resumes.
+
+        Raises:
+            ParamsError: If the GPU's memory does not hold the largest group of the plan.
+        """
+        return stylize(
+            self.model,
+            self.views.rgb,
+            self.views.disparity,
+            settings,
+            self.plan,
+            fusion=fusion_of(self.views, settings),
+            noise=noise_of(self.views, settings, self.model),
+            work=work,
+        )
+
+
+def alone(settings: Settings) -> Settings:
+    """The settings for views that know nothing of each other, where attention is not shared either."""
+    return replace(settings, fusion_steps=0, carry_noise=False)
