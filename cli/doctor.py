@@ -92,7 +92,7 @@ def _opencv(_: Path) -> Finding:
 
 
 def one_opencv(installed: Mapping[str, str]) -> Finding:
-    """Whether one package alone owns the folder `cv2`, given the versions of all that are installed."""
+    """Whether one package alone owns the folder `cv2`, given the version of every package."""
     owners = {name: at for name, at in installed.items() if name.startswith("opencv-")}
     if len(owners) > 1:
         return Finding(
