@@ -30,6 +30,9 @@ $(INSTALLED): constraints.txt pyproject.toml
 	  $(PYTHON) -m venv --without-pip $(VENV) && \
 	  PATH="$${PATH#*:}" $(PYTHON) -m pip --python $(BIN)/python install $(QUIET) pip; }
 	@echo "installing into $(VENV): about 9 GB, some minutes"
+	@# Two packages in one folder: with the other one goes also what they share.
+	@! $(BIN)/python -m pip show --quiet opencv-python 2> /dev/null || \
+	  $(BIN)/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
 	@# The list is complete, so nothing is resolved: docs/decisions/installed_set.md
 	@$(BIN)/python -m pip install $(QUIET) --no-deps -r constraints.txt
 	@$(BIN)/python -m pip install $(QUIET) --no-deps -e .

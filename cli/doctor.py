@@ -4,9 +4,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +48,7 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
     """Run every check on the installation and on the project at `root`; none changes anything."""
     checks: dict[str, Callable[[Path], Finding]] = {
         "versions": _versions,
+        "OpenCV": _opencv,
         "GPU": _gpu,
         "tiny-cuda-nn": _tiny_cuda_nn,
         "embedded weights": _embedded_weights,
@@ -84,6 +85,25 @@ def _versions(root: Path) -> Finding:
         some = ", ".join(different[:5])
         return Finding("note", f"{len(different)} packages differ: {some}", "make setup")
     return Finding("ok", f"Python {python}, {len(wanted)} packages as in constraints.txt")
+
+
+def _opencv(_: Path) -> Finding:
+    return one_opencv({each.name: each.version for each in distributions()})
+
+
+def one_opencv(installed: Mapping[str, str]) -> Finding:
+    """Whether one package alone owns the folder `cv2`, given the version of every package."""
+    owners = {name: at for name, at in installed.items() if name.startswith("opencv-")}
+    if len(owners) > 1:
+        return Finding(
+            "broken",
+            f"{' and '.join(sorted(owners))} own the same folder; which of them runs is chance",
+            "rm .venv/.installed; make setup",
+        )
+    if not owners:
+        return Finding("broken", "missing", "rm .venv/.installed; make setup")
+    ((name, at),) = owners.items()
+    return Finding("ok", f"{name} {at}")
 
 
 def _gpu(_: Path) -> Finding:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.doctor import examine
+from cli.doctor import examine, one_opencv
 from cli.main import main
 from cli.status import status_lines
 from engine import Pipeline
@@ -141,6 +141,16 @@ def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr()
     assert "broken  dvc.lock: a killed dvc left it torn" in out.out
     assert "must be mended" in out.err
+
+
+def test_doctor_finds_two_packages_in_one_folder() -> None:
+    one = {"numpy": "2.4.6", "opencv-python-headless": "4.10.0.84"}
+
+    assert one_opencv(one).state == "ok"
+    assert one_opencv({"numpy": "2.4.6"}).state == "broken"
+    both = one_opencv(one | {"opencv-python": "5.0.0.93"})
+    assert both.state == "broken"
+    assert "opencv-python and opencv-python-headless" in both.what
 
 
 def test_doctor_knows_locks_of_processes_that_ended(here: Toy) -> None:
