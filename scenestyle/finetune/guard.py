@@ -47,8 +47,8 @@ class DepthProbes:
         chosen = [torch.from_numpy(np.flatnonzero(each)[::stride]) for each in surfaces]
         if not any(len(each) for each in chosen):
             raise ArtifactError(
-                f"{views}: no held-out view has an opaque pixel; the source field is empty. "
-                "Train it for longer (train_nerf.iterations)."
+                f"{source.folder}: no held-out view has an opaque pixel; the source field is "
+                "empty. Train it for longer (train_nerf.iterations)."
             )
         rays = [
             camera_rays(view.camera, device)[pixels.to(device)]
