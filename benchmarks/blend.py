@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.machine import RESULTS, provenance, table, write_result
-from scenestyle.artifacts import read_rgb, read_views, write_rgb
+from benchmarks.machine import provenance, table, write_picture, write_result
+from scenestyle.artifacts import read_rgb, read_views
 from scenestyle.params import FinetuneNerf
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -42,8 +42,7 @@ def main() -> None:
         all(after > before for before, after in pairwise(distances[:, 1])),
     ]
     rows = [[t, *(f"{d:.4f}" for d in row)] for t, row in zip(SHARES, distances, strict=True)]
-    strip = f"blend_{names[0]}_{names[1]}.png"
-    write_rgb(RESULTS / strip, pictures)
+    strip = write_picture(f"blend_{names[0]}_{names[1]}", pictures)
     lines = [
         f"# Between two styles: {names[0]} and {names[1]}",
         "",

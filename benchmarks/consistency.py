@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from benchmarks.machine import RESULTS, ROOT, provenance, table, write_result
-from scenestyle.artifacts import write_rgb
+from benchmarks.machine import ROOT, provenance, table, write_picture, write_result
 from scenestyle.device import let_idle_threads_sleep
 from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced, read_rendered_views
 from scenestyle.diffusion.plan import plan_views
@@ -149,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         of_edit, made = measure(edit, views, args.ways, args.work, params)
         rows += of_edit
         day = datetime.datetime.now(datetime.UTC)
-        write_rgb(RESULTS / f"consistency_{edit}_{day:%Y-%m-%d}.png", sheet(views, made))
+        write_picture(f"consistency_{edit}_{day:%Y-%m-%d}", sheet(views, made))
     which = "all views" if args.views is None else f"the first {args.views} views"
     options = params.stylize_views
     text = ["# What views agree in, by what they share", "", origin]

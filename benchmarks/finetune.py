@@ -27,7 +27,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from benchmarks.machine import RESULTS, provenance, table, write_result
+from benchmarks.machine import provenance, table, write_picture, write_result
 from scenestyle.artifacts import View, ViewsFolder, read_rgb, read_views, write_rgb
 from scenestyle.features import FeatureExtractor
 from scenestyle.finetune.patch_losses import depth_loss, render_patch
@@ -93,7 +93,7 @@ def compare(arguments: argparse.Namespace, root: Path, params: FinetuneNerf) -> 
         column_labels=["held-out view", "ours", "published loss", "stylized"],
         max_picture_side=240,
     )
-    write_rgb(RESULTS / f"finetune_{scene}.png", sheet)
+    picture = write_picture(f"finetune_{scene}", sheet)
     return "\n".join(
         [
             f"{len(posed)} photos; source field with the defaults of `train_nerf`: held-out "
@@ -106,7 +106,7 @@ def compare(arguments: argparse.Namespace, root: Path, params: FinetuneNerf) -> 
                 rows,
             ),
             "",
-            f"![held-out views](finetune_{scene}.png)",
+            f"![held-out views]({picture})",
         ]
     )
 

@@ -8,7 +8,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import psutil
+from jaxtyping import Float
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -50,6 +52,20 @@ def write_result(theme: str, text: str, *, num_threads: int) -> Path:
     path.write_text(text.rstrip() + "\n", encoding="utf-8")
     print(text)
     return path
+
+
+def write_picture(name: str, rgb: Float[np.ndarray, "height width 3"]) -> str:
+    """Write `benchmarks/results/NAME.jpg`, a tenth of a PNG, since every clone carries it for ever.
+
+    Returns:
+        The file's name, for a link.
+    """
+    from scenestyle.viz.contact_sheet import to_pil
+
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.jpg"
+    to_pil(rgb).save(path, "JPEG", quality=88, optimize=True)
+    return path.name
 
 
 def _processor() -> str:

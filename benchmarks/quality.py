@@ -36,8 +36,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from benchmarks.machine import RESULTS, ROOT, provenance, table, write_result
-from scenestyle.artifacts import read_json, read_rgb, read_views, write_rgb
+from benchmarks.machine import ROOT, provenance, table, write_picture, write_result
+from scenestyle.artifacts import read_json, read_rgb, read_views
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.features import FeatureExtractor
 from scenestyle.finetune.finetune import finetune
@@ -383,7 +383,7 @@ def main() -> None:
             (scene, picture(scene, args.styles, args.data, results)),
             (f"{scene}_views", agreement_picture(views, args.styles, stylized)),
         ):
-            write_rgb(RESULTS / f"quality_{name}_{day:%Y-%m-%d}.png", sheet)
+            write_picture(f"quality_{name}_{day:%Y-%m-%d}", sheet)
     text = "\n".join(
         [
             "# What sharing and the sliced Wasserstein loss are worth",
