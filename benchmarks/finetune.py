@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from benchmarks.machine import RESULTS, provenance, table, write_result
-from scenestyle.artifacts import View, read_rgb, read_views, write_rgb
+from scenestyle.artifacts import View, ViewsFolder, read_rgb, read_views, write_rgb
 from scenestyle.features import FeatureExtractor
 from scenestyle.finetune.patch_losses import depth_loss, render_patch
 from scenestyle.finetune.patches import Target, random_patch
@@ -167,12 +167,12 @@ def finetune(
     from scenestyle.finetune.patch_losses import patch_losses
     from scenestyle.nerf.field import render
 
-    posed = read_views(views)
-    held_out = [view for view in posed if view.split == "held_out"]
+    rendered = ViewsFolder.open(views)
+    held_out = rendered.held_out
     wanted = [read_rgb(stylized / "rgb" / f"{view.name}.png") for view in held_out]
     distance = feature_swd(wanted, params.seed)
-    pictures = read_pictures(posed, views, [stylized], params)
-    targets = training_targets(views, posed, pictures, params, CPU)
+    pictures = read_pictures(rendered, [stylized], params)
+    targets = training_targets(rendered, pictures, params, CPU)
     features = target_features(targets, params)
     trainer = continued_trainer(nerf, params, CPU)
     if is_published:
@@ -185,7 +185,7 @@ def finetune(
         if step in MEASURED_AT or step == params.iterations:
             renders = [render(trainer.model, view.camera).rgb for view in held_out]
             swd = np.mean([distance(x, y) for x, y in zip(renders, wanted, strict=True)])
-            depth = change(trainer, views, posed)["depth_abs_rel"]
+            depth = change(trainer, rendered)["depth_abs_rel"]
             curve.append(
                 [f"{step}", f"{seconds:.1f}", f"{cpu_seconds:.1f}", f"{swd:.4f}", f"{depth:.4f}"]
             )

@@ -18,7 +18,7 @@ def add_scene(name: NewName, source: Source, *, caption: str, num_stills: int = 
         name: Letters, digits and underscores.
         source: The folder or the video; it is only read.
         caption: What the photos show; fills {caption} in a style's prompt.
-        num_stills: How many pictures to take from a video.
+        num_stills: How many images to take from a video.
     """
     check_id("scene", name)
     if name in load_params(LAYOUT.params).scenes:

@@ -24,7 +24,7 @@ def add_style(
 
     Example: scenestyle add-style watercolor "a watercolor painting of {caption}" --strength 0.6
 
-    Example: scenestyle add-style ours "a painting of {caption}" --image ~/pictures/ours.jpg
+    Example: scenestyle add-style ours "a painting of {caption}" --image ~/images/ours.jpg
 
     Args:
         name: Letters, digits and underscores.
@@ -42,7 +42,7 @@ def add_style(
     if name in load_params(LAYOUT.params).styles:
         raise ParamsError(
             f"there is a style {name!r} already. Change it in {LAYOUT.params}, or choose another "
-            f"name."
+            "name."
         )
     options = {
         "prompt": prompt,

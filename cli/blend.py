@@ -26,7 +26,7 @@ def blend(
     Args:
         scene: Id of a scene in params.yaml.
         shares: Ids of styles in which the scene is asked for, each with its weight.
-        name: Of the folder in outputs/blends/SCENE; default: made of styles and weights.
+        name: Name of the folder in outputs/blends/SCENE; default: made of styles and weights.
     """
     params = load_params(LAYOUT.params)
     weights = parsed_shares(shares)

@@ -49,7 +49,7 @@ def imported_files(graph: "ImportGraph", stage: str, root: Path) -> set[str]:
     Args:
         graph: As `import_graph` returns it.
         stage: Such as `train_nerf`.
-        root: Of the project.
+        root: The project's root folder.
     """
     modules = graph.find_upstream_modules(f"tasks.{stage}")
     library = {
@@ -95,7 +95,7 @@ def corrected(text: str, wanted: Mapping[str, Sequence[str]]) -> str:
     """dvc.yaml with other code rows; its other lines, comments among them, stay as they are.
 
     Args:
-        text: Of dvc.yaml.
+        text: Content of dvc.yaml.
         wanted: Stage -> its code rows.
     """
     lines = text.splitlines()

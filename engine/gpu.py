@@ -30,7 +30,7 @@ def one_gpu(names: Sequence[str], locks: Path | None = None) -> Iterator[str | N
     happens.
 
     Args:
-        names: As `gpus` returns them.
+        names: GPUs, as `gpus` returns them.
         locks: Folder of the lock files, the same for all who share the machine.
     """
     if not names:

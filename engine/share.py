@@ -55,9 +55,9 @@ def run_shared(
     Args:
         name: The stage instance.
         root: This clone.
-        parcel: From the other clone.
+        parcel: What the other clone packed.
         upstream: Entries of results that were made after it was packed.
-        options: Of `run_stage`.
+        options: Further arguments of `run_stage`.
 
     Returns:
         The outcome, with the entry of the result, which the remote holds now.

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from scenestyle.overview.overview import OverviewRow, Picture
 
 _LONGEST_SIDE = 2400
-"""of a contact sheet that goes to Prefect's database, pixels"""
+"""longest side of a contact sheet in Prefect's database, pixels"""
 _MAX_SCENES, _MAX_STYLES, _PICTURE_SIDE = 12, 8, 160
-"""on the picture of a catalog: rows, columns beside the source's, and pixels of each"""
+"""on the image of a catalog: rows, columns beside the source's, and pixels of each"""
 
 
 def show_result(edit: str, files: Sequence[Path]) -> None:
@@ -54,7 +54,7 @@ def show_preview(scene: str, prompts: Mapping[str, str], sheet: Path) -> None:
     Args:
         scene: Its id.
         prompts: Style -> sentence, in the order of the rows.
-        sheet: The picture.
+        sheet: The image.
 
     Raises:
         ArtifactError: If it cannot be read.
@@ -83,10 +83,10 @@ def show_catalog(
     """Attach the outcome of a catalog to the current flow run.
 
     Args:
-        name: Of the catalog.
+        name: Name of the catalog.
         rows: Its lines, for the table.
-        lines: The same as `page` shows them, for the picture; without any result there is none.
-        page: The page of their pictures.
+        lines: The rows as `page` shows them, for the image; without any result there is none.
+        page: The page of their images.
     """
     key = artifact_key(f"catalog-{name}")
     create_markdown_artifact(catalog_summary(name, rows, page), key=f"{key}-summary")

@@ -29,7 +29,7 @@ class Row:
     error: str
     """why there is no up-to-date result; empty if there is one"""
     report: Path | None
-    """of the result; none where it cannot have one"""
+    """path of the report; None where there cannot be one"""
 
     @property
     def state(self) -> State:

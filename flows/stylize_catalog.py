@@ -121,7 +121,7 @@ def take_in_captures(wishes: Catalog) -> dict[str, str]:
 
 
 def publish(name: str, rows: Sequence[Row]) -> list[str]:
-    """Write table and page, and show summary, table and picture in Prefect."""
+    """Write table and page, and show summary, table and image in Prefect."""
     table, page = LAYOUT.catalogs / f"{name}.csv", LAYOUT.catalogs / f"{name}.html"
     write_table(table, rows)
     lines = write_page(page, rows, load_params(LAYOUT.params), name)

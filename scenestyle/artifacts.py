@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.files import write_whole
+
+MIN_OPACITY = 0.5
+"""at or below it a pixel is empty space"""
 
 Split = Literal["train", "held_out"]
 
@@ -137,6 +140,68 @@ def read_views(folder: Path) -> list[View]:
         ) from error
 
 
+@dataclass(frozen=True)
+class ViewsFolder:
+    """A folder that render_views wrote and that is complete; its images are read when asked for."""
+
+    folder: Path
+    views: Sequence[View]
+    """in the order of its `cameras.json`"""
+
+    @classmethod
+    def open(cls, folder: Path) -> "ViewsFolder":
+        """Read the cameras and look for a file of every view.
+
+        Raises:
+            ArtifactError: If files are missing or surplus, or the cameras cannot be read.
+        """
+        views = read_views(folder)
+        for part, suffix in _PARTS.items():
+            names = [view.name for view in views]
+            check_same_views(folder / part, names, suffix=suffix, stage="render_views")
+        return cls(folder, views)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the views."""
+        return [view.name for view in self.views]
+
+    @property
+    def held_out(self) -> list[View]:
+        """The views that the field was not trained on."""
+        return [view for view in self.views if view.split == "held_out"]
+
+    def rgb(self, view: View) -> Float[np.ndarray, "_height _width 3"]:
+        """Colours of a view, 0..1."""
+        return read_rgb(self._file("rgb", view))
+
+    def depth_z(self, view: View) -> Float[np.ndarray, "_height _width"]:
+        """z-depth of a view, scene units; means nothing where there is no surface."""
+        return read_map(self._file("depth_z", view))
+
+    def opacity(self, view: View) -> Float[np.ndarray, "_height _width"]:
+        """How much of the light a view's pixels stop, 0..1."""
+        return read_map(self._file("opacity", view))
+
+    def is_surface(self, view: View) -> Bool[np.ndarray, "_height _width"]:
+        """Where a view sees a surface and not empty space."""
+        return self.opacity(view) > MIN_OPACITY
+
+    def surface_z(self, view: View) -> Float[np.ndarray, "_height _width"]:
+        """z-depth of a view where it sees a surface, NaN elsewhere."""
+        return surface_z(self.depth_z(view), self.opacity(view))
+
+    def _file(self, part: str, view: View) -> Path:
+        return self.folder / part / f"{view.name}{_PARTS[part]}"
+
+
+def surface_z(
+    depth_z: Float[np.ndarray, "height width"], opacity: Float[np.ndarray, "height width"]
+) -> Float[np.ndarray, "height width"]:
+    """z-depth where there is a surface, NaN elsewhere."""
+    return np.where(opacity > MIN_OPACITY, depth_z, np.float32(np.nan))
+
+
 def check_same_views(folder: Path, names: Iterable[str], *, suffix: str, stage: str) -> None:
     """Check that `folder` holds exactly one file per view.
 
@@ -152,4 +217,6 @@ def check_same_views(folder: Path, names: Iterable[str], *, suffix: str, stage: 
         )
 
 
+_PARTS = {"rgb": ".png", "depth_z": ".npy", "opacity": ".npy"}
+"""Sub-folders of rendered views, and how their files end."""
 _INTRINSICS = ("fx", "fy", "cx", "cy", "width", "height")

@@ -44,7 +44,6 @@ def select_device(wanted: str | None = None) -> "torch.device":
     ):
         raise ParamsError(
             f"{VARIABLE}={name!r}: this machine offers cpu and {num_gpus} CUDA device(s) that "
-            f"torch "
-            "can use. Name one of them, or leave the variable unset."
+            "torch can use. Name one of them, or leave the variable unset."
         )
     return device

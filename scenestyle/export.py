@@ -29,16 +29,16 @@ class ExportOptions:
     """What a format leaves open; each format reads only what concerns it."""
 
     path: CameraPath = "orbit"
-    """of a video or frames: the novel orbit of the report, or the cameras of the capture in their
-    order"""
+    """cameras of a video or frames: the novel orbit of the report, or the cameras of the capture in
+    their order"""
     seconds: float = 4.0
     """length of an orbit, above 0"""
     fps: int = 12
     """frames per second of a video, and with `seconds` the number of frames of an orbit; above 0"""
     size: int | None = None
-    """long side of rendered pictures, pixels; none: that of the rendered views"""
+    """long side of rendered images, pixels; none: that of the rendered views"""
     max_points: int = MAX_POINTS
-    """of a point cloud, above 0"""
+    """largest number of points of a point cloud, above 0"""
 
 
 def default_name(format: Format, edit: str) -> str:
@@ -100,7 +100,7 @@ def path_cameras(views: Path, options: ExportOptions) -> list[PinholeCamera]:
 
 
 def _sized(camera: PinholeCamera, size: int | None) -> PinholeCamera:
-    """The camera with pictures of that long side, which may be larger than before."""
+    """The camera with images of that long side, which may be larger than before."""
     if size is None:
         return camera
     scale = size / max(camera.width, camera.height)

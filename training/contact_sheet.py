@@ -80,7 +80,8 @@ def restyle(
     count = len(prompts)
     image = Image.fromarray(np.rint(photo * 255).astype(np.uint8))
     depth = Image.fromarray(np.rint(disparity * 255).astype(np.uint8)).convert("RGB")
-    seen = [[{"depth": depth, "tile": image}[control]] * count for control in model.controls]
+    # One picture per control for the whole batch: of several ControlNets the pipeline refuses lists.
+    seen = [{"depth": depth, "tile": image}[control] for control in model.controls]
     with training_precision():
         result = model.pipeline(
             prompt=list(prompts),

@@ -1,4 +1,4 @@
-"""CLIP embeddings of pictures and sentences. Drives transformers."""
+"""CLIP embeddings of images and sentences. Drives transformers."""
 
 from scenestyle.clip.embed import Clip, clip_weights, open_clip
 

@@ -80,7 +80,7 @@ def clip_weights(*, may_download: bool) -> Path:
 
 
 def open_clip(folder: Path) -> Clip:
-    """Load a CLIP model, its picture preparation and its tokenizer from a local folder.
+    """Load a CLIP model, its image preparation and its tokenizer from a local folder.
 
     Raises:
         WeightsError: If the folder does not hold all three.
@@ -102,7 +102,7 @@ def open_clip(folder: Path) -> Clip:
 def _missing(cache: str, *, may_download: bool) -> str:
     way_out = (
         f"Bring {REPOSITORY} at revision {REVISION} into that cache from a machine that reaches "
-        f"the hub."
+        "the hub."
         if may_download
         else "Allow it with evaluate.pretrained: download (1.7 GB)."
     )

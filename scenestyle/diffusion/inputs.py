@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.artifacts import check_same_views, read_map, read_rgb, read_views
+from scenestyle.artifacts import MIN_OPACITY, ViewsFolder
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.geometry.depth import disparity_from_z
-
-MIN_OPACITY = 0.5
-"""at or below it a pixel is empty space"""
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,10 @@ def read_rendered_views(folder: Path) -> RenderedViews:
         ArtifactError: If files are missing or unreadable, the field was empty, or the views are
             not all of one size: they are restyled as one batch.
     """
-    views = read_views(folder)
-    names = [view.name for view in views]
-    for part, suffix in (("rgb", ".png"), ("depth_z", ".npy"), ("opacity", ".npy")):
-        check_same_views(folder / part, names, suffix=suffix, stage="render_views")
-    rgb = [read_rgb(folder / "rgb" / f"{name}.png") for name in names]
-    depth_z, opacity = (
-        [read_map(folder / part / f"{name}.npy") for name in names]
-        for part in ("depth_z", "opacity")
+    source = ViewsFolder.open(folder)
+    rgb, depth_z, opacity = (
+        [read(view) for view in source.views]
+        for read in (source.rgb, source.depth_z, source.opacity)
     )
     sizes = {image.shape[:2] for image in (*rgb, *depth_z, *opacity)}
     if len(sizes) != 1:
@@ -72,9 +65,9 @@ def read_rendered_views(folder: Path) -> RenderedViews:
         )
     depths_z, opacities = np.stack(depth_z), np.stack(opacity)
     return RenderedViews(
-        names,
+        source.names,
         np.stack(rgb),
         disparity_from_z(depths_z, opacities),
         np.where(opacities > MIN_OPACITY, depths_z, np.nan),
-        [view.camera for view in views],
+        [view.camera for view in source.views],
     )

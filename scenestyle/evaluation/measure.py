@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.artifacts import read_json
+from scenestyle.artifacts import MIN_OPACITY, read_json, surface_z
 from scenestyle.errors import WeightsError
 from scenestyle.evaluation.renders import Map, Orbit, Picture, Step
 from scenestyle.metrics.depth import depth_change
@@ -24,7 +24,6 @@ from scenestyle.metrics.warp import (
     visible_share,
     warp_errors,
 )
-from scenestyle.novel.orbit import MIN_OPACITY, surface_z
 from scenestyle.params import Evaluate
 
 if TYPE_CHECKING:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenestyle.artifacts import View, read_json, write_rgb
+from scenestyle.artifacts import MIN_OPACITY, View, read_json, write_rgb
 from scenestyle.evaluation.renders import Inputs, Orbit, Picture, Step, spread
 from scenestyle.geometry import common_up, focus_from_depths
 from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
-from scenestyle.novel.orbit import MIN_OPACITY
 from scenestyle.params import Evaluate
 from scenestyle.report.look import Cloud, Look, pack_cloud, start_at
 from scenestyle.report.report import Chart, Maps

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.artifacts import View, check_same_views, read_rgb
+from scenestyle.artifacts import View, ViewsFolder, check_same_views, read_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
-from scenestyle.novel.orbit import novel_path, read_surfaces
+from scenestyle.novel.orbit import novel_path
 from scenestyle.params import Evaluate
 
 if TYPE_CHECKING:
@@ -67,10 +67,9 @@ class Step:
 
 def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[Step]]:
     """Render the orbit from both fields, and every view from the restyled one."""
-    posed, surfaces_z = read_surfaces(inputs.views)
-    names = [view.name for view in posed]
-    check_same_views(inputs.views / "rgb", names, suffix=".png", stage="render_views")
-    check_same_views(inputs.stylized / "rgb", names, suffix=".png", stage="stylize_views")
+    source = ViewsFolder.open(inputs.views)
+    posed, surfaces_z = source.views, [source.surface_z(view) for view in source.views]
+    check_same_views(inputs.stylized / "rgb", source.names, suffix=".png", stage="stylize_views")
     check_held_out(posed)
     cameras = novel_path(posed, surfaces_z, params.num_frames, max_side=params.max_image_side)
     before = render_cameras(inputs.nerf, cameras, work / "before")
@@ -81,7 +80,7 @@ def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[St
         Step(
             view,
             photo=read_rgb(inputs.poses / "images" / f"{view.name}.png"),
-            before=read_rgb(inputs.views / "rgb" / f"{view.name}.png"),
+            before=source.rgb(view),
             stylized=read_rgb(inputs.stylized / "rgb" / f"{view.name}.png"),
             rendering=rendering,
             surface_z=depth_z,

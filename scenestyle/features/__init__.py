@@ -1,4 +1,4 @@
-"""Feature maps of frozen, pretrained CNNs, through which the style loss sees pictures."""
+"""Feature maps of frozen, pretrained CNNs, through which the style loss sees images."""
 
 from scenestyle.features.extractor import FeatureExtractor
 from scenestyle.features.load import load_features

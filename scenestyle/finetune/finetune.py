@@ -20,7 +20,7 @@ from jaxtyping import Float
 from nerfstudio.engine.optimizers import Optimizers
 from pydantic import TypeAdapter
 
-from scenestyle.artifacts import View, check_same_views, read_map, read_rgb, read_views
+from scenestyle.artifacts import View, ViewsFolder, check_same_views, read_rgb
 from scenestyle.device import select_device
 from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.features import FeatureExtractor, load_features
@@ -45,7 +45,7 @@ from scenestyle.nerfstudio_plugin.model import SourceModel
 from scenestyle.params import FinetuneNerf
 
 Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
-"""per view, one picture per style"""
+"""per view, one image per style"""
 
 _DATASET = ("transforms.json", "images")
 
@@ -69,7 +69,7 @@ def finetune(
         views: Folder of views that were rendered from it: cameras, colours, depth and opacity.
         stylized: Folders with `rgb/NAME.png` for each of these views, at their size, and the weight
             of each; with more than one, the field goes to the barycentre of the styles. Only
-            pictures of the training split are learned from.
+            images of the training split are learned from.
         out: Empty folder that becomes the run.
         params: Steps, patches, losses and seed.
         work: Folder for checkpoints and the strip of a held-out view; an interrupted call with the
@@ -82,7 +82,7 @@ def finetune(
         The figures that also lie in `metrics.json`.
 
     Raises:
-        ArtifactError: If an input folder is incomplete, or the pictures do not fit the views.
+        ArtifactError: If an input folder is incomplete, or the images do not fit the views.
         ParamsError: If patches would be smaller than the features can see, no style has weight, the
             region is empty, or `extend` was made with other parameters.
         WeightsError: If the weights of the features are missing.
@@ -90,13 +90,13 @@ def finetune(
     """
     device = select_device()
     start = time.monotonic()
-    posed = read_views(views)
+    rendered = ViewsFolder.open(views)
     finished = None
     if extend is not None:
         finished, params = extension(extend, params)
     shares = style_shares(stylized)
-    pictures = read_pictures(posed, views, list(shares), params)
-    targets = training_targets(views, posed, pictures, params, device)
+    pictures = read_pictures(rendered, list(shares), params)
+    targets = training_targets(rendered, pictures, params, device)
     features = target_features(targets, params)
     for name in _DATASET:
         copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
@@ -108,8 +108,8 @@ def finetune(
         trainer.load_state(finished)
     weights = torch.tensor(list(shares.values()), device=device)
     losses = patch_losses(trainer, features, targets, weights, params)
-    probes = DepthProbes.read(views, posed, device)
-    strip = held_out_strip(views, posed, pictures, work, steps=params.iterations)
+    probes = DepthProbes.read(rendered, device)
+    strip = held_out_strip(rendered, pictures, work, steps=params.iterations)
     _log.info("how a held-out view changes is shown in %s", strip.path)
 
     def check() -> None:
@@ -125,7 +125,7 @@ def finetune(
         look=lambda: strip.look(trainer, trainer.step - first_step),
     )
     shutil.copy2(strip.path, out / strip.path.name)
-    changed = change(trainer, views, posed)
+    changed = change(trainer, rendered)
     check_moved(changed["movement"], params.min_movement)
     metrics = {
         "first_step": first_step,
@@ -157,18 +157,18 @@ def style_shares(stylized: Mapping[Path, float]) -> dict[Path, float]:
 
 
 def read_pictures(
-    posed: Sequence[View], views: Path, stylized: Sequence[Path], params: FinetuneNerf
+    rendered: ViewsFolder, stylized: Sequence[Path], params: FinetuneNerf
 ) -> list[Float[np.ndarray, "styles _height _width 3"]]:
     """Targets of each view in each style: stylized in the region, unchanged outside.
 
     Raises:
-        ArtifactError: If a picture is missing, surplus, unreadable or not of its view's size.
+        ArtifactError: If an image is missing, surplus, unreadable or not of its view's size.
     """
-    by_style = [read_stylized(posed, folder) for folder in stylized]
-    regions = read_regions(views, posed, params)
+    by_style = [read_stylized(rendered.views, folder) for folder in stylized]
+    regions = read_regions(rendered, params)
     pictures = []
-    for view, region, *styles in zip(posed, regions, *by_style, strict=True):
-        stays = read_rgb(views / "rgb" / f"{view.name}.png")
+    for view, region, *styles in zip(rendered.views, regions, *by_style, strict=True):
+        stays = rendered.rgb(view)
         share = region[..., None]
         pictures.append(np.stack([share * style + (1 - share) * stays for style in styles]))
     return pictures
@@ -177,10 +177,10 @@ def read_pictures(
 def read_stylized(
     posed: Sequence[View], stylized: Path
 ) -> list[Float[np.ndarray, "_height _width 3"]]:
-    """The stylized pictures in the order of the views.
+    """The stylized images in the order of the views.
 
     Raises:
-        ArtifactError: If a picture is missing, surplus, unreadable or not of its view's size.
+        ArtifactError: If an image is missing, surplus, unreadable or not of its view's size.
     """
     folder = stylized / "rgb"
     check_same_views(folder, [view.name for view in posed], suffix=".png", stage="stylize_views")
@@ -196,8 +196,7 @@ def read_stylized(
 
 
 def training_targets(
-    views: Path,
-    posed: Sequence[View],
+    rendered: ViewsFolder,
     pictures: Pictures,
     params: FinetuneNerf,
     device: torch.device,
@@ -207,17 +206,19 @@ def training_targets(
     Raises:
         ParamsError: If a scale makes a view smaller than the features can see.
     """
-    regions = read_regions(views, posed, params)
+    regions = read_regions(rendered, params)
     train = [
-        each for each in zip(posed, pictures, regions, strict=True) if each[0].split == "train"
+        each
+        for each in zip(rendered.views, pictures, regions, strict=True)
+        if each[0].split == "train"
     ]
     targets = [
         Target.from_view(
             view.camera,
             index,
             picture,
-            read_map(views / "depth_z" / f"{view.name}.npy"),
-            read_map(views / "opacity" / f"{view.name}.npy"),
+            rendered.depth_z(view),
+            rendered.opacity(view),
             region,
             device,
         ).resized(scale)
@@ -332,13 +333,13 @@ def finetuned_with(checkpoint: Mapping[str, Any], run: Path) -> FinetuneNerf:
 
 
 def held_out_strip(
-    views: Path, posed: Sequence[View], pictures: Pictures, work: Path, *, steps: int
+    rendered: ViewsFolder, pictures: Pictures, work: Path, *, steps: int
 ) -> ProgressStrip:
     """The first held-out view: before, in the course of finetuning, and as stylized."""
     view, stylized = next(
-        pair for pair in zip(posed, pictures, strict=True) if pair[0].split == "held_out"
+        pair for pair in zip(rendered.views, pictures, strict=True) if pair[0].split == "held_out"
     )
-    before = ("held-out view", read_rgb(views / "rgb" / f"{view.name}.png"))
+    before = ("held-out view", rendered.rgb(view))
     after = [("stylized", picture.astype(np.float32)) for picture in stylized]
     return ProgressStrip(work, view.camera, steps=steps, before=[before], after=after)
 

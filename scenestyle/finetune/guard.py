@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
-from scenestyle.artifacts import View, read_map, read_rgb
+from scenestyle.artifacts import ViewsFolder
 from scenestyle.errors import ArtifactError, GateError
 from scenestyle.geometry import ray_from_z_depth
 from scenestyle.metrics.depth import depth_change
@@ -22,7 +21,6 @@ from scenestyle.nerfstudio_plugin.model import SourceModel
 
 _WINDOW = 20
 _MAX_GROWTH = 3.0
-_MIN_OPACITY = 0.5
 _NUM_PROBES = 2048
 
 
@@ -31,27 +29,26 @@ class DepthProbes:
     """Rays of held-out views with the depth that they had in the source field."""
 
     rays: Sequence[RayBundle]
-    """of each view"""
+    """sampled rays of each view"""
     depth_ray: Float[Tensor, "rays 1"]
     """distance from the camera centre along all of them, scene units"""
 
     @classmethod
-    def read(cls, views: Path, posed: Sequence[View], device: torch.device) -> "DepthProbes":
+    def read(cls, source: ViewsFolder, device: torch.device) -> "DepthProbes":
         """About 2000 pixels, evenly spread over all held-out views, where the source is opaque.
 
         Raises:
             ArtifactError: If a map is missing, or the source field is empty.
         """
-        held_out = [view for view in posed if view.split == "held_out"]
-        depths = [_depth_ray(views, view) for view in held_out]
-        surfaces = [_is_surface(views, view).ravel() for view in held_out]
+        held_out = source.held_out
+        depths = [ray_from_z_depth(source.depth_z(view), view.camera) for view in held_out]
+        surfaces = [source.is_surface(view).ravel() for view in held_out]
         stride = max(1, sum(int(each.sum()) for each in surfaces) // _NUM_PROBES)
         chosen = [torch.from_numpy(np.flatnonzero(each)[::stride]) for each in surfaces]
         if not any(len(each) for each in chosen):
             raise ArtifactError(
-                f"{views}: no held-out view has an opaque pixel; the source field is empty. Train "
-                f"it "
-                "for longer (train_nerf.iterations)."
+                f"{source.folder}: no held-out view has an opaque pixel; the source field is "
+                "empty. Train it for longer (train_nerf.iterations)."
             )
         rays = [
             camera_rays(view.camera, device)[pixels.to(device)]
@@ -84,8 +81,7 @@ def check_geometry(trainer: Trainer, probes: DepthProbes, max_change: float) -> 
     if not change <= max_change:
         raise GateError(
             f"Finetuning destroyed the geometry: after step {trainer.step} the depth of held-out "
-            f"views "
-            f"differs from the source's by {change:.2f} of itself on average, at most "
+            f"views differs from the source's by {change:.2f} of itself on average, at most "
             f"finetune_nerf.max_depth_change = {max_change} is allowed. Raise "
             "finetune_nerf.depth_weight, lower learning_rate, or set freeze_geometry."
         )
@@ -128,23 +124,15 @@ def check_moved(movement: float, min_movement: float) -> None:
         )
 
 
-def change(trainer: Trainer, views: Path, posed: Sequence[View]) -> dict[str, float]:
+def change(trainer: Trainer, source: ViewsFolder) -> dict[str, float]:
     """How far held-out renders moved from the source's: RMSE of colour, and relative depth."""
-    held_out = [view for view in posed if view.split == "held_out"]
+    held_out = source.held_out
     after = [render(trainer.model, view.camera) for view in held_out]
-    before_rgb = [read_rgb(views / "rgb" / f"{view.name}.png") for view in held_out]
-    before_z = [read_map(views / "depth_z" / f"{view.name}.npy") for view in held_out]
-    is_surface = [_is_surface(views, view) for view in held_out]
+    before_rgb = [source.rgb(view) for view in held_out]
+    before_z = [source.depth_z(view) for view in held_out]
+    is_surface = [source.is_surface(view) for view in held_out]
     depths = depth_change(before_z, [each.depth_z for each in after], is_surface)
     return {
         "movement": rmse([each.rgb for each in after], before_rgb),
         "depth_abs_rel": depths.abs_rel,
     }
-
-
-def _is_surface(views: Path, view: View) -> Bool[np.ndarray, "_height _width"]:
-    return read_map(views / "opacity" / f"{view.name}.npy") > _MIN_OPACITY
-
-
-def _depth_ray(views: Path, view: View) -> Float[np.ndarray, "_height _width"]:
-    return ray_from_z_depth(read_map(views / "depth_z" / f"{view.name}.npy"), view.camera)

@@ -55,7 +55,7 @@ def patch_losses(
         trainer: Whose field is moved.
         features: Through which render and targets are compared.
         targets: What patches are drawn from.
-        weights: Of the styles of each target, in their order.
+        weights: Weight of each style, in the order of the targets' styles.
         params: Weights of the terms, size of a patch, kind of directions.
     """
 
@@ -120,7 +120,7 @@ def render_patch(
 
     Args:
         model: In training mode.
-        rays: Of the patch.
+        rays: Rays through the pixels of the patch, row by row.
         rays_per_pass: If given, no more rays than this have their intermediate values in memory at
             a time. Values are computed first for all rays and thrown away, and again, part by part,
             when the gradient arrives ("deferred back-propagation"); random numbers are the same

@@ -1,6 +1,6 @@
 """What a finetuning step looks at: a random rectangle of a view, at one of several scales.
 
-A view has one picture per style that it is to come near; blending is their weighted distances.
+A view has one image per style that it is to come near; blending is their weighted distances.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ class Target:
     view_index: int
     """position among the training views"""
     rgb: Float[Tensor, "styles 3 height width"]
-    """colours of the stylized view in [0, 1], one picture per style"""
+    """colours of the stylized view in [0, 1], one image per style"""
     depth_ray: Float[Tensor, "1 1 height width"]
     """distance of the source field's surface from the camera centre, scene units"""
     opacity: Float[Tensor, "1 1 height width"]
-    """of the source field, 0 to 1"""
+    """opacity of the source field, 0 to 1"""
     region: Float[Tensor, "1 1 height width"]
     """1 where the view is to change, 0 where it is to stay"""
 

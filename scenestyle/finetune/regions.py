@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from scenestyle.artifacts import View, check_same_views, read_map
+from scenestyle.artifacts import View, ViewsFolder, check_same_views
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.geometry import unproject
@@ -16,20 +16,21 @@ from scenestyle.params import Box, FinetuneNerf
 Mask = Float[np.ndarray, "_height _width"]
 
 
-def read_regions(views: Path, posed: Sequence[View], params: FinetuneNerf) -> list[Mask]:
+def read_regions(source: ViewsFolder, params: FinetuneNerf) -> list[Mask]:
     """Per view, 1 where it is to change and 0 where it is to stay.
 
     Raises:
         ParamsError: If the box and the masks leave nothing to change in any view.
         ArtifactError: If a mask is missing, surplus, unreadable or not of its view's size.
     """
+    posed = source.views
     regions = [np.ones((view.camera.height, view.camera.width), np.float32) for view in posed]
     if params.region_masks is not None:
         masks = read_masks(Path(params.region_masks), posed)
         regions = [region * mask for region, mask in zip(regions, masks, strict=True)]
     if params.region_box is not None:
         regions = [
-            region * box_mask(view.camera, read_map(views / "depth_z" / f"{view.name}.npy"), box)
+            region * box_mask(view.camera, source.depth_z(view), box)
             for region, view in zip(regions, posed, strict=True)
             for box in [params.region_box]
         ]

@@ -91,7 +91,7 @@ def disparity_from_z(
     Args:
         depths_z: z-depth of every view of the scene, scene units.
         opacities: Opacity of the same pixels, 0 to 1.
-        percentiles: Of the disparities of all opaque pixels; these become 0 and 1.
+        percentiles: Percentiles of the disparities of all opaque pixels that become 0 and 1.
         min_opacity: Pixels at or below it are empty space: they count as infinitely far, 0.
 
     Raises:
@@ -101,8 +101,7 @@ def disparity_from_z(
     if not is_surface.any():
         raise ArtifactError(
             f"None of the {depths_z.size} rendered depths lies on a surface (opacity > "
-            f"{min_opacity}, "
-            "0 < depth < infinity); the field is empty. Train it for longer."
+            f"{min_opacity}, 0 < depth < infinity); the field is empty. Train it for longer."
         )
     disparity = 1 / np.where(is_surface, depths_z, np.inf)
     return scaled_disparity(disparity, np.percentile(disparity[is_surface], percentiles))
@@ -129,14 +128,14 @@ def correspondences(
 
     The view is lifted to 3D by its depth and projected into the other view. A point shows there if
     it falls inside the image and its distance from the other camera agrees with the other view's
-    depth within the share `tau`; otherwise something hides it, or one of the depths is wrong.
+    depth within the fraction `tau`; otherwise something hides it, or one of the depths is wrong.
 
     Args:
         depth_z: z-depth of the view (frame j of the warp metrics).
-        camera: Of the view.
+        camera: Camera of the view.
         other_depth_z: z-depth of the other view (frame i).
-        other_camera: Of the other view.
-        tau: Tolerated share of the distance, for example 0.02.
+        other_camera: Camera of the other view.
+        tau: Tolerated fraction of the distance, for example 0.02.
 
     Returns:
         Pixel coordinates (x, y) in the other view, to be read with `sample_bilinear` (NaN behind

@@ -24,7 +24,7 @@ def focus_from_depths(
     axes are nearly parallel.
 
     Args:
-        cameras: Of the views.
+        cameras: Cameras of the views.
         depths_z: Their z-depths, scene units; only the middle fifth of each side is read.
 
     Raises:

@@ -84,7 +84,7 @@ def align_similarity(
 
     Args:
         source: Points (camera centres) in one frame.
-        target: The same points in another, in the same order.
+        target: The same points in another frame, in the same order.
 
     Raises:
         ShapeError: If there are fewer than three points, or the source points lie on one line

@@ -1,8 +1,8 @@
 """Disparities known up to a scale and shift per view, brought to the scale of the scene.
 
-A monocular estimator sees one picture at a time and says which surface is nearer, not how near:
+A monocular estimator sees one image at a time and says which surface is nearer, not how near:
 with d the true disparity 1/z, it gives m = (d - shift) / scale with a scale and a shift of its own
-for every picture (Ranftl et al. 2020, "Towards Robust Monocular Depth Estimation",
+for every image (Ranftl et al. 2020, "Towards Robust Monocular Depth Estimation",
 arXiv:1907.01341).
 """
 
@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 _MIN_SURFACE = 0.05
-"""share of a view that must show known surface for its scale and shift to be fitted"""
+"""fraction of a view that must show known surface for its scale and shift to be fitted"""
 _MAX_POINTS = 10_000
-"""of which a line is fitted; evenly taken from more"""
+"""most points used in a fit; larger sets are subsampled evenly"""
 _NUM_PAIRS = 300
 """lines that are tried; with half of the points wrong, the chance that no pair is good is below
 1e-30"""
 _ROUNDS = 20
-"""of reweighting"""
+"""rounds of reweighting"""
 _TUKEY = 4.685
 """deviations beyond which a residual counts for nothing; keeps 95 % efficiency under Gaussian
 noise"""

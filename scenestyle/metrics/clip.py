@@ -20,11 +20,11 @@ def text_image_directional_similarity(
 ) -> Float[np.ndarray, " frames"]:
     """CLIP-TIDS of each frame, cos( C(e_i) - C(o_i), C(T_e) - C(T_o) ).
 
-    1: the pictures changed exactly where the sentence points; 0: elsewhere, or not at all.
+    1: the images changed exactly where the sentence points; 0: elsewhere, or not at all.
 
     Args:
         original: Embeddings of the frames before the edit, of any length.
-        edited: Of the same frames after it.
+        edited: Embeddings of the same frames after the edit.
         original_caption: Embedding of what the scene shows.
         edit_caption: Embedding of the prompt.
 
@@ -87,6 +87,5 @@ def _check_pairs(original: Embeddings, edited: Embeddings, at_least: int = 1) ->
     if len(original) != len(edited) or len(original) < at_least:
         raise ShapeError(
             f"got {len(original)} original and {len(edited)} edited frames, wanted as many of "
-            f"each, "
-            f"at least {at_least}."
+            f"each, at least {at_least}."
         )

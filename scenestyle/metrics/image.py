@@ -1,4 +1,4 @@
-"""Differences between pictures, pixel by pixel."""
+"""Differences between images, pixel by pixel."""
 
 import math
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from jaxtyping import Float
 def rmse(
     pictures: Sequence[Float[np.ndarray, "_ _ 3"]], others: Sequence[Float[np.ndarray, "_ _ 3"]]
 ) -> float:
-    """Root mean squared difference over all pixels and channels of all pictures.
+    """Root mean squared difference over all pixels and channels of all images.
 
-    sqrt( sum |x - y|^2 / (number of values) ); 0 for equal pictures, 1 for white against black.
+    sqrt( sum |x - y|^2 / (number of values) ); 0 for equal images, 1 for white against black.
     Between the renders before and after an edit, over one path, it is the edit's *movement*: near 0
     nothing was edited.
 
     Args:
         pictures: RGB in [0, 1].
-        others: As many, of the same sizes.
+        others: As many images, of the same sizes, RGB in [0, 1].
     """
     squares = [np.square(x.astype(np.float64) - y) for x, y in zip(pictures, others, strict=True)]
     return math.sqrt(sum(s.sum() for s in squares) / sum(s.size for s in squares))
@@ -31,7 +31,7 @@ def psnr(
 
     Args:
         picture: RGB in [0, 1].
-        other: Of the same size.
+        other: Another image of the same size, RGB in [0, 1].
     """
     import torch
     from torchmetrics.functional.image import peak_signal_noise_ratio

@@ -32,8 +32,8 @@ def bootstrap_mean(
 
     Args:
         values: One figure per view or pair of views.
-        seed: Of the draws.
-        level: Share of the resampled means that the interval holds, 0 to 1.
+        seed: Seed of the resampling.
+        level: Fraction of the resampled means that the interval holds, 0 to 1.
 
     Raises:
         ArtifactError: If there is no value.

@@ -14,7 +14,7 @@ Picture = Float[np.ndarray, "height width 3"]
 
 
 def load_lpips(*, may_download: bool) -> Callable[[Picture, Picture], float]:
-    """LPIPS (AlexNet) of two RGB pictures in [0, 1], as torchmetrics computes it; 0 if equal.
+    """LPIPS (AlexNet) of two RGB images in [0, 1], as torchmetrics computes it; 0 if equal.
 
     Its linear weights come with torchmetrics; AlexNet's come from torch's cache or, if allowed,
     from the network.

@@ -1,4 +1,4 @@
-"""How different two pictures look, through the features of a pretrained network."""
+"""How different two images look, through the features of a pretrained network."""
 
 from collections.abc import Sequence
 
@@ -23,8 +23,8 @@ def perceptual_map(
 
     Args:
         maps_x: One feature map per tap, shallow to deep.
-        maps_y: Of the other picture, of the same shapes.
-        size: Height and width of the pictures, to which the taps are brought bilinearly.
+        maps_y: Feature maps of the other image, of the same shapes.
+        size: Height and width of the images, to which the taps are brought bilinearly.
 
     Returns:
         0 where the features agree; at most 4, where they are opposite.
@@ -49,7 +49,7 @@ def perceptual_map(
 def feature_similarity(
     maps_x: Sequence[FeatureMap], maps_y: Sequence[FeatureMap]
 ) -> Float[Tensor, " batch"]:
-    """Mean cosine of the features at the same place, over places and taps; 1 for equal pictures.
+    """Mean cosine of the features at the same place, over places and taps; 1 for equal images.
 
     Of deep taps it tells whether the same things still stand where they stood, whatever their
     style.

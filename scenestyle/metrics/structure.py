@@ -1,4 +1,4 @@
-"""Whether pictures show the same structure, whatever their colours."""
+"""Whether images show the same structure, whatever their colours."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 def luminance_ssim(
     picture: Float[np.ndarray, "height width 3"], other: Float[np.ndarray, "height width 3"]
 ) -> float:
-    """Structural similarity of the brightness of two pictures; 1 if equal, about 0 if unrelated.
+    """Structural similarity of the brightness of two images; 1 if equal, about 0 if unrelated.
 
     Mean over 11 x 11 Gaussian windows (sigma 1.5) of
     (2 m_x m_y + C1)(2 s_xy + C2) / ((m_x^2 + m_y^2 + C1)(s_x^2 + s_y^2 + C2)), with means m,
@@ -20,7 +20,7 @@ def luminance_ssim(
 
     Args:
         picture: RGB in [0, 1], at least 11 pixels high and wide.
-        other: Of the same size.
+        other: Another image of the same size, RGB in [0, 1].
 
     Source: Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural
         Similarity".

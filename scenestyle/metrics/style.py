@@ -20,7 +20,7 @@ def style_distances(
     Args:
         renders: RGB in [0, 1].
         stylized: The stylized views of the same cameras, of the same sizes.
-        distance: Between two pictures, 0 if they are equal; for the held-out SWD the sliced
+        distance: Between two images, 0 if they are equal; for the held-out SWD the sliced
             Wasserstein distance of their features along fixed directions.
     """
     return np.array([distance(x, y) for x, y in zip(renders, stylized, strict=True)])

@@ -44,9 +44,9 @@ def link_views(
 
     Args:
         depths_z: Source z-depth per frame, scene units; NaN where there is no surface.
-        cameras: Of the frames, in the order of the path.
+        cameras: Cameras of the frames, in the order of the path.
         gap: Frames between the two of a pair.
-        tau: Tolerated share of the distance.
+        tau: Tolerated fraction of the distance.
     """
     pairs = [(i, i - gap) for i in range(gap, len(cameras))]
     return link_pairs(depths_z, cameras, pairs, tau=tau)
@@ -59,7 +59,7 @@ def link_pairs(
     *,
     tau: float,
 ) -> list[ViewLink]:
-    """The same for any pairs (i, j) of views, which may differ in size."""
+    """Link any pairs (i, j) of views, which may differ in size, as `link_views` does."""
     return [
         ViewLink(i, j, *correspondences(depths_z[j], cameras[j], depths_z[i], cameras[i], tau=tau))
         for i, j in pairs
@@ -89,7 +89,7 @@ def warp_errors(
 
     Args:
         frames: RGB in [0, 1], source or edited, of the cameras that were linked.
-        links: From `link_views` or `link_pairs`.
+        links: Pairs of frames, from `link_views` or `link_pairs`.
 
     Raises:
         ArtifactError: If no pair shares a visible point.
@@ -128,8 +128,8 @@ def perceptual_warp_errors(
 
     Args:
         frames: RGB in [0, 1], source or edited, of the cameras that were linked.
-        links: From `link_views` or `link_pairs`.
-        distance_map: Distance of two pictures at every pixel, such as `metrics.perceptual`'s.
+        links: Pairs of frames, from `link_views` or `link_pairs`.
+        distance_map: Distance of two images at every pixel, such as `metrics.perceptual`'s.
 
     Raises:
         ArtifactError: If no pair shares a visible point.

@@ -35,7 +35,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
             f"{path} cannot be read as a checkpoint ({reason}). Delete its folder and rerun the "
-            f"stage."
+            "stage."
         ) from error
 
 

@@ -41,8 +41,7 @@ def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
     if len(meta["frames"]) < _MIN_VIEWS:
         raise InputError(
             f"{poses}: {len(meta['frames'])} posed photos, wanted at least {_MIN_VIEWS} (one is "
-            f"held out). "
-            "Add photos that overlap with the others."
+            "held out). Add photos that overlap with the others."
         )
     (run / "images").mkdir(parents=True, exist_ok=True)
     frames = [
@@ -143,8 +142,8 @@ def camera_rays(
     Args:
         camera: In the field's frame.
         device: Where the rays are wanted.
-        rows: Of the rectangle.
-        columns: Of the rectangle.
+        rows: Rows of the rectangle.
+        columns: Columns of the rectangle.
         camera_index: Position among the training views; chooses the appearance in training.
     """
     rays = pixel_rays(camera)[rows, columns].reshape(-1, 3)

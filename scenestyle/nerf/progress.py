@@ -36,11 +36,11 @@ class ProgressStrip:
         """Prepare a strip.
 
         Args:
-            folder: Where pictures and strip are written while training goes on.
-            camera: Of the view.
-            steps: That training will take.
-            before: Labelled pictures to the left of the renders.
-            after: Labelled pictures to the right of them.
+            folder: Where images and strip are written while training goes on.
+            camera: Camera of the view.
+            steps: Number of steps that training will take.
+            before: Labelled images to the left of the renders.
+            after: Labelled images to the right of them.
         """
         size = fit_within(camera.width, camera.height, _MAX_SIDE)
         self._folder, self._camera = folder, camera.resized(*size)
@@ -53,7 +53,7 @@ class ProgressStrip:
         return self._folder / "progress.png"
 
     def look(self, trainer: Trainer, steps_taken: int) -> None:
-        """Add a picture if one is due after so many steps."""
+        """Add an image if one is due after so many steps."""
         if steps_taken not in self._due:
             return
         write_rgb(

@@ -43,7 +43,7 @@ class Trainer:
     params: TrainNerf
     """what the source field was, or is being, trained with"""
     seed: int
-    """of everything random in a step, together with the step's number"""
+    """seed of everything random in a step, together with the step's number"""
     step: int = 0
     """steps taken so far"""
     history: list[list[float]] = field(default_factory=list)

@@ -6,35 +6,21 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.artifacts import View, read_map, read_views
+from scenestyle.artifacts import View, ViewsFolder
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.geometry import focus_from_depths, smooth_orbit
-
-MIN_OPACITY = 0.5
-"""at and below it a pixel shows no surface"""
 
 Map = Float[np.ndarray, "height width"]
 
 
-def surface_z(depth_z: Map, opacity: Map) -> Map:
-    """z-depth where there is a surface, NaN elsewhere."""
-    return np.where(opacity > MIN_OPACITY, depth_z, np.float32(np.nan))
-
-
-def read_surfaces(views: Path) -> tuple[list[View], list[Map]]:
+def read_surfaces(views: Path) -> tuple[Sequence[View], list[Map]]:
     """The posed views of a folder that render_views wrote, and what depth each sees.
 
     Raises:
         ArtifactError: If a file is missing or damaged.
     """
-    posed = read_views(views)
-    return posed, [
-        surface_z(
-            read_map(views / "depth_z" / f"{view.name}.npy"),
-            read_map(views / "opacity" / f"{view.name}.npy"),
-        )
-        for view in posed
-    ]
+    source = ViewsFolder.open(views)
+    return source.views, [source.surface_z(view) for view in source.views]
 
 
 def novel_path(
@@ -46,7 +32,7 @@ def novel_path(
         posed: The views of the capture.
         surfaces_z: Their z-depths, NaN where there is no surface.
         num_frames: Cameras on the path.
-        max_side: Long side of their pictures, pixels; never larger than the views'.
+        max_side: Long side of their images, pixels; never larger than the views'.
     """
     cameras = [view.camera for view in posed]
     focus = focus_from_depths(cameras, surfaces_z)

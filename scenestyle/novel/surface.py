@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
+from scenestyle.artifacts import MIN_OPACITY
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.geometry import unproject
-from scenestyle.novel.orbit import MIN_OPACITY
 
 if TYPE_CHECKING:
     from scenestyle.nerf.field import Rendering
@@ -41,8 +41,8 @@ def surface_points(
 ) -> PointCloud:
     """The points that the renders show, one per pixel.
 
-    Left out are empty space, far background, and outlines: between a near and a far surface an expected
-    depth lies in mid-air.
+    Left out are empty space, far background, and outlines: between a near and a far surface an
+    expected depth lies in mid-air.
 
     Raises:
         ArtifactError: If nothing is opaque.
@@ -58,7 +58,7 @@ def surface_points(
 def clean_depths(
     renderings: "Sequence[Rendering]",
 ) -> "list[Float[np.ndarray, 'height width']]":
-    """Depth of each render along the optical axis, scene units; 0 in what `surface_points` leaves out.
+    """Depth of each render along the optical axis, scene units; 0 where `surface_points` has none.
 
     Raises:
         ArtifactError: If nothing is opaque.
@@ -104,7 +104,8 @@ def thinned(
 def contracted(points: Points, *, focus: Float[np.ndarray, " 3"], radius: float) -> Points:
     """Draw all space beyond `radius` about the focus into a ball of twice that radius.
 
-    A grid laid there grows with the distance, as detail does in the renders of cameras about the focus.
+    A grid laid there grows with the distance, as detail does in the renders of cameras about the
+    focus.
 
     Source: Barron et al. 2022, "Mip-NeRF 360", arXiv:2111.12077, eq. 10.
     """

@@ -46,7 +46,7 @@ class OverviewRow:
     figures: Mapping[str, object] = field(default_factory=dict)
     """`metrics.json` of the result; the page leaves blank what it lacks"""
     thumbnails: Sequence[Picture] = ()
-    """small pictures, RGB in [0, 1], shown beside each other: before, after"""
+    """small images, RGB in [0, 1], shown beside each other: before, after"""
     report: str | None = None
     """link to the report, relative to the page"""
     note: str = ""
@@ -88,7 +88,7 @@ def read_result(
         note: How the result came about.
 
     Raises:
-        ArtifactError: If the folder is there, but its figures or pictures cannot be read.
+        ArtifactError: If the folder is there, but its figures or images cannot be read.
     """
     if not folder.is_dir():
         return OverviewRow(scene, style, "missing", prompt=prompt, note=note)

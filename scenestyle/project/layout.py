@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def styles(self) -> Path:
-        """Pictures that styles take their look from."""
+        """Images that styles take their look from."""
         return self.data / "styles"
 
     @property

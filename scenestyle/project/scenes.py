@@ -11,7 +11,7 @@ from scenestyle.project.video import write_stills
 from scenestyle.sfm.photos import MIN_PHOTOS
 
 NUM_STILLS = 60
-"""pictures that are taken from a video"""
+"""images that are taken from a video"""
 
 
 def add_scene_folder(
@@ -27,7 +27,7 @@ def add_scene_folder(
         caption: What the photos show.
         scenes: The project's folder of scenes.
         params: The project's params.yaml.
-        num_stills: How many pictures to take from a video.
+        num_stills: How many images to take from a video.
 
     Returns:
         What lies in `scenes/name` now.
@@ -39,9 +39,9 @@ def add_scene_folder(
     target = scenes / name
     if target.exists() and not _is_same_place(source, target):
         raise InputError(
-            f"{target} exists, but params.yaml has no scene {name!r}. Choose another name, remove "
-            f"that "
-            f"folder, or take it as it is: scenestyle add-scene {name} {target} --caption '...'"
+            f"{target} exists, but params.yaml has no scene {name!r}. Choose another name, "
+            f"remove that folder, or take it as it is: scenestyle add-scene {name} {target} "
+            "--caption '...'"
         )
     existed = target.exists()
     found = take_in(source, target, num_stills=num_stills)
@@ -60,7 +60,7 @@ def take_in(source: Path, target: Path, *, num_stills: int = NUM_STILLS) -> Sour
     Args:
         source: Folder of photos, posed dataset or video; only read. It may be `target` itself.
         target: The scene's folder.
-        num_stills: How many pictures to take from a video.
+        num_stills: How many images to take from a video.
 
     Returns:
         What lies at `target` now.

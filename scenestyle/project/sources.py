@@ -18,7 +18,7 @@ class Source:
     kind: Literal["photos", "transforms.json", "COLMAP model", "video"]
     """what poses will come from; `photos` and `video`: from structure from motion"""
     images: tuple[Path, ...]
-    """the pictures; none yet of a video"""
+    """the images; none yet of a video"""
     sizes: tuple[tuple[int, int], ...]
     """their distinct widths and heights, pixels"""
     ignored: tuple[str, ...]
@@ -26,10 +26,10 @@ class Source:
 
 
 def inspect_source(source: Path) -> Source:
-    """Check a folder of photos, a posed dataset or a video; every picture of a folder is decoded.
+    """Check a folder of photos, a posed dataset or a video; every image of a folder is decoded.
 
     Raises:
-        InputError: If it is none of these, or its pictures or poses cannot be used; all faults in
+        InputError: If it is none of these, or its images or poses cannot be used; all faults in
             one message.
     """
     check_exists(source)

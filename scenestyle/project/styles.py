@@ -1,4 +1,4 @@
-"""Takes a picture whose look a style is to have into the project."""
+"""Takes an image whose look a style is to have into the project."""
 
 import hashlib
 import shutil
@@ -13,13 +13,13 @@ from scenestyle.errors import InputError
 
 @contextmanager
 def taken_in(source: Path | None, style: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Copy a style's picture to `folder/STYLE.SUFFIX`; if the block fails, the copy is gone again.
+    """Copy a style's image to `folder/STYLE.SUFFIX`; if the block fails, the copy is gone again.
 
     Yields:
         The style's parameters `image` and `image_sha256`; none without a source.
 
     Raises:
-        InputError: If the source is not a picture, or another one is there under this name.
+        InputError: If the source is not an image, or another one is there under this name.
     """
     if source is None:
         yield {}

@@ -1,4 +1,4 @@
-"""Still pictures out of a video: evenly spaced in time, each the sharpest of its part."""
+"""Still images out of a video: evenly spaced in time, each the sharpest of its part."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def write_stills(path: Path, out: Path, *, count: int) -> None:
     Args:
         path: A video that `inspect_video` accepts.
         out: An existing folder.
-        count: Number of parts; a part without frames gives no picture.
+        count: Number of parts; a part without frames gives no image.
 
     Raises:
         InputError: If a frame cannot be decoded.
@@ -90,7 +90,7 @@ def _sharpest(
 
 
 def sharpness(luma: np.ndarray) -> float:
-    """Variance of the Laplacian of a grey picture, in squared grey levels."""
+    """Variance of the Laplacian of a grey image, in squared grey levels."""
     grey = luma.astype(np.float32)
     inside = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inside

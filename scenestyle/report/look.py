@@ -68,7 +68,7 @@ def start_at(
     """The viewer's first camera: at a camera's place, turned to `focus`.
 
     Args:
-        camera: Of the field's frame.
+        camera: A camera in the field's frame.
         focus: The point that the look turns about.
         radius: Distance from the focus up to which points are evenly spaced, scene units.
         up: The scene's up direction.

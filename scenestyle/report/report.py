@@ -14,15 +14,15 @@ from scenestyle.viz.page import render_page
 Picture = Float[np.ndarray, "_ _ 3"]
 
 _SHOWN_SIDE, _FIT_SIDE = 768, 320
-"""longest side of a picture on the page, pixels: of the views shown large, and of all views"""
+"""longest side of an image on the page, pixels: of the views shown large, and of all views"""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two pictures of one camera, for a slider between them."""
+    """Two images of one camera, for a slider between them."""
 
     name: str
-    """of the view"""
+    """name of the view"""
     before: Picture
     """RGB in [0, 1]"""
     after: Picture
@@ -72,7 +72,7 @@ class Report:
     contact_sheet: Picture
     """the same views from photo to restyled field"""
     fits: Sequence[Comparison]
-    """every view as the stylized picture and as the finetuned field's render"""
+    """every view as the stylized image and as the finetuned field's render"""
     figures: Sequence[Figure]
     not_computed: Mapping[str, str]
     """figures that could not be computed -> why"""
@@ -87,9 +87,9 @@ class Report:
 
 
 def render_report(report: Report) -> str:
-    """The page as HTML: pictures as JPEG, the video and the charts embedded as data URIs.
+    """The page as HTML: images as JPEG, the video and the charts embedded as data URIs.
 
-    Pictures are reduced to what a screen shows, so that 32 views stay below 15 MB. The same report
+    Images are reduced to what a screen shows, so that 32 views stay below 15 MB. The same report
     gives the same page.
     """
     return render_page(

@@ -62,18 +62,16 @@ _READINGS = {
     "movement_rmse": _Reading(
         "Movement",
         "{:.3f}",
-        "How far the colours moved from before to after along the orbit (RMSE, 0 to 1): near 0 "
-        "means that "
-        "nothing was edited.",
+        "How far the colours moved from before to after along the orbit (RMSE, 0 to 1). Near 0 "
+        "means that nothing was edited.",
         _Bounds(0.05, 0.02, higher_is_better=True),
         ("movement_rmse_stylized",),
     ),
     "heldout_swd": _Reading(
         "Distance to the style",
         "{:.3f}",
-        "How far renders lie from the stylized pictures of views that were never trained on "
-        "(sliced "
-        "Wasserstein distance of features): well below the source's, the style has arrived.",
+        "How far renders are from the stylized images of held-out views (sliced Wasserstein "
+        "distance of features). Well below the source's, the style has arrived.",
         _Bounds(0.5, 0.9, relative_to="heldout_swd_source"),
         ("heldout_swd_source",),
     ),
@@ -81,90 +79,87 @@ _READINGS = {
         "Flicker, neighbouring frames",
         "{:.4f}",
         "How much a point of the scene changes colour from one frame to the next (RMSE, lower is "
-        "steadier). The source's part is not the edit's doing.",
+        "steadier). The source's value is not due to the edit.",
         _Bounds(1.5, 2.5, relative_to="warp_short_source"),
         ("warp_short_source",),
     ),
     "warp_long": _Reading(
         "Flicker, seven frames apart",
         "{:.4f}",
-        "The same for frames that lie seven apart, where a style that hangs on the viewpoint "
-        "shows.",
+        "The same for frames that are seven apart, which shows a style that depends on the "
+        "viewpoint.",
         _Bounds(1.5, 2.5, relative_to="warp_long_source"),
         ("warp_long_source",),
     ),
     "warp_short_features": _Reading(
-        "Flicker as seen by a network, neighbouring frames",
+        "Perceptual flicker, neighbouring frames",
         "{:.4f}",
-        "The same in a perceptual distance on the features of EfficientNet-Lite0. It is of LPIPS's "
-        "kind "
-        "but not LPIPS: compare it with results of this project only.",
+        "The same in a perceptual distance on the features of EfficientNet-Lite0. It is like "
+        "LPIPS but not LPIPS: compare it only with results of this project.",
         _Bounds(1.5, 2.5, relative_to="warp_short_features_source"),
         ("warp_short_features_source",),
     ),
     "warp_long_features": _Reading(
-        "Flicker as seen by a network, seven frames apart",
+        "Perceptual flicker, seven frames apart",
         "{:.4f}",
-        "The same for frames that lie seven apart.",
+        "The same for frames that are seven apart.",
         _Bounds(1.5, 2.5, relative_to="warp_long_features_source"),
         ("warp_long_features_source",),
     ),
     "views_warp": _Reading(
         "Disagreement of neighbouring views",
         "{:.4f}",
-        "The same measure between neighbouring cameras of the capture, where the stylized pictures "
-        "can be "
-        "measured too: the field must agree with itself better than the pictures that it was "
-        "fitted to.",
+        "The same measure between neighbouring cameras of the capture, where the stylized images "
+        "can be measured, too. The field must agree with itself better than the images it was "
+        "finetuned on.",
         _Bounds(1.0, 1.25, relative_to="views_warp_stylized"),
         ("views_warp_source", "views_warp_stylized", "views_warp_unshared"),
     ),
     "refit_psnr": _Reading(
         "Agreement of the stylized views, refit PSNR",
         "{:.1f} dB",
-        "How well a fresh field, trained on the stylized pictures alone, predicts those that were "
-        "held out "
-        "(higher is better): pictures that contradict each other cannot be predicted.",
+        "How well a fresh field, trained on the stylized images alone, predicts those that were "
+        "held out (higher is better). Images that contradict each other cannot be predicted.",
         None,
         ("refit_psnr_source", "refit_psnr_unshared"),
     ),
     "depth_abs_rel": _Reading(
-        "Depth moved",
+        "Depth change",
         "{:.1%}",
-        "How far surfaces moved towards or away from the camera, on average, as a share of their "
-        "distance: 0% keeps the shape of the scene.",
+        "How far surfaces moved towards or away from the camera, on average, as a fraction of "
+        "their distance. 0% preserves the shape of the scene.",
         _Bounds(0.05, 0.15),
     ),
     "depth_delta_125": _Reading(
-        "Depth kept",
+        "Depth preserved",
         "{:.1%}",
-        "Share of pixels whose distance changed by less than a quarter: near 100% keeps the shape.",
+        "Fraction of pixels whose distance changed by less than a quarter. Near 100% preserves "
+        "the shape.",
         _Bounds(0.95, 0.85, higher_is_better=True),
     ),
     "content_ssim": _Reading(
-        "Light and shade kept",
+        "Luminance SSIM",
         "{:.3f}",
-        "Structural similarity (SSIM) of the brightness before and after, 1 for unchanged. A "
-        "strong style "
-        "lowers it; the field should not lose much more than the stylized pictures did.",
+        "Structural similarity of the luminance before and after, 1 for unchanged: are light and "
+        "shade preserved? A strong style lowers it; the field should not lose much more than the "
+        "stylized images did.",
         _Bounds(0.9, 0.7, higher_is_better=True, relative_to="content_ssim_stylized"),
         ("content_ssim_stylized",),
     ),
     "content_features": _Reading(
-        "Things kept",
+        "Content (deep features)",
         "{:.3f}",
-        "Likeness of deep features of EfficientNet-Lite0 at the same place before and after "
-        "(cosine, 1 for "
-        "unchanged): whether the same things still stand where they stood.",
+        "Similarity of deep features of EfficientNet-Lite0 at the same place before and after "
+        "(cosine, 1 for unchanged): are the same objects still in the same places?",
         _Bounds(0.9, 0.7, higher_is_better=True, relative_to="content_features_stylized"),
         ("content_features_stylized",),
     ),
     "clip_directional_similarity": _Reading(
         "CLIP text-image directional similarity",
         "{:.3f}",
-        "Whether CLIP sees the pictures change where the sentence points, 1 at most. It compares "
-        "only with "
-        "figures of the same CLIP model, and a style that flickers can score well.",
+        "Whether CLIP sees the images change in the direction of the sentence, 1 at most. It "
+        "compares only with values of the same CLIP model, and a style that flickers can score "
+        "well.",
         None,
         ("clip_directional_similarity_stylized",),
     ),
@@ -177,21 +172,19 @@ _READINGS = {
         "CLIP direction consistency, motion",
         "{:.3f}",
         "Whether CLIP sees edited frames follow a camera step as the original ones do, 1 at most. "
-        "Another "
-        "formula than the one above; the two do not compare.",
+        "The formula differs from the one above; the two do not compare.",
     ),
     "heldout_psnr_source": _Reading(
         "Quality of the source field, PSNR",
         "{:.1f} dB",
         "How well the field before the edit reproduces photos that it was not trained on (higher "
-        "is "
-        "better): detail that is missing here, the edit cannot bring back.",
+        "is better). The edit cannot bring back detail that is missing here.",
         _Bounds(25.0, 20.0, higher_is_better=True),
     ),
     "heldout_ssim_source": _Reading(
         "Quality of the source field, SSIM",
         "{:.3f}",
-        "The same as structural similarity of the brightness, 1 for the photo itself.",
+        "The same as structural similarity of the luminance, 1 for the photo itself.",
         _Bounds(0.8, 0.6, higher_is_better=True),
     ),
     "heldout_lpips_source": _Reading(

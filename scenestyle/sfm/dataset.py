@@ -25,7 +25,7 @@ def write_dataset(
 
     Args:
         model: Its images are named `NAME.png` as in `images`; it is changed to the new cameras.
-        images: Folder of the pictures that the model's cameras describe.
+        images: Folder of the images that the model's cameras describe.
         out: Existing folder.
         max_side: Larger images are reduced to this many pixels along the long side.
     """
@@ -72,7 +72,7 @@ def _undistorted(camera: "pycolmap.Camera") -> "pycolmap.Camera":
 
 
 def _undistort(image: Image.Image, camera: "pycolmap.Camera") -> Image.Image:
-    """Resample the picture to the size of its `camera` and without its distortion."""
+    """Resample the image to the size of its `camera` and without its distortion."""
     import pycolmap
 
     if image.size != (camera.width, camera.height):

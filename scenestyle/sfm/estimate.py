@@ -97,11 +97,10 @@ def _gate_message(num_photos: int, sizes: list[int], lost: list[Photo], threshol
     names = ", ".join(photo.path.name for photo in lost[:10]) + (", ..." if len(lost) > 10 else "")
     return (
         f"{placed} of {num_photos} photos ({placed / num_photos:.0%}) could be placed in one "
-        f"scene, but "
-        f"{threshold:.0%} must be (estimate_poses.min_registered_share).{groups} Not placed: "
-        f"{names}. "
-        "Every photo must share at least half of what it shows with its neighbours: add photos in "
-        "between, leave out blurred or unrelated ones, and see that the scene has texture."
+        f"scene, but {threshold:.0%} must be (estimate_poses.min_registered_share).{groups} Not "
+        f"placed: {names}. Every photo must share at least half of what it shows with its "
+        "neighbours: add photos in between, leave out blurred or unrelated ones, and see that "
+        "the scene has texture."
     )
 
 

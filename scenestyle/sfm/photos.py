@@ -21,7 +21,7 @@ _DEEP_GREY_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture file and the name that its view bears from here on."""
+    """An image file and the name that its view bears from here on."""
 
     name: str
     """letters, digits, `_` and `-`; unique in the scene"""
@@ -105,10 +105,10 @@ def write_upright_photos(photos: list[Photo], out: Path, *, max_side: int) -> li
 
 
 def decode(path: Path) -> Image.Image:
-    """Read a whole picture file; its pixels are not turned and its mode is kept.
+    """Read a whole image file; its pixels are not turned and its mode is kept.
 
     Raises:
-        InputError: If it is no picture, cut short, or deeper than 8 bits; one line, with the name.
+        InputError: If it is no image, cut short, or deeper than 8 bits; one line, with the name.
     """
     try:
         image = Image.open(path)
@@ -168,8 +168,7 @@ def _too_few(folder: Path, count: int, ignored: list[str]) -> str:
     convert = " Convert HEIC photos to JPEG first." if heic else ""
     return (
         f"{folder} holds {found}{others}; at least {MIN_PHOTOS} JPEG or PNG photos of one scene "
-        f"from "
-        f"different places are needed, and 20 to 60 give a good result.{convert}"
+        f"from different places are needed, and 20 to 60 give a good result.{convert}"
     )
 
 

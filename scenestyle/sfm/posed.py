@@ -41,15 +41,15 @@ def colmap_folder(source: Path) -> Path | None:
 
 
 def read_transforms(source: Path, images: Path) -> "tuple[pycolmap.Reconstruction, list[Photo]]":
-    """Check a nerfstudio dataset and write its pictures as `images/NAME.png`.
+    """Check a nerfstudio dataset and write its images as `images/NAME.png`.
 
     Intrinsics may stand at the top or per frame, or be a `camera_angle_x`; distortion is kept.
 
     Returns:
-        A model without points, in the dataset's world frame, and the frames' pictures.
+        A model without points, in the dataset's world frame, and the frames' images.
 
     Raises:
-        InputError: Naming every frame whose picture, size, pose or intrinsics cannot be used.
+        InputError: Naming every frame whose image, size, pose or intrinsics cannot be used.
     """
     import pycolmap
 
@@ -88,7 +88,7 @@ def read_colmap(
     """Check a COLMAP model and write its images as `images/NAME.png`.
 
     Returns:
-        The model, its images renamed, and the pictures.
+        The model, its images renamed, and the images.
 
     Raises:
         InputError: If the model cannot be read, or naming every image that cannot be used.
@@ -129,7 +129,7 @@ def _picture(source: Path, file_path: str) -> Path:
 
 
 def _copy(photo: Photo, source: Path, images: Path) -> tuple[int, int]:
-    """Write the picture as its camera saw it, not turned by EXIF; returns width and height."""
+    """Write the image as its camera saw it, not turned by EXIF; returns width and height."""
     if not photo.path.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{photo.path}: lies outside the dataset")
     if not photo.path.is_file():
@@ -141,7 +141,7 @@ def _copy(photo: Photo, source: Path, images: Path) -> tuple[int, int]:
 
 
 def _camera(frame: Mapping[str, Any], width: int, height: int) -> "pycolmap.Camera":
-    """Intrinsics of a frame; the picture's own size and middle stand in for missing ones.
+    """Intrinsics of a frame; the image's own size and middle stand in for missing ones.
 
     Raises:
         InputError: One line, with the frame's name.
@@ -226,7 +226,6 @@ def _check_registered(
 def _check_count(source: Path, num_posed: int) -> None:
     if num_posed < MIN_PHOTOS:
         raise InputError(
-            f"{source} holds {num_posed} posed images; at least {MIN_PHOTOS} from different places "
-            f"are "
-            "needed."
+            f"{source} holds {num_posed} posed images; at least {MIN_PHOTOS} from different "
+            "places are needed."
         )

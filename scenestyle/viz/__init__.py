@@ -1,1 +1,1 @@
-"""Pictures for people: contact sheets, charts, maps and videos."""
+"""Images for people: contact sheets, charts, maps and videos."""

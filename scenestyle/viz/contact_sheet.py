@@ -1,6 +1,6 @@
-"""Many pictures on one labelled page.
+"""Many images on one labelled page.
 
-Pictures are RGB in [0, 1], channels last; write a sheet with `artifacts.write_rgb`.
+Images are RGB in [0, 1], channels last; write a sheet with `artifacts.write_rgb`.
 """
 
 import itertools
@@ -25,22 +25,22 @@ def contact_sheet(
     column_labels: Sequence[str] | None = None,
     max_picture_side: int = 256,
 ) -> Float[np.ndarray, "height width 3"]:
-    """Lay pictures out on a white grid, one row per entry of `rows`.
+    """Lay images out on a white grid, one row per entry of `rows`.
 
-    Pictures of any sizes mix; each keeps its shape, is never enlarged, and sits in the middle of
-    its cell. A short row leaves its last cells empty. The same pictures give the same bytes.
+    Images of any sizes mix; each keeps its shape, is never enlarged, and sits in the middle of
+    its cell. A short row leaves its last cells empty. The same images give the same bytes.
 
     Args:
-        rows: RGB pictures in [0, 1], channels last.
+        rows: RGB images in [0, 1], channels last.
         row_labels: One text per row, at its left; long ones are wrapped. None: no labels.
         column_labels: One text per column, above it.
-        max_picture_side: Longest side of a picture on the sheet, pixels.
+        max_picture_side: Longest side of an image on the sheet, pixels.
 
     Returns:
         The sheet, float32 RGB in [0, 1].
 
     Raises:
-        ShapeError: If there is no picture, or the labels do not fit the rows or columns.
+        ShapeError: If there is no image, or the labels do not fit the rows or columns.
     """
     num_columns = max((len(row) for row in rows), default=0)
     if num_columns == 0:
@@ -59,7 +59,7 @@ def contact_sheet(
 
 
 def to_pil(picture: Float[np.ndarray, "height width 3"]) -> Image.Image:
-    """An 8-bit picture, rounded to nearest; values outside [0, 1] are clipped."""
+    """An 8-bit image, rounded to nearest; values outside [0, 1] are clipped."""
     return Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
 
 

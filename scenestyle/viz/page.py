@@ -1,4 +1,4 @@
-"""What all pages have in common: one look, escaped texts, and pictures inside the page."""
+"""What all pages have in common: one look, escaped texts, and images inside the page."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ _JPEG_QUALITY = 88
 def render_page(package: str, template: str, **values: object) -> str:
     """Fill a template of a package; every value is plain text and gets escaped.
 
-    In templates, `jpeg` makes the data URI of a picture, reduced to a longest side if one is given,
+    In templates, `jpeg` makes the data URI of an image, reduced to a longest side if one is given,
     `data_uri` that of a file's bytes, and `base64` the bare text. The style sheet of all pages is
     included by `page.css.jinja`.
     """
@@ -42,10 +42,10 @@ def _base64(content: bytes) -> str:
 
 
 def jpeg_uri(picture: Float[np.ndarray, "height width 3"], max_side: int | None = None) -> str:
-    """A picture, RGB in [0, 1], as JPEG in a data URI.
+    """An image, RGB in [0, 1], as JPEG in a data URI.
 
     Args:
-        picture: Of any size.
+        picture: An image of any size, RGB in [0, 1].
         max_side: Longest side to which it is reduced, pixels; None: as it is.
     """
     image = to_pil(picture)

@@ -57,7 +57,7 @@ def side_by_side(
     *,
     labels: tuple[str, str],
 ) -> Float[np.ndarray, "height both_widths 3"]:
-    """Two pictures of one size beside each other, each with a small label at its upper left."""
+    """Two images of one size beside each other, each with a small label at its upper left."""
     pictures = [_labelled(*pair) for pair in zip((left, right), labels, strict=True)]
     return np.concatenate(pictures, axis=1)
 

@@ -145,7 +145,7 @@ def test_the_scene_can_be_looked_round(page_file: Path, open_page: OpenPage) -> 
     for _ in range(12):
         page.keyboard.press("ArrowLeft")
     assert shares(canvas)["red"] < 0.5 * first["red"]
-    page.get_by_role("button", name="Back to the start").click()
+    page.get_by_role("button", name="Reset view").click()
     assert shares(canvas)["red"] == pytest.approx(first["red"], rel=0.1)
     page.get_by_label("before", exact=True).check()
     before = shares(canvas)
@@ -188,7 +188,7 @@ def test_without_webgl_a_sentence_points_to_the_video(page_file: Path, open_page
           };""",
     )
 
-    assert page.get_by_text("This browser draws no 3D pictures").is_visible()
+    assert page.get_by_text("This browser cannot draw in 3D").is_visible()
     assert not page.locator(".look canvas").is_visible()
 
 

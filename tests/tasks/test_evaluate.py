@@ -256,7 +256,12 @@ def test_controls_on_request_stand_in_the_figures_and_in_the_report(
     shutil.copytree(inputs["stylized"], stylized)
     settings = Settings("a negative", "", 0.5, 2.0, 4, 1.0, image_side=64, seed=0)
     manifest = json.loads((stylized / "manifest.json").read_text())
-    made_by = {"model": str(model), "sources": {"base": str(model)}, "settings": asdict(settings)}
+    made_by = {
+        "model": str(model),
+        "params": {"model": str(model)},
+        "sources": {"base": str(model)},
+        "settings": asdict(settings),
+    }
     write_json(stylized / "manifest.json", manifest | made_by)
     shutil.copytree(judged.parent / "work", tmp_path / "work")
 

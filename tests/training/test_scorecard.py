@@ -5,7 +5,10 @@ from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from training import scorecard
 from training.contact_sheet import edge_correlation
 from training.exported import load_autoencoder
+from training.photos.collect import Photograph
 from training.scorecard import PROMPTS, example, model_code, score, train_classifier
+
+KINDS = ("render", "photo")
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +60,26 @@ def test_the_shipped_autoencoder_draws_every_styles_patterns(held_out, style):
     drawn = [each.styled[style] for each in held_out]
     coded = model_code(load_autoencoder(EMBEDDED_FOLDER))(drawn)
     assert np.mean([edge_correlation(*pair) for pair in zip(coded, drawn, strict=True)]) >= 0.92
+
+
+def test_content_is_measured_against_the_photograph(held_out, classify):
+    """A model that changes nothing keeps all of it; what the filters keep does not depend on the model."""
+    kept, _ = score(held_out, classify, lambda photo, _, p: [photo] * len(p), code=list)
+    lost, _ = score(held_out, classify, lambda photo, _, p: [photo * 0 + 0.5] * len(p), code=list)
+    for style in PROMPTS:
+        assert kept[style].content_edges == pytest.approx(1, abs=1e-3)
+        assert kept[style].content_features == pytest.approx(1, abs=1e-3)
+        assert lost[style].content_features < 0.9
+        assert lost[style].filter_content_edges == kept[style].filter_content_edges < 1
+    assert kept["sepia"].filter_content_features > kept["blueprint"].filter_content_features
+
+
+def test_every_capture_gives_as_many_renders():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    names = [f"{c}-{kind}-{i}" for c in ("fern", "kitchen") for i in range(5) for kind in KINDS]
+    all_of_them = [
+        Photograph(name, picture, np.ones((8, 8), np.float32), 8.0, "a toy", held_out=True)
+        for name in names
+    ]
+    chosen = [each.name for each in scorecard._renders(all_of_them, 2)]
+    assert chosen == ["fern-render-0", "fern-render-4", "kitchen-render-0", "kitchen-render-4"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenestyle.artifacts import read_rgb, read_views, write_rgb
+from scenestyle.artifacts import ViewsFolder, read_rgb, read_views, write_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, GateError, ParamsError, WeightsError
 from scenestyle.finetune import patch_losses as module
@@ -188,8 +188,7 @@ def test_a_destroyed_geometry_ends_the_finetune_and_the_last_good_checkpoint_sta
     last_good = saved["step"] + 1
     assert last_good > SOURCE_STEPS
     assert f"after step {last_good}, is {tmp_path / 'work' / 'training.ckpt'}" in str(error.value)
-    posed = read_views(tiny / "views")
-    probes = DepthProbes.read(tiny / "views", posed, torch.device("cpu"))
+    probes = DepthProbes.read(ViewsFolder.open(tiny / "views"), torch.device("cpu"))
     field = load_field(tiny / "nerf")
     assert probes.change(field.model) < 0.01
     load_model_state(field.model, saved)

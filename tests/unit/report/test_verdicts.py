@@ -32,9 +32,9 @@ def test_every_figure_that_was_computed_is_read_and_no_other() -> None:
         "Distance to the style": ("2.400", "broken"),
         "Flicker, neighbouring frames": ("0.0311", "good"),
         "Disagreement of neighbouring views": ("0.0500", "good"),
-        "Depth moved": ("8.1%", "look here"),
-        "Depth kept": ("98.8%", "good"),
-        "Light and shade kept": ("0.600", "good"),
+        "Depth change": ("8.1%", "look here"),
+        "Depth preserved": ("98.8%", "good"),
+        "Luminance SSIM": ("0.600", "good"),
         "Quality of the source field, PSNR": ("26.5 dB", "good"),
     }
 
@@ -53,19 +53,19 @@ def test_controls_bounds_and_intervals_stand_beside_a_figure() -> None:
         ("source renders", "0.0200"),
         ("stylized views before fitting", "0.0800"),
     ]
-    assert figures["Depth moved"].rule == "good up to 5.0%, broken above 15.0%"
-    assert figures["Depth kept"].rule == "good from 95.0%, broken below 85.0%"
-    assert figures["Depth moved"].interval == ""
+    assert figures["Depth change"].rule == "good up to 5.0%, broken above 15.0%"
+    assert figures["Depth preserved"].rule == "good from 95.0%, broken below 85.0%"
+    assert figures["Depth change"].interval == ""
 
 
 @pytest.mark.parametrize(
     ("title", "key", "worsening"),
     [
         ("Movement", "movement_rmse", [0.2, 0.05, 0.04, 0.02, 0.0199, 0]),
-        ("Depth moved", "depth_abs_rel", [0, 0.05, 0.051, 0.15, 0.16, 9]),
-        ("Depth kept", "depth_delta_125", [1, 0.95, 0.949, 0.85, 0.849, 0]),
+        ("Depth change", "depth_abs_rel", [0, 0.05, 0.051, 0.15, 0.16, 9]),
+        ("Depth preserved", "depth_delta_125", [1, 0.95, 0.949, 0.85, 0.849, 0]),
         ("Flicker, neighbouring frames", "warp_short", [0, 0.0318, 0.0319, 0.053, 0.0531, 1]),
-        ("Light and shade kept", "content_ssim", [1, 0.45, 0.44, 0.35, 0.34, -1]),
+        ("Luminance SSIM", "content_ssim", [1, 0.45, 0.44, 0.35, 0.34, -1]),
     ],
 )
 def test_verdicts_turn_at_their_bounds(title: str, key: str, worsening: list[float]) -> None:
