@@ -121,12 +121,16 @@ def fixed_versions() -> dict[str, str]:
 
 
 def needed_by(name: str) -> list[Requirement]:
-    """What the installed package asks for here, without extras; nothing where it is not installed."""
+    """What the installed package asks for without extras, here or on the oldest Python 3.11.
+
+    Nothing where it is not installed.
+    """
     try:
         asked = map(Requirement, requires(name) or [])
     except PackageNotFoundError:
         return []
-    return [each for each in asked if each.marker is None or each.marker.evaluate({"extra": ""})]
+    places = [{"extra": ""}, {"extra": "", "python_full_version": "3.11.0"}]
+    return [each for each in asked if each.marker is None or any(map(each.marker.evaluate, places))]
 
 
 def canonical(name: str) -> str:
