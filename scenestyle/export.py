@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from scenestyle.artifacts import View, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
+from scenestyle.files import partial_of
 from scenestyle.nerf.field import Rendering, load_field
 from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
@@ -70,7 +71,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
     if out.exists():
         raise ArtifactError(f"{out} exists already. Remove it, or choose another --out.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".partial-{out.name}")  # the video's container is told by the ending
+    partial = partial_of(out)
     shutil.rmtree(partial, ignore_errors=True)
     write: dict[Format, Callable[[], None]] = {
         "ply": lambda: _write_points(finetuned, views, partial, options),

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenestyle.files import partial_of
 from scenestyle.params import EstimatePoses
 from scenestyle.sfm.photos import MIN_PHOTOS, Lens
 
@@ -67,7 +68,7 @@ def _match(
 ) -> None:
     import pycolmap
 
-    unfinished = out.with_suffix(".partial.db")
+    unfinished = partial_of(out)
     for leftover in out.parent.glob(f"{unfinished.name}*"):
         leftover.unlink()
     pycolmap.Database.open(unfinished).close()

@@ -136,7 +136,7 @@ def test_same_photos_same_bytes_and_a_killed_run_goes_on_from_its_matches(tmp_pa
     source = demo_photos(tmp_path / "in", range(8, 14))
     work = tmp_path / "work"
     work.mkdir()
-    (work / "matches.partial.db").write_bytes(b"what a kill left behind")
+    (work / ".partial-matches.db").write_bytes(b"what a kill left behind")
     caplog.set_level("INFO", logger="scenestyle.sfm")
     estimate(source, tmp_path / "first", work=work)
     assert "matching all pairs of 6 photos" in caplog.text
