@@ -172,7 +172,7 @@ def test_a_capture_that_changed_reruns_its_scene(here: Toy) -> None:
 def test_a_row_over_its_time_and_a_killed_one_fail_alone(here: Toy) -> None:
     here.plant_trouble("finetune_nerf", 'import time; time.sleep(60 if "oil" in str(out) else 0)')
     here.replace("finetune_nerf: {seed: 0}", "finetune_nerf: {seed: 1}")
-    run = Run(here.root, "garden,,,ink;oil,", time_limits={"finetune_nerf": 0.1})
+    run = Run(here.root, "garden,,,ink;oil,", time_limits={"finetune_nerf": 0.2})
     assert run.states() == {("garden", "ink"): "Completed", ("garden", "oil"): "Failed"}
     assert "time limit" in run.rows["garden", "oil"]["error"]
 
