@@ -5,6 +5,7 @@ Fujiwara et al. 2024, arXiv:2406.13393, section 3.1.
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -247,27 +248,43 @@ def _run(
     # because neighbouring views then agree better (docs/decisions/stylized_views.md).
     generators = [torch.Generator().manual_seed(settings.seed) for _ in range(num_views)]
     seen = _control_pictures(model.controls, rgb, disparity, size)
-    output = model.pipeline(
-        prompt=[settings.prompt] * num_views,
-        # The pipelines tell "no negative prompt" (zeros) from an empty one (its embedding).
-        negative_prompt=[settings.negative_prompt] * num_views
-        if settings.negative_prompt
-        else None,
-        # Made here, so that the pipeline, which makes its own of them, is the last to hold them.
-        image=_resize(torch.from_numpy(rgb).movedim(-1, 1), size),
-        control_image=seen if len(seen) > 1 else seen[0],
-        strength=settings.strength,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
-        generator=generators,
-        output_type="latent",
-        **_scores(model),
-        **image_arguments(
-            model.pipeline, settings.image, settings.image_sha256, settings.image_scale
-        ),
-    )
+    with _unwarned_of_fixed_controls(model.pipeline):
+        output = model.pipeline(
+            prompt=[settings.prompt] * num_views,
+            # The pipelines tell "no negative prompt" (zeros) from an empty one (its embedding).
+            negative_prompt=[settings.negative_prompt] * num_views
+            if settings.negative_prompt
+            else None,
+            # Made here, so that the pipeline, which makes its own of them, is the last to hold them.
+            image=_resize(torch.from_numpy(rgb).movedim(-1, 1), size),
+            control_image=seen if len(seen) > 1 else seen[0],
+            strength=settings.strength,
+            num_inference_steps=settings.num_inference_steps,
+            guidance_scale=settings.guidance_scale,
+            controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
+            generator=generators,
+            output_type="latent",
+            **_scores(model),
+            **image_arguments(
+                model.pipeline, settings.image, settings.image_sha256, settings.image_scale
+            ),
+        )
     return output.images
+
+
+@contextmanager
+def _unwarned_of_fixed_controls(pipeline: Any) -> Iterator[None]:
+    """Diffusers warns that several ControlNets see the same for all prompts; here each sees a picture per view."""
+    source = logging.getLogger(type(pipeline).__module__)
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "conditionings will be fixed" not in record.getMessage()
+
+    source.addFilter(keep)
+    try:
+        yield
+    finally:
+        source.removeFilter(keep)
 
 
 def _control_pictures(

@@ -171,7 +171,10 @@ def _captured(listed: list[dict[str, Any]], project: Path) -> Found:
             depth_z = np.where(opacity > MIN_OPACITY, depth_z, np.inf)
             render = read_rgb(views / "rgb" / f"{stem}.png")
             photo = _at_most(read_rgb(next(photos.glob(f"{stem}.*"))), LONG_SIDE)
-            for kind, picture in (("render", render), ("photo", photo)):
+            pictures = {"photo": photo}
+            if camera["split"] == "train":  # of a view that it has not seen, a field may show fog
+                pictures["render"] = render
+            for kind, picture in pictures.items():
                 height, width = picture.shape[:2]
                 depth = resized_depth(depth_z, (height, width))
                 photograph = Photograph(

@@ -93,12 +93,15 @@ def a_project(folder):
     picture, depth_z = a_picture()
     for name in ("fox", "kitchen"):
         views, photos = folder / "data/views" / name, folder / "data/poses" / name / "images"
-        write_rgb(views / "rgb" / "a.png", picture)
-        write_map(views / "depth_z" / "a.npy", depth_z)
-        write_map(views / "opacity" / "a.npy", np.where(depth_z < 3, 1.0, 0.2))
-        camera = {"name": "a", "fx": 100.0, "width": 96}
-        (views / "cameras.json").write_text(json.dumps([camera]))
-        write_rgb(photos / "a.png", cv2.resize(picture, (1280, 853)))
+        views.mkdir(parents=True)
+        camera = {"name": "a", "split": "train", "fx": 100.0, "width": 96}
+        unseen = {**camera, "name": "b", "split": "held_out"}
+        (views / "cameras.json").write_text(json.dumps([camera, unseen]))
+        for stem in ("a", "b"):
+            write_rgb(views / "rgb" / f"{stem}.png", picture)
+            write_map(views / "depth_z" / f"{stem}.npy", depth_z)
+            write_map(views / "opacity" / f"{stem}.npy", np.where(depth_z < 3, 1.0, 0.2))
+            write_rgb(photos / f"{stem}.png", cv2.resize(picture, (1280, 853)))
     return folder
 
 
@@ -107,18 +110,22 @@ def test_captures_give_photographs_and_renders_with_the_fields_depth(tmp_path, c
         collect(tmp_path / "work", packages=None, project=a_project(tmp_path / "project"))
     assert "capture fern has no rendered views" in caplog.text
     found = [p for p in read_photographs(tmp_path / "work", held_out=False) if "fox" in p.name]
-    assert [p.name for p in found] == ["fox-render-a", "fox-photo-a"]
-    assert found[1].picture.shape == (426, 640, 3)
-    assert found[1].focal == pytest.approx(100 * 640 / 96)
-    assert np.isinf(found[1].depth_z[0, 0])
-    assert found[1].depth_z[213, 320] == pytest.approx(2.0)
+    assert [p.name for p in found] == ["fox-photo-a", "fox-render-a", "fox-photo-b"]
+    assert found[0].picture.shape == (426, 640, 3)
+    assert found[0].focal == pytest.approx(100 * 640 / 96)
+    assert np.isinf(found[0].depth_z[0, 0])
+    assert found[0].depth_z[213, 320] == pytest.approx(2.0)
 
 
 def test_no_picture_of_a_capture_held_out_is_trained_on(tmp_path):
     collect(tmp_path / "work", packages=None, project=a_project(tmp_path / "project"))
     trained = read_photographs(tmp_path / "work", held_out=False)
     held_out = read_photographs(tmp_path / "work", held_out=True)
-    assert {p.name for p in held_out} == {"kitchen-render-a", "kitchen-photo-a"}
+    assert {p.name for p in held_out} == {
+        "kitchen-render-a",
+        "kitchen-photo-a",
+        "kitchen-photo-b",
+    }
     assert not [p for p in trained if p.name.startswith(("kitchen", "fern"))]
     index = json.loads((tmp_path / "work/photographs/index.json").read_text())
     assert all(entry.get("capture") or entry["licence"] for entry in index)

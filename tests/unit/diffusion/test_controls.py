@@ -1,6 +1,7 @@
 """Several ControlNets go the way of one: depth, and the picture itself."""
 
 import json
+import logging
 import shutil
 from dataclasses import replace
 
@@ -118,6 +119,18 @@ def test_an_interrupted_run_goes_on_to_the_same_pictures_and_not_with_other_cont
     )
     resumed = stylize(model, rgb, disparity, SETTINGS, plan, work=tmp_path)
     np.testing.assert_array_equal(resumed, undisturbed)
+
+
+def test_diffusers_does_not_warn_of_what_does_not_hold(model, caplog):
+    rgb, disparity = some_views(2)
+    logger = logging.getLogger("diffusers")
+    logger.addHandler(caplog.handler)  # it keeps its records to itself
+    stylize(model, rgb, disparity, SETTINGS)
+    quiet = caplog.text
+    stock(model, rgb, disparity, SETTINGS)
+    logger.removeHandler(caplog.handler)
+    assert "conditionings will be fixed" not in quiet
+    assert "conditionings will be fixed" in caplog.text
 
 
 def test_one_of_two_controls_is_the_model_that_never_had_the_other(tmp_path):
