@@ -21,6 +21,7 @@ from diffusers import AutoencoderKL
 from jaxtyping import Float
 from torch import Tensor
 
+from scenestyle.files import whole_file
 from training import latents
 from training.data import HELD_OUT_SHARD, SQUARE, to_signed
 from training.exported import load_autoencoder
@@ -207,16 +208,14 @@ def _save(
     step: int,
     seconds: float,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
     state = {
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "step": step,
         "seconds": seconds,
     }
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with whole_file(path) as partial:
+        torch.save(state, partial)
 
 
 def _psnr(pictures: Pictures, originals: Pictures) -> float:

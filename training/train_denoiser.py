@@ -34,6 +34,7 @@ import torch.distributed as dist
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
+from scenestyle.files import whole_file
 from training import tokenizer
 from training.data import (
     HELD_OUT_PHOTOGRAPHS,
@@ -156,9 +157,8 @@ class Training:
     def save(self, path: Path) -> None:
         """Write a checkpoint; a kill at any moment leaves the old or the new one whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
-        torch.save(self.state(), temporary)
-        temporary.replace(path)
+        with whole_file(path) as partial:
+            torch.save(self.state(), partial)
 
 
 def start_training(model: Denoiser, recipe: Recipe) -> Training:
