@@ -130,7 +130,8 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
         out: Gets NAME.png per view; what is there already is kept.
 
     Raises:
-        ArtifactError: If the manifest names other weights than the model has now.
+        ArtifactError: If the manifest lacks the parameters, or names other weights than the model
+            has now.
     """
     from scenestyle.diffusion.inputs import read_rendered_views
     from scenestyle.diffusion.restyle import Restyler, alone
@@ -141,6 +142,11 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
     if all(file.is_file() for file in files):
         return
     manifest = read_json(stylized / "manifest.json")
+    if "params" not in manifest:
+        raise ArtifactError(
+            f"{stylized}/manifest.json is of an earlier version and lacks the stage's parameters. "
+            "Rerun stylize_views."
+        )
     params = StylizeViews(**{**manifest["params"], "sharing": "none"})
     settings = Settings(**{f.name: manifest["settings"][f.name] for f in fields(Settings)})
     restyler = Restyler.load(before, params, sees_images=settings.image is not None)

@@ -119,3 +119,16 @@ def test_other_weights_than_those_of_the_result_are_refused(stylized: Path, tmp_
 
     with pytest.raises(ArtifactError, match=r"an older model.*Rerun stylize_views"):
         restyle_alone(stylized / "views", tmp_path, tmp_path / "unshared" / "rgb")
+
+
+def test_a_result_that_does_not_say_how_it_was_made_is_refused(
+    stylized: Path, tmp_path: Path
+) -> None:
+    manifest = read_json(stylized / "shared" / "manifest.json")
+    write_json(
+        tmp_path / "manifest.json",
+        {name: value for name, value in manifest.items() if name != "params"},
+    )
+
+    with pytest.raises(ArtifactError, match=r"earlier version.*Rerun stylize_views"):
+        restyle_alone(stylized / "views", tmp_path, tmp_path / "unshared" / "rgb")
