@@ -11,6 +11,7 @@ from cli.add_style import add_style
 from cli.blend import blend
 from cli.doctor import doctor
 from cli.export import export
+from cli.make_catalog import make_catalog
 from cli.preview import preview
 from cli.prune import prune
 from cli.restyle import restyle
@@ -21,6 +22,7 @@ from scenestyle.errors import ScenestyleError
 COMMANDS: dict[str, Callable[..., None]] = {
     "add-scene": add_scene,
     "add-style": add_style,
+    "make-catalog": make_catalog,
     "restyle": restyle,
     "preview": preview,
     "blend": blend,
