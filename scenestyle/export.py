@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from scenestyle.artifacts import View, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
+from scenestyle.export_names import Format
 from scenestyle.files import partial_of
 from scenestyle.nerf.field import Rendering, load_field
 from scenestyle.novel.mesh import fused_mesh
@@ -19,7 +20,6 @@ from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.novel.surface import surface_points, thinned
 from scenestyle.viz.video import write_video
 
-Format = Literal["ply", "mesh", "video", "frames", "nerfstudio"]
 CameraPath = Literal["orbit", "capture"]
 
 MAX_POINTS = 300_000
@@ -40,11 +40,6 @@ class ExportOptions:
     """long side of rendered images, pixels; none: that of the rendered views"""
     max_points: int = MAX_POINTS
     """largest number of points of a point cloud, above 0"""
-
-
-def default_name(format: Format, edit: str) -> str:
-    """File or folder name of an export of `edit`."""
-    return edit + {"ply": ".ply", "mesh": "-mesh.ply", "video": ".mp4"}.get(format, f"-{format}")
 
 
 def export(finetuned: Path, views: Path, format: Format, out: Path, options: ExportOptions) -> None:

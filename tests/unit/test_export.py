@@ -9,7 +9,8 @@ from plyfile import PlyData
 
 from scenestyle.artifacts import read_rgb, read_views
 from scenestyle.errors import ArtifactError
-from scenestyle.export import ExportOptions, Format, default_name, export
+from scenestyle.export import ExportOptions, export
+from scenestyle.export_names import Format, default_name
 from scenestyle.nerf.field import load_field
 from tests.support.tiny_field import write_tiny_source
 
