@@ -1,5 +1,7 @@
 """A restyled scene in the formats of other programs."""
 
+import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,10 @@ from scenestyle.viz.video import write_video
 CameraPath = Literal["orbit", "capture"]
 
 MAX_POINTS = 300_000
+_RUN_FOLDER = re.compile(
+    r"^( *(?:output_dir|data): !!python/object/apply:pathlib\.PosixPath) \[\]$", re.MULTILINE
+)
+"""where nerfstudio's configuration says that a run lies in the current folder"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
     - `mesh`: the same as triangles with a colour per vertex.
     - `video`: H.264 MP4 along the path.
     - `frames`: PNG files along the path and `cameras.json`, their poses and intrinsics.
-    - `nerfstudio`: the run itself, for ns-viewer, ns-render and ns-export.
+    - `nerfstudio`: the run itself, for ns-viewer, ns-render and ns-export from any folder, as long
+      as it stays where it is written to.
 
     All but `nerfstudio` are in the field's frame, where no unit is a metre.
 
@@ -73,7 +80,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
         "mesh": lambda: _write_mesh(finetuned, views, partial, options),
         "video": lambda: _write_video(finetuned, views, partial, options),
         "frames": lambda: _write_frames(finetuned, views, partial, options),
-        "nerfstudio": lambda: _copy_run(finetuned, partial),
+        "nerfstudio": lambda: _copy_run(finetuned, partial, out.resolve()),
     }
     write[format]()
     partial.rename(out)
@@ -154,6 +161,10 @@ def _write_frames(finetuned: Path, views: Path, out: Path, options: ExportOption
     )
 
 
-def _copy_run(finetuned: Path, out: Path) -> None:
+def _copy_run(finetuned: Path, partial: Path, out: Path) -> None:
+    """A run that nerfstudio's tools open from any folder, since its paths are those of `out`."""
     load_field(finetuned)  # refuses a folder that is no complete run
-    shutil.copytree(finetuned, out)
+    shutil.copytree(finetuned, partial)
+    config = partial / "config.yml"
+    absolute = f"\\1 [{json.dumps(str(out))}]"
+    config.write_text(_RUN_FOLDER.sub(absolute, config.read_text(encoding="utf-8")), "utf-8")
