@@ -3,11 +3,12 @@
     dvc repro render_views@demo
     python -m benchmarks.consistency --edits demo-ukiyoe demo-watercolor
 
-Every edit is restyled by the embedded model in every way. The table has the warp RMSE of the views, nearest cameras and seven
-apart in their order (source depth, hidden points left out; `scenestyle/metrics/warp.py`), and what tells a view that agrees from one
-that is merely pale: RMSE to the source (how strong the style is), the mean absolute difference of neighbouring pixels
-(detail), and the RMSE to the first way. Writes the table and a picture per edit to benchmarks/results/.
-Finished ways are kept in `--work`.
+Every edit is restyled by the embedded model in every way. The table has the warp RMSE of the views,
+nearest cameras and seven apart in their order (source depth, hidden points left out;
+`scenestyle/metrics/warp.py`), and what tells a view that agrees from one that is merely pale: RMSE
+to the source (how strong the style is), the mean absolute difference of neighbouring pixels
+(detail), and the RMSE to the first way. Writes the table and a picture per edit to
+benchmarks/results/. Finished ways are kept in `--work`.
 """
 
 import argparse
@@ -153,7 +154,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = params.stylize_views
     text = ["# What views agree in, by what they share", "", origin]
     text += [
-        f"Model {options.model}, {which}, sharing: {options.sharing}, num_references: {options.num_references}.",
+        f"Model {options.model}, {which}, sharing: {options.sharing}, num_references: "
+        f"{options.num_references}.",
         "",
         table(COLUMNS, rows),
     ]

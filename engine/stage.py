@@ -15,14 +15,15 @@ The signature of `run` is the command line; its parameters go by name:
 
 | parameter | command line | what `run` gets |
 |---|---|---|
-| `params` | `--scene ID`, `--style ID` for a stage of an edit | its block of params.yaml, with what that scene or edit has of its own; the annotation says which stage this is |
+| `params` | `--scene ID`, of an edit `--style ID` | its block of params.yaml, by the annotation |
 | `out` | `--out PATH` | an empty folder, renamed to PATH when `run` returns |
 | `work` | | if wanted: folder for checkpoints, the same again after a kill, removed on success |
 | `caption` | | the scene's caption |
 | `style` | | the `Style` |
 | any other | `--PARAMETER PATH` | an existing input folder |
 
-`run` returns its headline figures, which go to the log; beside its files lies `provenance.json`. params.yaml is read from the current folder.
+`run` returns its headline figures, which go to the log; beside its files lies `provenance.json`.
+params.yaml is read from the current folder.
 """
 
 import argparse
@@ -84,8 +85,8 @@ class Job:
 def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     """Run a stage as a program.
 
-    An error of the user's making ends it with one sentence and exit code 1, one that may pass by itself with
-    `MAY_PASS`.
+    An error of the user's making ends it with one sentence and exit code 1, one that may pass by
+    itself with `MAY_PASS`.
     """
     die_with_parent(signal.SIGKILL)
     let_idle_threads_sleep()
@@ -197,7 +198,7 @@ def _sources() -> dict[Path, str]:
 def _check_unchanged(
     job: Job, settings: dict[str, object], contents: dict[Path, str], code: dict[Path, str]
 ) -> None:
-    """DVC records inputs as they are after a run, so an edit during it would be stored as this result's cause."""
+    """DVC records inputs after a run: an edit during it would be stored as this result's cause."""
     changed = [
         *([_LAYOUT.params] if _settings(job, settings) != settings else []),
         *_differences(contents, _contents(job)),
@@ -205,7 +206,8 @@ def _check_unchanged(
     ]
     if changed:
         raise InputsChangedError(
-            f"{changed[0]} was changed while {job.stage} ran, so the result was dropped. Run it again."
+            f"{changed[0]} was changed while {job.stage} ran, so the result was dropped. Run it "
+            "again."
         )
 
 
@@ -241,6 +243,7 @@ def _claimed(work: Path) -> Iterator[None]:
             held.enter_context(locked(work, wait=False))
         except BlockingIOError as error:
             raise BusyError(
-                f"another process is at the same work ({work}). Wait for it, or end it and run again."
+                f"another process is at the same work ({work}). Wait for it, or end it and run "
+                "again."
             ) from error
         yield

@@ -1,9 +1,10 @@
-"""What lies in the folders between stages: file names, dtypes and units, and how to read and write them.
+"""The folders between stages: file names, dtypes and units, and how to read and write them.
 
 | folder | files |
 |---|---|
-| poses | `images/NAME.png`, `transforms.json` (nerfstudio), `sparse/`, `sparse_pc.ply`, `report.json` |
-| nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv`, `loss_curve.png`, `progress.png` |
+| poses | `images/NAME.png`, `transforms.json`, `sparse/`, `sparse_pc.ply`, `report.json` |
+| nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv` |
+| | `loss_curve.png`, `progress.png` |
 | views | `cameras.json`, `rgb/NAME.png`, `depth_z/NAME.npy`, `opacity/NAME.npy`, `report.json` |
 | stylized | `rgb/NAME.png`, `contact_sheet.png`, `manifest.json` |
 | results | `metrics.json`, `report.html`, `orbit.mp4`, `stills/` |

@@ -1,4 +1,4 @@
-"""Judge a restyled scene and show it. Reads all earlier results, writes figures, orbit, stills, report."""
+"""Judge a restyled scene. Reads all earlier results, writes metrics, orbit, stills, report."""
 
 import logging
 import time

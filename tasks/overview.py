@@ -20,8 +20,10 @@ def run(results: Path, out: Path, params: Params) -> dict[str, object]:
     Unlike the other stages it is one for the whole project.
 
     Args:
-        results: Folder with `SCENE/STYLE/` of the stage evaluate; an edit without one is shown as missing.
-        out: Folder to write `index.html` to, replaced as a whole; the page links to the reports from there.
+        results: Folder with `SCENE/STYLE/` of the stage evaluate; an edit without one is shown as
+            missing.
+        out: Folder to write `index.html` to, replaced as a whole; the page links to the reports
+            from there.
         params: All parameters.
 
     Returns:

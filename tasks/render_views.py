@@ -1,4 +1,4 @@
-"""Render the source field from every posed camera. Reads a run, writes colour, z-depth, opacity, cameras."""
+"""Render the field from every posed camera. Reads a run, writes colour, depth, opacity, cameras."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from scenestyle.errors import ArtifactError
 from scenestyle.params import RenderViews
 
 _MULTIPLE = 8
-"""Latents of diffusion models are an eighth of the picture; other sizes would be padded or cropped."""
+"""Latents of diffusion models are an eighth of the picture; other sizes would be padded or cropped.
+"""
 
 
 def run(nerf: Path, poses: Path, out: Path, params: RenderViews) -> dict[str, object]:

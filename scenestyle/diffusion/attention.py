@@ -9,9 +9,10 @@ the fully shared attention of Fujiwara, Mukuta, Harada 2024, "Style-NeRF2NeRF", 
 section 3.1, whose cost grows with n squared; with m of them it grows with n (m + 1), as in the
 authors' sequel, Fujiwara et al. 2025, arXiv:2509.05285. Cross-attention (text) is left alone.
 
-Optionally the queries and keys of every view are first given the mean and the deviation over tokens that those of the
-references have (adaptive instance normalisation, as in Hertz et al. 2024, "Style Aligned Image Generation via Shared
-Attention", arXiv:2312.02133, section 3.2, who have one reference).
+Optionally the queries and keys of every view are first given the mean and the deviation over tokens
+that those of the references have (adaptive instance normalisation, as in Hertz et al. 2024, "Style
+Aligned Image Generation via Shared Attention", arXiv:2312.02133, section 3.2, who have one
+reference).
 
 Shape suffixes: B = (G N), batch; G guidance halves (2 with classifier-free guidance, unconditional
 first, else 1); N views of the batch; L tokens of one view; D channels; H heads; E = D / H.
@@ -30,16 +31,18 @@ from scenestyle.errors import ShapeError
 
 
 class SharedSelfAttention:
-    """Attention processor of one layer: references attend to each other, every other view to itself and to them.
+    """Attention of one layer: references attend to each other, others to themselves and to them.
 
-    The first batch after construction or `forget` is the references; their keys and values are kept. The
-    batches that follow hold any number of further views. The two halves of classifier-free guidance never mix.
+    The first batch after construction or `forget` is the references; their keys and values are
+    kept. The batches that follow hold any number of further views. The two halves of
+    classifier-free guidance never mix.
     """
 
     def __init__(self, num_references: int, *, align: bool = False, keep: bool = True) -> None:
         """The first batch will hold `num_references` views per guidance half.
 
-        `align`: normalise queries and keys; `keep`: further views follow, else every batch is a first one.
+        `align`: normalise queries and keys; `keep`: further views follow, else every batch is a
+        first one.
         """
         self.num_references = num_references
         self.align = align
@@ -60,7 +63,8 @@ class SharedSelfAttention:
     ) -> Float[Tensor, "batch tokens channels"]:
         """Attend. Self-attention over whole images has neither encoder states nor a mask.
 
-        `layer` is a diffusers `Attention` of a transformer block: projections and nothing round them.
+        `layer` is a diffusers `Attention` of a transformer block: projections and nothing round
+        them.
 
         Raises:
             ShapeError: If the references' batch is not a whole number of sets of them.
@@ -111,7 +115,7 @@ class SharedSelfAttention:
 def _with_statistics(
     part: Float[Tensor, "batch heads tokens width"], mean: Tensor, deviation: Tensor
 ) -> Float[Tensor, "batch heads tokens width"]:
-    """Every view with this mean and deviation over its tokens, per guidance half, head and channel."""
+    """Every view with this mean and std over its tokens, per guidance half, head and channel."""
     part_GNHLE = part.unflatten(0, (len(mean), -1))
     own_mean, own_deviation = (
         part_GNHLE.mean(3, keepdim=True),
@@ -123,7 +127,7 @@ def _with_statistics(
 def _with_references(
     query: Tensor, key: Tensor, value: Tensor, kept: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """One view at a time, so that the references' keys and values are not copied for the whole batch."""
+    """One view at a time: the references' keys and values are not copied for the whole batch."""
     num_views = len(query) // len(kept[0])
     attended = [
         scaled_dot_product_attention(
@@ -143,12 +147,13 @@ def shared_self_attention(
     """Share every self-attention layer of `model`; afterwards all is as before.
 
     Args:
-        model: A UNet or ControlNet of diffusers, anything with `set_attn_processor`. Batches must hold
-            the same number of views per guidance half, in the order that diffusers' pipelines give them:
-            all views unconditional, then all views conditional.
+        model: A UNet or ControlNet of diffusers, anything with `set_attn_processor`. Batches must
+            hold the same number of views per guidance half, in the order that diffusers' pipelines
+            give them: all views unconditional, then all views conditional.
         num_references: Views of the first batch per guidance half; all views for the exact form.
         align: Whether queries and keys take the references' mean and deviation.
-        keep: Whether batches of further views follow, for which the references' keys and values stay in memory.
+        keep: Whether batches of further views follow, for which the references' keys and values
+            stay in memory.
 
     Yields:
         The layers' processors, to `forget` the references before the next timestep.

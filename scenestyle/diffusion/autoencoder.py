@@ -1,6 +1,7 @@
-"""Pictures behind latents and latents of pictures, one at a time, since an autoencoder works at full resolution.
+"""Images of latents and latents of images, one by one: an autoencoder works at full resolution.
 
-As diffusers' pipelines do it: scaled, and in single precision where the autoencoder overflows in half.
+As diffusers' pipelines do it: scaled, and in single precision where the autoencoder overflows in
+half.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ Pictures = Float[Tensor, "views 3 height width"]
 
 
 def decoded(vae: Any, latents: Latents) -> Iterator[Float[Tensor, "1 3 height width"]]:
-    """The picture behind every row of `latents`, in turn: about -1..1, single precision, in main memory."""
+    """The image of each row of `latents`, in turn: about -1..1, float32, in main memory."""
     scale, mean, deviation = _statistics(vae, latents)
     with torch.no_grad(), _without_overflow(vae):
         for latent in (latents * deviation / scale + mean).split(1):
@@ -24,7 +25,7 @@ def decoded(vae: Any, latents: Latents) -> Iterator[Float[Tensor, "1 3 height wi
 
 
 def encoded(vae: Any, pictures: Pictures, like: Latents) -> Latents:
-    """The most likely latents of pictures in main memory, with the numbers and the device of `like`."""
+    """Most likely latents of images in main memory, with the dtype and the device of `like`."""
     scale, mean, deviation = _statistics(vae, like)
     with torch.no_grad(), _without_overflow(vae):
         codes = [
@@ -35,7 +36,7 @@ def encoded(vae: Any, pictures: Pictures, like: Latents) -> Latents:
 
 
 def _statistics(vae: Any, like: Tensor) -> tuple[float, Tensor | float, Tensor | float]:
-    """Scale, mean and deviation that the networks' latents are normalised with; most autoencoders have the scale alone."""
+    """Scale, mean and std that latents are normalised with; most autoencoders have scale alone."""
     config = vae.config
     if config.get("latents_mean") is None or config.get("latents_std") is None:
         return config.scaling_factor, 0.0, 1.0
@@ -48,7 +49,7 @@ def _statistics(vae: Any, like: Tensor) -> tuple[float, Tensor | float, Tensor |
 
 @contextmanager
 def _without_overflow(vae: Any) -> Iterator[None]:
-    """Within the block the weights are in single precision if the autoencoder's configuration asks for it."""
+    """Within the block the weights are float32 if the autoencoder's configuration asks for it."""
     dtype = vae.dtype
     if dtype != torch.float16 or not vae.config.force_upcast:
         yield

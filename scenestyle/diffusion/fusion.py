@@ -1,8 +1,9 @@
 """Fusing the views in 3D while they are denoised: what they see of one surface becomes one colour.
 
-At every timestep each view has the picture that the model expects behind the noise. Through the source's
-depth a pixel finds the places where neighbouring views see the same surface; it takes the mean of all of them, and
-the denoising goes on from there. `docs/decisions/stylized_views.md` has the figures that speak for it.
+At every timestep each view has the picture that the model expects behind the noise. Through the
+source's depth a pixel finds the places where neighbouring views see the same surface; it takes the
+mean of all of them, and the denoising goes on from there. `docs/decisions/stylized_views.md` has
+the figures that speak for it.
 """
 
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ class Fusion:
         ]
 
     def mean(self, pictures: Pictures) -> Pictures:
-        """Every pixel with the mean colour of its surface over the view and the neighbours that see it."""
+        """Each pixel with its surface's mean colour over the views that see it."""
         return np.stack(
             [
                 _mean_over_links(picture, pictures, links)
@@ -64,8 +65,8 @@ class Fusion:
 
         Args:
             clean: Latents of what the model expects behind the noise.
-            vae: Autoencoder of the pipeline, to see them as pictures and back. Both the pictures and the
-                fused ones are encoded, so that what it loses cancels.
+            vae: Autoencoder of the pipeline, to see them as pictures and back. Both the pictures
+                and the fused ones are encoded, so that what it loses cancels.
         """
         own = torch.cat([*decoded(vae, clean)]).clamp(-1, 1)
         views = interpolate(own, self._size, mode="bilinear", antialias=True)
@@ -127,9 +128,10 @@ def shifted_prediction(
 ) -> Tensor:
     """The UNet's prediction after the clean latents behind it have changed.
 
-    With x = alpha x0 + sigma eps and x fixed, eps changes by -alpha / sigma times the change of x0, and
-    v = alpha eps - sigma x0 (Salimans, Ho 2022, arXiv:2202.00512) by -1 / sigma times. Both halves of classifier-free
-    guidance get the same change, so that what they are combined to gets it too.
+    With x = alpha x0 + sigma eps and x fixed, eps changes by -alpha / sigma times the change of x0,
+    and v = alpha eps - sigma x0 (Salimans, Ho 2022, arXiv:2202.00512) by -1 / sigma times. Both
+    halves of classifier-free guidance get the same change, so that what they are combined to gets
+    it too.
     """
     alpha, sigma = _alpha_sigma(scheduler, timestep)
     factor = {"sample": 1.0, "epsilon": -alpha / sigma, "v_prediction": -1 / sigma}
@@ -138,7 +140,7 @@ def shifted_prediction(
 
 
 def clean_latents(noisy: Latents, prediction: Latents, scheduler: Any, timestep: Tensor) -> Latents:
-    """The clean latents x0 behind noisy ones, as the UNet's prediction (already guided) has them."""
+    """The clean latents x0 of noisy ones, by the UNet's prediction (already guided)."""
     alpha, sigma = _alpha_sigma(scheduler, timestep)
     kind = scheduler.config.prediction_type
     if kind == "sample":

@@ -2,9 +2,10 @@
 
 diffusers' pipeline keeps the latents of all views, which are small, and calls its networks once per
 timestep. Here such a call becomes several: the reference views first, whose attention the others
-need, then the rest in groups. The device's memory is that of one group: pictures of all views, which are
-large, wait in main memory. Nothing is computed twice, and the pipeline's own code runs unchanged. Fujiwara et
-al. 2025, arXiv:2509.05285, share with references; the order of the loops is ours.
+need, then the rest in groups. The device's memory is that of one group: pictures of all views,
+which are large, wait in main memory. Nothing is computed twice, and the pipeline's own code runs
+unchanged. Fujiwara et al. 2025, arXiv:2509.05285, share with references; the order of the loops is
+ours.
 """
 
 import logging
@@ -44,15 +45,17 @@ def denoising_in_step(
     fusion: Fusion | None = None,
     work: Path | None = None,
 ) -> Iterator[None]:
-    """Within the block, `pipeline` runs its ControlNets and UNet group by group; afterwards all is as before.
+    """Within the block, `pipeline` runs its ControlNets and UNet group by group.
 
     Args:
-        pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL; batches hold every view of `groups`.
+        pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL; batches
+            hold every view of `groups`.
         groups: Indices of all views, in the order in which they pass through the networks.
         share: Whether every view attends to the views of the first group, the references.
         align: Whether shared attention gives every view the references' statistics.
         share_norms: Whether group norms take the references' statistics; only where views share.
-        fusion: How what the views show of one surface becomes one at the first timesteps; None: never.
+        fusion: How what the views show of one surface becomes one at the first timesteps; None:
+            never.
         work: Folder for what the UNet predicted; a call that was interrupted goes on after the last
             group that was finished. None: nothing is kept.
     """
@@ -89,10 +92,11 @@ class _Postponed:
 
 
 class ControlMaps:
-    """Stands in for `forward` of a ControlNet's first layers, which see nothing but the picture that controls: depth, say.
+    """Replaces `forward` of a ControlNet's first layers, which see only the image that controls.
 
-    What they make of it is the same at every timestep and in both halves of guidance, and takes as long as a fifth of a
-    step, as they begin at full resolution: it is computed once per view and waits in main memory.
+    What they make of it is the same at every timestep and in both halves of guidance, and takes as
+    long as a fifth of a step, as they begin at full resolution: it is computed once per view and
+    waits in main memory.
     """
 
     def __init__(self, network: Any) -> None:
@@ -188,7 +192,8 @@ class GroupLoop:
         for each in self.maps:
             each.turn_to(index, len(rows) // len(views))
         control_kwargs = dict(postponed.kwargs)
-        # One tensor per view, not per row: `_left_as_it_is`. Several ControlNets have a list of them.
+        # One tensor per view, not per row: `_left_as_it_is`. Several ControlNets have a list of
+        # them.
         seen = control_kwargs.pop("controlnet_cond")
         seen = [each[views] for each in seen] if isinstance(seen, list) else seen[views]
         args, control_kwargs = pick_rows((postponed.args, control_kwargs), rows, batch)
@@ -251,5 +256,5 @@ def pick_rows(value: T, rows: Tensor, batch: int) -> T:
 
 
 def _left_as_it_is(*, image: Tensor, **_: Any) -> Tensor:
-    """For `prepare_control_image`, which would bring two copies of all control pictures to the device, one per half of guidance."""
+    """For `prepare_control_image`, which would bring every image to the device at once."""
     return image

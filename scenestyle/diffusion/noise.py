@@ -1,11 +1,13 @@
-"""Initial noise that sticks to the scene: what two views see of one surface starts from the same numbers.
+"""Initial noise that sticks to the scene: one surface starts from the same numbers in all views.
 
-Noise that is the same for all views is fixed to the screen: between views it slides over the surfaces, and what the
-model draws into it slides with it. Here the cells of a view's latents take their numbers from the views that were
-given theirs before and see the same surface, through the source's depth. A number is handed on whole and used at most once in
-a view, so that each view by itself keeps what the model was trained on: independent normal numbers, every one of them.
-Interpolating them would blur the noise and take its variance; handing one on twice would tie two cells together (Chang et al. 2024,
-"How I Warped Your Noise", arXiv:2504.03072, who solve it by drawing noise of a higher resolution).
+Noise that is the same for all views is fixed to the screen: between views it slides over the
+surfaces, and what the model draws into it slides with it. Here the cells of a view's latents take
+their numbers from the views that were given theirs before and see the same surface, through the
+source's depth. A number is handed on whole and used at most once in a view, so that each view by
+itself keeps what the model was trained on: independent normal numbers, every one of them.
+Interpolating them would blur the noise and take its variance; handing one on twice would tie two
+cells together (Chang et al. 2024, "How I Warped Your Noise", arXiv:2504.03072, who solve it by
+drawing noise of a higher resolution).
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,11 +71,12 @@ def carried_draws(
     cameras: Sequence[PinholeCamera],
     latent_size: tuple[int, int],
 ) -> Int[np.ndarray, "views rows columns"]:
-    """Number of the draw that each cell takes; equal in two views where they see the same, never within one.
+    """Number of the draw that each cell takes; equal where two views see the same surface.
 
-    The view whose camera is nearest to the middle has the draws from 0 on, in reading order. Always the nearest to those
-    that have theirs comes next. Its cells take the draw of the cell that sees the same surface, first in the nearest
-    camera; where several want the same draw, the one whose centre falls nearest to that cell's centre has it. The rest are new.
+    The view whose camera is nearest to the middle has the draws from 0 on, in reading order. Always
+    the nearest to those that have theirs comes next. Its cells take the draw of the cell that sees
+    the same surface, first in the nearest camera; where several want the same draw, the one whose
+    centre falls nearest to that cell's centre has it. The rest are new.
     """
     rows, columns = latent_size
     num_cells = rows * columns
@@ -112,10 +115,10 @@ def _at_cells(
     is_visible: Bool[np.ndarray, "height width"],
     latent_size: tuple[int, int],
 ) -> tuple[Int[np.ndarray, " cells"], Float[np.ndarray, " cells"], Bool[np.ndarray, " cells"]]:
-    """For the pixel in the middle of each cell: the other view's cell, how far from its centre, and whether it shows.
+    """For each cell's middle pixel: the other view's cell, distance to its centre, whether seen.
 
-    Depth is read at one pixel, not averaged: between two surfaces there is none. What lies between the centres of pixel and
-    cell is the same in both views, to first order.
+    Depth is read at one pixel, not averaged: between two surfaces there is none. What lies between
+    the centres of pixel and cell is the same in both views, to first order.
     """
     size, cells = np.array(is_visible.shape), np.array(latent_size)
     centres = [(np.arange(n) + 0.5) * of / n for of, n in zip(size, cells, strict=True)]
@@ -136,7 +139,7 @@ def _take(
     misfit: Float[np.ndarray, " cells"],
     shows: Bool[np.ndarray, " cells"],
 ) -> None:
-    """Fill the empty cells of a view, in place, with the draws that another has where they see the same."""
+    """Fill a view's empty cells, in place, with another's draws where both see the same."""
     wanted = others[found]
     candidates = np.flatnonzero(shows & (own < 0) & ~np.isin(wanted, own))
     candidates = candidates[np.argsort(misfit[candidates], kind="stable")]
@@ -146,7 +149,7 @@ def _take(
 
 @contextmanager
 def carried_noise(scheduler: Any, noise: CarriedNoise | None, seed: int) -> Iterator[None]:
-    """Within the block, `scheduler` adds this noise to the views, not what the pipeline draws for each; None: it does."""
+    """Within the block, `scheduler` adds this noise to the views; None: what the pipeline draws."""
     if noise is None:
         yield
         return

@@ -1,10 +1,10 @@
-"""Shared norms: n views of one scene are brought to mean and deviation with one measure for all of them.
+"""Shared norms: n views of one scene are normalised with one mean and std for all of them.
 
-A group norm takes the mean and the deviation of each group of channels over one picture; a view with much
-sky then gives the same surface other activations than a view with little. Here they are taken over the reference views
-together, and every view is normalised with these, as Hertz et al. 2024, "Style Aligned Image Generation via
-Shared Attention", arXiv:2312.02133, share theirs with one reference. Layer norms have nothing to share: they look at one
-token at a time.
+A group norm takes the mean and the deviation of each group of channels over one picture; a view
+with much sky then gives the same surface other activations than a view with little. Here they are
+taken over the reference views together, and every view is normalised with these, as Hertz et al.
+2024, "Style Aligned Image Generation via Shared Attention", arXiv:2312.02133, share theirs with one
+reference. Layer norms have nothing to share: they look at one token at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,10 @@ from scenestyle.errors import ShapeError
 class SharedGroupNorm:
     """Stands in for the `forward` of one group norm.
 
-    The first batch after construction or `forget` is the references; mean and deviation of them all together
-    are kept, and the batches that follow, of any number of further views, are normalised with them. The two halves of
-    classifier-free guidance never mix. With all views as references this is the group norm of the views as one picture.
+    The first batch after construction or `forget` is the references; mean and deviation of them all
+    together are kept, and the batches that follow, of any number of further views, are normalised
+    with them. The two halves of classifier-free guidance never mix. With all views as references
+    this is the group norm of the views as one picture.
     """
 
     def __init__(self, norm: nn.GroupNorm, num_references: int) -> None:
@@ -73,8 +74,8 @@ def shared_group_norms(
     """Share every group norm of `model`; afterwards all is as before.
 
     Args:
-        model: A UNet of diffusers. Batches must hold the same number of views per guidance half: all views
-            unconditional, then all views conditional.
+        model: A UNet of diffusers. Batches must hold the same number of views per guidance half:
+            all views unconditional, then all views conditional.
         num_references: Views of the first batch per guidance half; all views for the exact form.
 
     Yields:

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_JOINT_VIEWS = 18
-"""Views up to which `sharing: auto` has all attend to all, as the paper does at most (section 4)."""
+"""Views up to which `sharing: auto` has all attend to all, as the paper does at most (section 4).
+"""
 _USABLE_SHARE = 0.8
 """of the free memory; the rest is for other processes and for what the allocator cannot use"""
 VIEWS_PER_CALL_ON_CPU = 2
 """more make nothing faster where the cores are busy with one view"""
 _WORKING_MAPS = 6.0
-"""memory of a call per picture beyond the maps kept for the skip connections, in units of the widest map"""
+"""memory of a call per picture beyond the maps kept for the skip connections, in units of the
+widest map"""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Plan:
     groups: tuple[tuple[int, ...], ...]
     """indices of all views, in the order of the calls at every timestep"""
     peak_gb: float | None = None
-    """expected memory of the largest call, 1e9 bytes, without the weights, on the CPU with what waits there of all views;
-    computed, not measured"""
+    """expected memory of the largest call, 1e9 bytes, without the weights, on the CPU with what
+    waits there of all views; computed, not measured"""
     offload: Literal["none", "model"] = "none"
     """the weights: all on the device, or (`model`) in main memory and on the device in turn"""
     weights_gb: float = 0.0
@@ -87,9 +89,10 @@ def plan_views(
     budget = params.memory_gb or _USABLE_SHARE * (free - weights)
     if peak > budget:
         raise ParamsError(
-            f"stylize_views: {firsts[sharing]} view(s) at {size[0]}x{size[1]} with sharing: {sharing} need about "
-            f"{peak:.3g} GB beside {weights:.3g} GB of weights, and {max(budget, 0):.3g} GB may be used. Lower "
-            "stylize_views.image_side or num_references, set sharing: references or offload: model, or raise memory_gb."
+            f"stylize_views: {firsts[sharing]} view(s) at {size[0]}x{size[1]} with sharing: "
+            f"{sharing} need about {peak:.3g} GB beside {weights:.3g} GB of weights, and "
+            f"{max(budget, 0):.3g} GB may be used. Lower stylize_views.image_side or "
+            "num_references, set sharing: references or offload: model, or raise memory_gb."
         )
     if params.sharing == "auto" and num_views <= MAX_JOINT_VIEWS and num_views * view_gb <= budget:
         sharing = "full"
@@ -126,8 +129,8 @@ def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
 def weights_gb(model: DiffusionModel, offload: Literal["none", "model"]) -> float:
     """Weights that `place` brings to the device and that are there at a time, 1e9 bytes.
 
-    With `model` the UNet, the ControlNet and the autoencoder meet there; the encoders of text and image have gone before
-    the UNet comes.
+    With `model` the UNet, the ControlNet and the autoencoder meet there; the encoders of text and
+    image have gone before the UNet comes.
     """
     together = ("unet", "controlnet", "vae")
     return (
@@ -168,8 +171,9 @@ def call_gb(
 ) -> tuple[float, float]:
     """Memory of a call per view, and of the keys and values kept per reference, 1e9 bytes.
 
-    Both count the two halves of classifier-free guidance. The first is an estimate from the sizes of the
-    UNet's maps (`benchmarks/sharing.py` compares it with what is measured), the second exact.
+    Both count the two halves of classifier-free guidance. The first is an estimate from the sizes
+    of the UNet's maps (`benchmarks/sharing.py` compares it with what is measured), the second
+    exact.
     """
     tokens = (size[0] // vae_scale_factor) * (size[1] // vae_scale_factor)
     widths, layers = unet.config.block_out_channels, unet.config.layers_per_block
@@ -181,7 +185,8 @@ def call_gb(
         for name, module in unet.named_modules()
         if name.endswith(".attn1")
     )
-    # A ControlNet's residuals are as large as the skips; those of further ones are added to the first's.
+    # A ControlNet's residuals are as large as the skips; those of further ones are added to the
+    # first's.
     view = (1 + min(num_controls, 2)) * skips + _WORKING_MAPS * widest
     return view * bytes_per_number / 1e9, kept * bytes_per_number / 1e9
 
@@ -189,7 +194,8 @@ def call_gb(
 def _waiting_gb(model: DiffusionModel, size: tuple[int, int]) -> float:
     """What waits of a view in main memory while others pass, 1e9 bytes.
 
-    It is the view's picture, once more where a ControlNet sees it, and what the ControlNets made of what they see.
+    It is the view's picture, once more where a ControlNet sees it, and what the ControlNets made of
+    what they see.
     """
     pixels = size[0] * size[1]
     unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor

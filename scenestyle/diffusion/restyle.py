@@ -1,4 +1,4 @@
-"""The one way to restyle rendered views: by the stage, the preview, the control without sharing and the benchmarks."""
+"""The one way to restyle rendered views: for stage, preview, control and benchmarks."""
 
 import logging
 from collections.abc import Iterable
@@ -53,8 +53,8 @@ class Restyler:
 
         Raises:
             WeightsError: If the weights of the model or of what it needs are missing or damaged.
-            ParamsError: If memory does not hold the smallest group of views, or the model lacks a control that the
-                parameters ask for.
+            ParamsError: If memory does not hold the smallest group of views, or the model lacks a
+                control that the parameters ask for.
         """
         views = with_chosen_depth(views, params, select_device())
         model = load_pipeline(params.model, select_device(), params.dtype, params.controls)
@@ -67,7 +67,7 @@ class Restyler:
         return cls(views, model, params, size, plan_views(model, views.cameras, size, params))
 
     def settings(self, caption: str, style: Style) -> Settings:
-        """What a style, the parameters and the model's preset say together; each outranks those after it.
+        """What a style, the parameters and the model's preset say; each outranks those after it.
 
         Raises:
             ParamsError: If strength leaves no step to run.
@@ -99,7 +99,8 @@ class Restyler:
 
         Args:
             settings: From `settings`, or recorded by an earlier run.
-            work: Folder from which an interrupted call with the same views, settings and plan resumes.
+            work: Folder from which an interrupted call with the same views, settings and plan
+                resumes.
 
         Raises:
             ParamsError: If the GPU's memory does not hold the largest group of the plan.
@@ -117,5 +118,5 @@ class Restyler:
 
 
 def alone(settings: Settings) -> Settings:
-    """The settings for views that know nothing of each other, where attention is not shared either."""
+    """The settings for views that know nothing of each other: attention is not shared either."""
     return replace(settings, fusion_steps=0, carry_noise=False)

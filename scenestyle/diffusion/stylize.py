@@ -124,9 +124,10 @@ def stylize(
         disparity: Of the same pixels, 0..1 on one scale for all views, near is bright.
         settings: What to make of them.
         plan: Which views pass through the model together; None: all, each sees all.
-        fusion: What the views see of the same surfaces, from `fusion_of`; None: each is restyled by itself
-            but for the attention.
-        noise: What the views start from, from `noise_of`; None: from the same numbers at the same place of the picture.
+        fusion: What the views see of the same surfaces, from `fusion_of`; None: each is restyled by
+            itself but for the attention.
+        noise: What the views start from, from `noise_of`; None: from the same numbers at the same
+            place of the picture.
         work: Folder from which an interrupted call with the same views, settings and plan goes on.
 
     Returns:
@@ -166,9 +167,9 @@ def stylize(
         model.pipeline.maybe_free_model_hooks()
     except torch.OutOfMemoryError as error:
         raise ParamsError(
-            f"{num_views} views at {size[0]}x{size[1]}, {max(map(len, plan.groups))} per call, do not fit "
-            f"into the GPU's memory ({error}). Lower stylize_views.memory_gb or image_side, or set "
-            "sharing: references."
+            f"{num_views} views at {size[0]}x{size[1]}, {max(map(len, plan.groups))} per call, do "
+            f"not fit into the GPU's memory ({error}). Lower stylize_views.memory_gb or "
+            "image_side, or set sharing: references."
         ) from error
     return styled
 
@@ -180,7 +181,7 @@ def expected_seconds(
     settings: Settings,
     offload: Literal["none", "model"] = "none",
 ) -> float:
-    """About how long `stylize` will take: one step of one view is timed, attention to others and fusing left out."""
+    """About how long `stylize` takes, by one step of one view without sharing or fusing."""
     one_step = replace(settings, strength=min(1.0, 1.5 / settings.num_inference_steps))
     plan = replace(Plan.joint(1), offload=offload)
     seconds = []
@@ -203,7 +204,7 @@ def fusion_of(views: "RenderedViews", settings: Settings) -> "Fusion | None":
 def noise_of(
     views: "RenderedViews", settings: Settings, model: DiffusionModel
 ) -> "CarriedNoise | None":
-    """What the views start from if it is to stick to the scene, None if the settings do not ask for it."""
+    """Noise that sticks to the scene, None if the settings do not ask for it."""
     from scenestyle.diffusion.noise import CarriedNoise
 
     if not settings.carry_noise:
@@ -256,7 +257,8 @@ def _run(
             negative_prompt=[settings.negative_prompt] * num_views
             if settings.negative_prompt
             else None,
-            # Made here, so that the pipeline, which makes its own of them, is the last to hold them.
+            # Made here, so that the pipeline, which makes its own of them, is the last to hold
+            # them.
             image=_resize(torch.from_numpy(rgb).movedim(-1, 1), size),
             control_image=seen if len(seen) > 1 else seen[0],
             strength=settings.strength,
@@ -275,7 +277,7 @@ def _run(
 
 @contextmanager
 def _unwarned_of_fixed_controls(pipeline: Any) -> Iterator[None]:
-    """Diffusers warns that several ControlNets see the same for all prompts; here each sees a picture per view."""
+    """Hide the warning of diffusers that controls see one image; here each sees one per view."""
     source = logging.getLogger(type(pipeline).__module__)
 
     def keep(record: logging.LogRecord) -> bool:

@@ -225,7 +225,8 @@ def commands(finetuned: Path) -> dict[str, str]:
     export = f"scenestyle export {scene} {style} --format"
     return {
         "This result and all it needs": f"dvc repro evaluate@{scene}-{style}",
-        "The same through Prefect": f"python -m flows.stylize_scene --scene {scene} --style {style}",
+        "The same through Prefect": "python -m flows.stylize_scene "
+        f"--scene {scene} --style {style}",
         "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml "
         "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
         "A video of any length and size": f"{export} video --seconds 8 --fps 24 --size 480",

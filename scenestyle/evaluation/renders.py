@@ -98,8 +98,8 @@ def check_held_out(posed: Sequence[View]) -> None:
     """
     if not any(view.split == "held_out" for view in posed):
         raise ArtifactError(
-            f"None of the {len(posed)} views is held out, so that the style cannot be measured on a "
-            "view the field has not seen. Lower train_nerf.holdout_every or add photos."
+            f"None of the {len(posed)} views is held out, so that the style cannot be measured on "
+            "a view the field has not seen. Lower train_nerf.holdout_every or add photos."
         )
 
 

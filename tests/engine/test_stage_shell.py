@@ -279,7 +279,8 @@ def program(path: Path, body: str) -> list[str]:
         "from scenestyle.errors import *\n"
         "from scenestyle.params import *\n"
         "from engine.stage import stage_main\n"
-        "def run(views: Path, out: Path, params: StylizeViews, *, work: Path, caption: str, style: Style) -> dict[str, object]:\n"
+        "def run(views: Path, out: Path, params: StylizeViews, *, work: Path, caption: str, style: "
+        "Style) -> dict[str, object]:\n"
         f"    {body}\n"
         "stage_main(run)\n"
     )
