@@ -1,4 +1,8 @@
-"""Show all results on one page. Reads the results of all edits, writes the overview."""
+"""Show all results on one page. Reads the results of all edits, writes the overview.
+
+Not a program of `engine.stage`, which serves one scene and refuses inputs that change meanwhile:
+the page belongs to the whole project, and may be made while other flows write their results.
+"""
 
 import argparse
 import logging
