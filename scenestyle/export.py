@@ -20,7 +20,7 @@ from scenestyle.nerf.field import Rendering, load_field
 from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.novel.surface import surface_points, thinned
-from scenestyle.viz.video import write_video
+from scenestyle.viz.video import centred, write_video
 
 CameraPath = Literal["orbit", "capture"]
 
@@ -37,7 +37,7 @@ class ExportOptions:
 
     path: CameraPath = "orbit"
     """cameras of a video or frames: the novel orbit of the report, or the cameras of the capture in
-    their order"""
+    their order; a video has one size, and smaller images stand on black in its middle"""
     seconds: float = 4.0
     """length of an orbit, above 0"""
     fps: int = 12
@@ -97,7 +97,7 @@ def path_cameras(views: Path, options: ExportOptions) -> list[PinholeCamera]:
         cameras = [view.camera for view in posed]
     else:
         num_frames = max(1, round(options.seconds * options.fps))
-        whole = max(posed[0].camera.width, posed[0].camera.height)
+        whole = max(max(view.camera.width, view.camera.height) for view in posed)
         cameras = novel_path(posed, surfaces_z, num_frames, max_side=whole)
     return [_sized(camera, options.size) for camera in cameras]
 
@@ -146,7 +146,9 @@ def _as_bytes(colours: Float[np.ndarray, "n 3"]) -> UInt8[np.ndarray, "n 3"]:
 
 def _write_video(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
     field = load_field(finetuned)
-    frames = (field.render(camera).rgb for camera in path_cameras(views, options))
+    cameras = path_cameras(views, options)
+    height, width = (max(getattr(c, side) for c in cameras) for side in ("height", "width"))
+    frames = (centred(field.render(camera).rgb, height, width) for camera in cameras)
     write_video(out, frames, fps=options.fps)
 
 
