@@ -64,6 +64,7 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
         "dvc.lock": _lock,
         "DVC's locks": _rwlock,
         "Prefect server": _prefect_server,
+        "nightly runs": _nightly_runs,
     }
     for name, check in checks.items():
         try:
@@ -264,6 +265,45 @@ def _prefect_server(_: Path) -> Finding:
     except httpx.HTTPError as error:
         return Finding("broken", f"{url} does not answer ({error})", "prefect server start -b")
     return Finding("ok", f"{url} answers")
+
+
+def _nightly_runs(_: Path) -> Finding:
+    import httpx
+    from prefect.exceptions import PrefectException
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+
+    from cli.slots import leases_outlast_the_server, slots_nobody_holds
+
+    if not PREFECT_API_URL.value():
+        return Finding("note", "no server is named, so there are none")
+    try:
+        held, lasting = slots_nobody_holds(), leases_outlast_the_server()
+    except (httpx.HTTPError, PrefectException):
+        left = PREFECT_HOME.value() / "server.pid"
+        if left.is_file():
+            return Finding(
+                "broken",
+                f"the server does not answer and left {left}, as after a power cut; with it "
+                "`prefect server start -b` believes that one runs, and `prefect server stop` may "
+                "end another program",
+                f"rm {left}; prefect server start -b",
+            )
+        return Finding("note", "the server could not be asked")
+    if held:
+        names = ", ".join(slot.deployment for slot in held)
+        return Finding(
+            "broken",
+            f"{names}: no run lives, but one that died holds the slot, and all others wait for it",
+            "; ".join(slot.release for slot in held),
+        )
+    if not lasting:
+        return Finding(
+            "note",
+            "the server keeps leases in memory: after a power cut the slot of a nightly run stays "
+            "held, and no later one runs",
+            "start the server in the project's folder, whose prefect.toml keeps them on disk",
+        )
+    return Finding("ok", "no slot is held by a run that died")
 
 
 def _lines(path: Path) -> list[str]:
