@@ -80,7 +80,7 @@ def sheet(views: RenderedViews, made: Mapping[str, Pictures]) -> Float[np.ndarra
     shown = evenly_spaced(len(views.names), 4)
     rows = [views.rgb, *made.values()]
     return contact_sheet(
-        [list(row[shown]) for row in rows],
+        [[row[index] for index in shown] for row in rows],
         row_labels=["source", *made],
         column_labels=[views.names[index] for index in shown],
     )
@@ -107,7 +107,7 @@ def measure(
             if not kept.exists():
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 changed = replace(alone, fusion_steps=fusion_steps, **WAYS[way].settings)
-                np.save(kept, _sharing(restyler, WAYS[way].sharing).restyle(changed))
+                np.save(kept, np.stack(_sharing(restyler, WAYS[way].sharing).restyle(changed)))
             made[name] = np.load(kept)
             first = made[f"fused: {fused}, {ways[0]}"]
             rows.append([edit, fused, way, *figures(views, made[name], first)])
@@ -119,7 +119,7 @@ def _sharing(restyler: Restyler, sharing: str) -> Restyler:
     if sharing == "auto":
         return restyler
     params = replace(restyler.params, sharing=sharing)
-    plan = plan_views(restyler.model, restyler.views.cameras, restyler.size, params)
+    plan = plan_views(restyler.model, restyler.views.cameras, restyler.sizes, params)
     return replace(restyler, params=params, plan=plan)
 
 

@@ -66,15 +66,16 @@ class Job:
         settings = _settings(model, params, executed_steps=1)
         width, height = settings.working_size(4, 3, model)
         rgb = np.random.default_rng(0).random((num_views, height, width, 3), dtype=np.float32)
-        stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], settings)
-        return cls(model, plan_views(model, cameras, (width, height), params), rgb, params)
+        stylize(model, [rgb[0, :64, :64]], [rgb[0, :64, :64, 0]], settings)
+        sizes = [(width, height)] * len(cameras)
+        return cls(model, plan_views(model, cameras, sizes, params), rgb, params)
 
     def run(self, executed_steps: int) -> None:
         """Restyle the views."""
         from scenestyle.diffusion.stylize import stylize
 
         settings = _settings(self.model, self.params, executed_steps)
-        stylize(self.model, self.rgb, self.rgb[..., 0], settings, self.plan)
+        stylize(self.model, list(self.rgb), list(self.rgb[..., 0]), settings, self.plan)
 
 
 def _settings(model: Any, params: Any, executed_steps: int) -> Any:

@@ -4,7 +4,7 @@ As diffusers' pipelines do it: scaled, and in single precision where the autoenc
 half.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,27 +12,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Latents = Float[Tensor, "views channels rows columns"]
-Pictures = Float[Tensor, "views 3 height width"]
+Latents = Float[Tensor, "1 channels _rows _columns"]
+"""of one view; views may differ in size"""
+Picture = Float[Tensor, "1 3 _height _width"]
 
 
-def decoded(vae: Any, latents: Latents) -> Iterator[Float[Tensor, "1 3 height width"]]:
-    """The image of each row of `latents`, in turn: about -1..1, float32, in main memory."""
-    scale, mean, deviation = _statistics(vae, latents)
+def decoded(vae: Any, latents: Iterable[Latents]) -> Iterator[Picture]:
+    """The image of each view's latents, in turn: about -1..1, float32, in main memory."""
     with torch.no_grad(), _without_overflow(vae):
-        for latent in (latents * deviation / scale + mean).split(1):
-            yield vae.decode(latent.to(vae.dtype), return_dict=False)[0].float().cpu()
+        for latent in latents:
+            scale, mean, deviation = _statistics(vae, latent)
+            latent = (latent * deviation / scale + mean).to(vae.dtype)
+            yield vae.decode(latent, return_dict=False)[0].float().cpu()
 
 
-def encoded(vae: Any, pictures: Pictures, like: Latents) -> Latents:
+def encoded(vae: Any, pictures: Sequence[Picture], like: Tensor) -> list[Latents]:
     """Most likely latents of images in main memory, with the dtype and the device of `like`."""
     scale, mean, deviation = _statistics(vae, like)
     with torch.no_grad(), _without_overflow(vae):
         codes = [
             vae.encode(picture.to(like.device, vae.dtype)).latent_dist.mode().to(like)
-            for picture in pictures.split(1)
+            for picture in pictures
         ]
-    return (torch.cat(codes) - mean) * scale / deviation
+    return [(code - mean) * scale / deviation for code in codes]
 
 
 def _statistics(vae: Any, like: Tensor) -> tuple[float, Tensor | float, Tensor | float]:

@@ -94,7 +94,7 @@ def with_estimated_disparity(
     Raises:
         ArtifactError: If the estimates contradict the field in most views.
     """
-    relative = np.stack([estimate(picture) for picture in views.rgb])
+    relative = [estimate(picture) for picture in views.rgb]
     disparity, is_fitted = on_one_scale(relative, views.depth_z)
     if is_fitted.mean() < 0.5:
         raise ArtifactError(
@@ -111,7 +111,8 @@ def with_estimated_disparity(
             "stretched to the scene's range",
             len(names), len(is_fitted), _listed(names),
         )  # fmt: skip
-    return replace(views, disparity=scaled_disparity(disparity, np.percentile(disparity, _ENDS)))
+    ends = np.percentile(np.concatenate([each.ravel() for each in disparity]), _ENDS)
+    return replace(views, disparity=scaled_disparity(disparity, ends))
 
 
 def load_estimator(model: str | None, device: "torch.device") -> DepthEstimator:

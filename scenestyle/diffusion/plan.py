@@ -1,7 +1,8 @@
 """How many views pass through the diffusion model at once, so that memory holds them."""
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,7 +54,7 @@ class Plan:
 def plan_views(
     model: DiffusionModel,
     cameras: Sequence[PinholeCamera],
-    size: tuple[int, int],
+    sizes: Sequence[tuple[int, int]],
     params: StylizeViews,
     *,
     free: float | None = None,
@@ -63,14 +64,15 @@ def plan_views(
     Args:
         model: Where the networks' sizes and the device come from.
         cameras: Of the views, in one frame; the references are spread over them.
-        size: Working width and height, pixels.
+        sizes: Working width and height of each view, pixels. Memory is reckoned as if all were as
+            large as the largest.
         params: `sharing`, `num_references`, `memory_gb`, `offload`.
         free: Memory that is free on the device, 1e9 bytes; None: what it says now.
 
     Raises:
         ParamsError: If not even the smallest group fits; says what to lower.
     """
-    num_views = len(cameras)
+    num_views, size = len(cameras), max(sizes, key=math.prod)
     waiting = num_views * _waiting_gb(model, size) if model.device.type == "cpu" else 0.0
     free = (free_gb(model.device) if free is None else free) - waiting
     view_gb, kept_gb = call_gb(
@@ -105,14 +107,16 @@ def plan_views(
     if model.device.type == "cpu":
         per_call = min(per_call, VIEWS_PER_CALL_ON_CPU)
     groups = [tuple(references)] if references else []
-    groups += [tuple(others[first : first + per_call]) for first in range(0, len(others), per_call)]
+    for size in dict.fromkeys(sizes):
+        same = [index for index in others if sizes[index] == size]
+        groups += [tuple(same[first : first + per_call]) for first in range(0, len(same), per_call)]
     largest = kepts[sharing] + max(map(len, groups)) * view_gb
     return Plan(sharing, tuple(groups), largest + waiting, offload, weights)
 
 
-def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
+def describe(plan: Plan, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> str:
     """The plan as a sentence for the log."""
-    sentence = f"{len(names)} views at {size[0]}x{size[1]}"
+    sentence = f"{len(names)} views at {listed_sizes(sizes)}"
     if plan.sharing == "references":
         references = ", ".join(names[index] for index in plan.groups[0])
         sentence += f", each sees itself and {len(plan.groups[0])} references ({references})"
@@ -124,6 +128,11 @@ def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
     if plan.weights_gb:
         sentence += f" beside {plan.weights_gb:.1f} GB of weights"
     return sentence + (", on the GPU in turn (offload: model)" if plan.offload == "model" else "")
+
+
+def listed_sizes(sizes: Iterable[tuple[int, int]]) -> str:
+    """Widths and heights for people, each once."""
+    return " and ".join(f"{width}x{height}" for width, height in dict.fromkeys(sizes))
 
 
 def weights_gb(model: DiffusionModel, offload: Literal["none", "model"]) -> float:

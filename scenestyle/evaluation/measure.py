@@ -343,7 +343,7 @@ def feature_swd(targets: Sequence[Picture], seed: int) -> Distance:
 
     from scenestyle.losses import directions_for, style_loss
 
-    features = packaged_features().balanced(as_batch(targets))
+    features = packaged_features().balanced([as_batch([target])[0] for target in targets])
 
     @torch.no_grad()
     def distance(render: Picture, target: Picture) -> float:

@@ -120,7 +120,7 @@ def sheet(steps: Sequence[Step]) -> Picture:
         [[step.photo, step.before, step.stylized, step.after] for step in steps],
         row_labels=[title(step.view) for step in steps],
         column_labels=["photo", "source field", "stylized view", "restyled field"],
-        max_picture_side=min(256, max(steps[0].before.shape)),
+        max_picture_side=min(256, max(max(step.before.shape) for step in steps)),
     )
 
 

@@ -25,8 +25,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from scenestyle.artifacts import read_rgb, write_map, write_rgb
-from scenestyle.diffusion.inputs import MIN_OPACITY
+from scenestyle.artifacts import MIN_OPACITY, read_rgb, write_map, write_rgb
 from training.photos.buffers import resized_depth
 from training.procedural.arrays import floats
 from training.procedural.filters import blur, brightness
