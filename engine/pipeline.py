@@ -1,7 +1,7 @@
 """What DVC knows: the stage instances of dvc.yaml, their order, and which are out of date.
 
-With `lockfile` and `cache`, the only module that touches DVC's Python objects (3.67). It takes none of DVC's
-locks and writes nothing, so it can ask while a stage runs.
+With `lockfile` and `cache`, the only module that touches DVC's Python objects (3.67). It takes none
+of DVC's locks and writes nothing, so it can ask while a stage runs.
 """
 
 import json
