@@ -7,10 +7,10 @@ import torch
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.errors import WeightsError
+from tests.support.tiny_diffusion import write_tiny_lora
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-from tests.support.tiny_diffusion import write_tiny_lora
 
 
 @pytest.fixture
