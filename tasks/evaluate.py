@@ -9,6 +9,7 @@ from scenestyle.artifacts import write_json
 from scenestyle.evaluation.controls import edit_alone, refit_figures, unshared_figures
 from scenestyle.evaluation.measure import judge, orbit_links, source_psnr, summary
 from scenestyle.evaluation.pictures import (
+    capture,
     commands,
     error_maps,
     flicker_curves,
@@ -82,6 +83,7 @@ def run(
         fits=[Comparison(title(step.view), step.stylized, step.after) for step in steps],
         figures=read_figures(figures, intervals),
         not_computed=not_computed,
+        capture=capture(inputs),
         maps=error_maps(orbit, links["short"], flicker),
         charts=[
             loss_chart("Source field", nerf),
