@@ -113,13 +113,14 @@ class EstimatePoses:
     """Structure from motion (COLMAP)."""
 
     min_registered_share: Share = 0.7
-    """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails"""
+    """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails. Photos
+    count that hang together with the others by 30 points of the scene that two see in common"""
     max_image_side: Positive = 1600
     """long side of the undistorted images, pixels; larger photos are reduced before matching"""
     max_num_features: Positive = 8192
-    """SIFT keypoints per photo"""
+    """most SIFT keypoints per photo; time and memory of matching grow with the square"""
     seed: Seed = 0
-    """seed of the robust estimators"""
+    """seed of the robust estimators and of global mapping"""
 
 
 @dataclass(config=_STRICT)
