@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from engine.captures import track
 from flows.artifacts import show_catalog
 from flows.program import run_in_foreground
 from flows.results import Row, row_of, write_page, write_table
@@ -102,7 +103,8 @@ def add_scene(scene: str, source: Path | None) -> Any:
     if source is None or is_taken_in(source, target):
         return Completed(name="Cached", message="up to date")
     found = take_in(source, target)
-    return Completed(message=f"{len(found.images)} pictures ({found.kind})")
+    track(LAYOUT.root, [scene])
+    return Completed(message=f"{len(found.photos)} pictures ({found.layout})")
 
 
 def take_in_captures(wishes: Catalog) -> dict[str, str]:

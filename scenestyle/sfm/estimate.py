@@ -2,16 +2,17 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenestyle.artifacts import write_json
+from scenestyle.capture import Capture, Photo, read_capture
 from scenestyle.errors import GateError, InputError
 from scenestyle.params import EstimatePoses
 from scenestyle.sfm.dataset import write_dataset
-from scenestyle.sfm.photos import Photo, find_photos, write_upright_photos
-from scenestyle.sfm.posed import colmap_folder, read_colmap, read_transforms
+from scenestyle.sfm.photos import write_feature_masks, write_photos
 from scenestyle.sfm.reconstruct import reconstruct
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def estimate_poses(
 ) -> dict[str, object]:
     """Pose the photos of a scene, or check the poses it comes with, and write the poses folder.
 
-    A `transforms.json` (nerfstudio) or a COLMAP model in `source` is taken over; otherwise its
-    photos go through structure from motion.
+    Poses that come with `source` are taken over; otherwise its photos go through structure from
+    motion.
 
     Args:
         source: The scene's folder; it is only read.
@@ -38,34 +39,32 @@ def estimate_poses(
         What `report.json` says: registered share, reprojection error, seconds, versions.
 
     Raises:
-        InputError: If the source is no folder, holds too few photos, or has unusable photos or
-            poses.
+        InputError: If `read_capture` finds the source unusable, or it holds panoramas.
         GateError: If too small a share of the photos could be registered.
     """
     start = time.monotonic()
-    if not source.is_dir():
-        kind = "is a file" if source.exists() else "does not exist"
-        raise InputError(f"{source} {kind}; a folder of photos or a posed dataset is needed.")
-    work.mkdir(parents=True, exist_ok=True)
-    images = work / "images"
-    model_folder = colmap_folder(source)
-    if (source / "transforms.json").is_file():
-        kind, (model, photos), ignored = "transforms.json", read_transforms(source, images), []
-    elif model_folder is not None:
-        kind, (model, photos), ignored = (
-            "COLMAP model",
-            read_colmap(model_folder, source, images),
-            [],
+    capture = read_capture(source)
+    if capture.panoramas:
+        raise InputError(
+            f"{source} holds 360 degree pictures, which have to be split first: take it in with "
+            "scenestyle add-scene."
         )
+    work.mkdir(parents=True, exist_ok=True)
+    images, masks = work / "images", work / "masks"
+    if capture.model is None:
+        model = _structure_from_motion(capture.photos, images, masks, params, work=work)
     else:
-        kind = "photos"
-        photos, ignored = find_photos(source)
-        model = _structure_from_motion(photos, images, params, work=work)
-    write_dataset(model, images, out, max_side=params.max_image_side)
+        write_photos(capture.photos, images, masks, max_side=None)
+        model = capture.model
+    write_dataset(
+        model, images, masks, out, max_side=params.max_image_side, carried=capture.carried
+    )
     report = {
-        "source": kind,
-        **_figures(model, photos),
-        "ignored_files": ignored,
+        "source": capture.layout,
+        **_figures(model, capture),
+        "left_out": list(capture.left_out),
+        "changed": list(capture.changed),
+        "warnings": list(capture.warnings),
         "seconds": round(time.monotonic() - start, 1),
         "versions": {name: version(name) for name in ("pycolmap", "pillow")},
     }
@@ -74,10 +73,19 @@ def estimate_poses(
 
 
 def _structure_from_motion(
-    photos: list[Photo], images: Path, params: EstimatePoses, *, work: Path
+    photos: Sequence[Photo], images: Path, masks: Path, params: EstimatePoses, *, work: Path
 ) -> "pycolmap.Reconstruction":
-    lenses = write_upright_photos(photos, images, max_side=params.max_image_side)
-    models = reconstruct(images, [photo.name for photo in photos], lenses, params, work=work)
+    lenses = write_photos(photos, images, masks, max_side=params.max_image_side)
+    looked_at = work / "feature_masks"
+    has_masks = write_feature_masks(photos, images, masks, looked_at)
+    models = reconstruct(
+        images,
+        [photo.name for photo in photos],
+        lenses,
+        params,
+        work=work,
+        masks=looked_at if has_masks else None,
+    )
     sizes = [model.num_reg_images() for model in models]
     _log.info("models of %s photos", sizes)
     if not models or sizes[0] < params.min_registered_share * len(photos):
@@ -86,12 +94,14 @@ def _structure_from_motion(
     return models[0]
 
 
-def _not_registered(model: "pycolmap.Reconstruction", photos: list[Photo]) -> list[Photo]:
+def _not_registered(model: "pycolmap.Reconstruction", photos: Sequence[Photo]) -> list[Photo]:
     registered = {image.name for image in model.images.values() if image.has_pose}
     return [photo for photo in photos if f"{photo.name}.png" not in registered]
 
 
-def _gate_message(num_photos: int, sizes: list[int], lost: list[Photo], threshold: float) -> str:
+def _gate_message(
+    num_photos: int, sizes: list[int], lost: Sequence[Photo], threshold: float
+) -> str:
     placed = sizes[0] if sizes else 0
     groups = f" They fall into groups of {sizes} that do not overlap." if len(sizes) > 1 else ""
     names = ", ".join(photo.path.name for photo in lost[:10]) + (", ..." if len(lost) > 10 else "")
@@ -104,7 +114,8 @@ def _gate_message(num_photos: int, sizes: list[int], lost: list[Photo], threshol
     )
 
 
-def _figures(model: "pycolmap.Reconstruction", photos: list[Photo]) -> dict[str, object]:
+def _figures(model: "pycolmap.Reconstruction", capture: Capture) -> dict[str, object]:
+    photos = capture.photos
     lost = _not_registered(model, photos)
     has_points = model.num_points3D() > 0
     return {

@@ -4,9 +4,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenestyle.capture import MIN_PHOTOS
 from scenestyle.files import partial_of
 from scenestyle.params import EstimatePoses
-from scenestyle.sfm.photos import MIN_PHOTOS, Lens
+from scenestyle.sfm.photos import Lens
 
 if TYPE_CHECKING:
     import pycolmap
@@ -19,7 +20,13 @@ _log = logging.getLogger(__name__)
 
 
 def reconstruct(
-    images: Path, names: list[str], lenses: list[Lens], params: EstimatePoses, *, work: Path
+    images: Path,
+    names: list[str],
+    lenses: list[Lens],
+    params: EstimatePoses,
+    *,
+    work: Path,
+    masks: Path | None = None,
 ) -> "list[pycolmap.Reconstruction]":
     """Find the poses of photos that see one scene.
 
@@ -29,6 +36,7 @@ def reconstruct(
         lenses: One per photo; equal lenses share one set of intrinsics (SIMPLE_RADIAL).
         params: Feature count and seed.
         work: Scratch folder; features and matches are kept in it as soon as they are complete.
+        masks: Folder of `NAME.png.png`; no features are taken where they are 0.
 
     Returns:
         The models found, the one with most photos first; empty if no two photos fit together.
@@ -38,7 +46,7 @@ def reconstruct(
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     database = work / "matches.db"
     if not database.is_file():
-        _match(images, names, lenses, params, out=database)
+        _match(images, names, lenses, params, out=database, masks=masks)
     models = work / "models"
     models.mkdir(exist_ok=True)
     found = pycolmap.incremental_mapping(database, images, models, _mapping_options(params.seed))
@@ -64,7 +72,13 @@ def pairs_of_sequence(num_photos: int) -> list[tuple[int, int]]:
 
 
 def _match(
-    images: Path, names: list[str], lenses: list[Lens], params: EstimatePoses, *, out: Path
+    images: Path,
+    names: list[str],
+    lenses: list[Lens],
+    params: EstimatePoses,
+    *,
+    out: Path,
+    masks: Path | None,
 ) -> None:
     import pycolmap
 
@@ -84,12 +98,16 @@ def _match(
         )
     _log.info("extracting SIFT features of %d photos", len(names))
     cpu = pycolmap.Device.cpu  # COLMAP's GPU SIFT finds other keypoints
+    reader = pycolmap.ImageReaderOptions()
+    if masks is not None:
+        reader.mask_path = masks
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.sift.max_num_features = params.max_num_features
     pycolmap.extract_features(
         unfinished,
         images,
         [f"{name}.png" for name in names],
+        reader_options=reader,
         extraction_options=extraction,
         device=cpu,
     )
