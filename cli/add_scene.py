@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cli.console import LAYOUT, NewName, Source, say
+from cli.console import LAYOUT, NewName, Source, given, say
 from engine.captures import CaptureError, track
 from scenestyle.capture import Capture
 from scenestyle.capture.capture import counted
@@ -41,13 +41,14 @@ def add_scene(
     check_id("scene", name)
     if name in load_params(LAYOUT.params).scenes:
         raise ParamsError(f"there is a scene {name!r} already. Choose another name.")
+    masks = None if masks is None else given(masks)
     if masks is not None and not masks.is_dir():
         raise InputError(f"{masks} is no folder; wanted is the folder of the masks.")
     if start < 0 or (stop is not None and stop <= start):
         raise InputError(f"start {start:g} and stop {stop} of the video: wanted 0 <= start < stop.")
     found = add_scene_folder(
         name,
-        source,
+        given(source),
         caption,
         scenes=LAYOUT.scenes,
         params=LAYOUT.params,

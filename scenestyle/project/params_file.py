@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 from yaml import CollectionNode, MappingNode, Node, ScalarNode
 
+from scenestyle import yaml_text
 from scenestyle.errors import ParamsError
 from scenestyle.files import locked, write_whole
-from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params, parse_params
+from scenestyle.params import EDIT_STAGES, SCENE_STAGES, parse_params, read_params
 
 Values = Mapping[str, Any]
 Changes = Mapping[str, Mapping[str, Values]]
@@ -27,7 +28,7 @@ def add_entry(path: Path, block: str, key: str, values: Values) -> None:
         ParamsError: If the key is there already, or the new file would have faults.
     """
     with _one_writer(path):
-        if key in yaml.safe_load(path.read_text(encoding="utf-8"))[block]:
+        if key in read_raw(path)[block]:
             raise ParamsError(
                 f"{block}.{key} is in {path} already; change it there, or choose another name."
             )
@@ -53,8 +54,7 @@ def read_raw(path: Path) -> dict[str, Any]:
     Raises:
         ParamsError: Listing every fault of the file.
     """
-    load_params(path)
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_params(path)[1]
 
 
 def scene_entry(caption: str) -> dict[str, Any]:
@@ -94,13 +94,15 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
 
 def _one_writer(path: Path) -> AbstractContextManager[None]:
     """Lock against other commands; on the file's folder, since the file itself is replaced."""
-    return locked(path.absolute().parent)
+    return locked(path.resolve().parent)
 
 
 def _update(path: Path, changes: Changes) -> bool:
-    old = path.read_text(encoding="utf-8")
-    raw = yaml.safe_load(old)
-    new = old
+    path = path.resolve()  # a link stays one
+    old = yaml_text.read_text(path)
+    raw = yaml_text.parse(old, str(path))
+    line_end = "\r\n" if "\r\n" in old else "\n"
+    new = old.replace("\r\n", "\n")
     for block, entries in changes.items():
         for key, values in entries.items():
             if key not in raw[block]:
@@ -109,7 +111,8 @@ def _update(path: Path, changes: Changes) -> bool:
                 for name, value in values.items():
                     if name not in raw[block][key] or raw[block][key][name] != value:
                         new = with_value(new, (block, key, name), value)
-    parse_params(yaml.safe_load(new), source=f"{path} would have")
+    parse_params(yaml_text.parse(new, str(path)), source=f"{path} would have", text=new)
+    new = new.replace("\n", line_end)
     if new == old:
         return False
     write_whole(path, new)

@@ -43,7 +43,8 @@ class Terminal:
         """Run commands up to the first that fails.
 
         Returns:
-            The exit code, and all that was printed; what runs on in the background goes on printing.
+            The exit code, and all that was printed; what runs on in the background goes on
+            printing.
         """
         with self._log.open("w") as log:
             shell = subprocess.Popen(

@@ -106,7 +106,7 @@ def test_every_fault_of_every_row_is_reported_at_once(tmp_path: Path) -> None:
         "row 1 (gar-den): unknown style 'oyl'; ",
         "row 1 (gar-den): prompt: only {caption} may stand in braces",
         "row 1 (gar-den): strength: ",
-        "row 1 (gar-den): train_nerf.iterations: Input should be greater than 0 (got -5)",
+        "row 1 (gar-den): train_nerf.iterations: must be above 0 (got -5)",
         "row 2 (fern): style.*: options are for sentences",
         "row 3 (fern): source is 'b', but 'a' in row 2",
         "row 3 (fern): style 'ink' is asked for in row 2 already",

@@ -1,6 +1,6 @@
 import pytest
 
-from scenestyle.sfm.reconstruct import pairs_of_sequence
+from scenestyle.sfm.matching import pairs_of_sequence
 
 
 @pytest.mark.parametrize("num_photos", [2, 3, 12, 40, 201, 1000])
