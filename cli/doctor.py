@@ -17,6 +17,7 @@ from scenestyle.project.layout import Layout
 
 _GB = 1e9
 _LOW_DISK_GB, _FULL_DISK_GB = 10, 1
+_START_SERVER = "prefect server start > server.log 2>&1 &"
 _NO_GIT = "git init, or do without: dvc config core.no_scm true"
 
 
@@ -275,7 +276,7 @@ def _prefect_server(_: Path) -> Finding:
     try:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
     except httpx.HTTPError as error:
-        return Finding("broken", f"{url} does not answer ({error})", "prefect server start -b")
+        return Finding("broken", f"{url} does not answer ({error})", _START_SERVER)
     return Finding("ok", f"{url} answers")
 
 
@@ -298,7 +299,7 @@ def _nightly_runs(_: Path) -> Finding:
                 f"the server does not answer and left {left}, as after a power cut; with it "
                 "`prefect server start -b` believes that one runs, and `prefect server stop` may "
                 "end another program",
-                f"rm {left}; prefect server start -b",
+                f"rm {left}; {_START_SERVER}",
             )
         return Finding("note", "the server could not be asked")
     if held:
