@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from scenestyle.artifacts import write_json
+from scenestyle.artifacts import write_json, write_points
 from scenestyle.cameras import fit_within
 from scenestyle.geometry import invert_rigid, opengl_from_opencv
+from scenestyle.sfm.points import points_of
 
 if TYPE_CHECKING:
     import pycolmap
@@ -20,8 +21,8 @@ def write_dataset(
     """Undistort the registered images of a model and write the poses folder around them.
 
     Writes `images/NAME.png`, `sparse/` (COLMAP), `transforms.json` (nerfstudio, world frame of the
-    model, OpenGL camera axes, pinhole intrinsics per frame) and, if the model has points,
-    `sparse_pc.ply`. An image that is already undistorted and small enough keeps its pixels.
+    model, OpenGL camera axes, pinhole intrinsics per frame), `points.npz` and, if the model has
+    points, `sparse_pc.ply`. An image that is already undistorted and small enough keeps its pixels.
 
     Args:
         model: Its images are named `NAME.png` as in `images`; it is changed to the new cameras.
@@ -41,6 +42,7 @@ def write_dataset(
     model.write(out / "sparse")
     if model.num_points3D():
         model.export_PLY(out / "sparse_pc.ply")
+    write_points(out, points_of(model))
     write_json(
         out / "transforms.json",
         {
