@@ -2,16 +2,18 @@
 
     python -m benchmarks.finetune ../shared/data/bear/images ../shared/data/bear/vangogh --poses data/poses/bear
 
-The stylized views were made from the photos themselves, by another program; here they are reduced to the
-size of the rendered views. From one source field two finetunes start with the same parameters:
+The stylized views were made from the photos themselves, by another program; here they are reduced
+to the size of the rendered views. From one source field two finetunes start with the same
+parameters:
 
 - ours: `finetune_nerf` as it is;
-- published loss: the same patches, taps and directions, but the loss step as the authors published it:
-  the network runs four times and keeps four graphs, and its weights are not frozen (see
+- published loss: the same patches, taps and directions, but the loss step as the authors published
+  it: the network runs four times and keeps four graphs, and its weights are not frozen (see
   benchmarks/losses.py). The loss has the same value.
 
-Every so many steps the clock stops and the sliced Wasserstein distance from held-out renders to held-out
-stylized views is measured. Writes benchmarks/results/finetune_* with the curves and a sheet of pictures.
+Every so many steps the clock stops and the sliced Wasserstein distance from held-out renders to
+held-out stylized views is measured. Writes benchmarks/results/finetune_* with the curves and a
+sheet of pictures.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`scenestyle add-scene`."""
 
-from cli.console import LAYOUT, NewName, Source, say
+from cli.console import LAYOUT, NewName, Source, given, say
 from scenestyle.errors import ParamsError
 from scenestyle.params import check_id, load_params
 from scenestyle.project.scenes import NUM_STILLS, add_scene_folder
@@ -24,7 +24,12 @@ def add_scene(name: NewName, source: Source, *, caption: str, num_stills: int = 
     if name in load_params(LAYOUT.params).scenes:
         raise ParamsError(f"there is a scene {name!r} already. Choose another name.")
     found = add_scene_folder(
-        name, source, caption, scenes=LAYOUT.scenes, params=LAYOUT.params, num_stills=num_stills
+        name,
+        given(source),
+        caption,
+        scenes=LAYOUT.scenes,
+        params=LAYOUT.params,
+        num_stills=num_stills,
     )
     sizes = ", ".join(f"{width}x{height}" for width, height in found.sizes[:3])
     poses = "poses will be estimated" if found.kind == "photos" else f"with poses ({found.kind})"

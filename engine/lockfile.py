@@ -111,6 +111,11 @@ def without(text: str, names: Collection[str]) -> str | None:
     return "".join([head, *(block for name, block in blocks.items() if name not in names)])
 
 
+def has_conflict(path: Path) -> bool:
+    """Whether a git merge left its marks in the file."""
+    return path.is_file() and b"\n<<<<<<< " in b"\n" + path.read_bytes()
+
+
 def is_torn(path: Path) -> bool:
     """Whether the file does not hold stages, as a kill in the middle of writing leaves it."""
     from dvc.exceptions import DvcException

@@ -4,6 +4,7 @@ With `lockfile`, the only module that touches DVC's Python objects (3.67). It ta
 locks and writes nothing, so it can ask while a stage runs.
 """
 
+import json
 import logging
 import threading
 import time
@@ -90,6 +91,26 @@ class Pipeline:
             }
         )
 
+    def cached_objects(self) -> tuple[int, int]:
+        """How many files of the recorded results the local cache lacks, and how many there are."""
+
+        def count(repo: "Repo") -> tuple[int, int]:
+            cache = repo.cache.local
+            recorded = [
+                out["md5"]
+                for entry in lockfile.read(self._root / "dvc.lock").values()
+                for out in entry.get("outs", ())
+            ]
+            objects = set(recorded)
+            for name in recorded:
+                listing = Path(cache.oid_to_path(name))
+                if name.endswith(".dir") and listing.is_file():
+                    members = json.loads(listing.read_text(encoding="utf-8"))
+                    objects |= {member["md5"] for member in members}
+            return sum(not cache.exists(name) for name in objects), len(objects)
+
+        return self._ask(count)
+
     def forget(self, names: Collection[str]) -> None:
         """Take stage instances out of dvc.lock."""
         if names:
@@ -172,6 +193,11 @@ class Pipeline:
         record = self._root / "dvc.lock"
         with self._mutex:
             while True:
+                if lockfile.has_conflict(record):
+                    raise PipelineError(
+                        f"{record} has the conflict marks of a git merge. Take either side, since "
+                        "the run-cache has both: git checkout --ours dvc.lock; then dvc repro."
+                    )
                 before = _state(record)
                 try:
                     return question(self._read(again=again))
@@ -180,7 +206,7 @@ class Pipeline:
                 except DvcException as error:
                     whole = not lockfile.is_torn(record) and _state(record) == before
                     if whole or self._opened is None:
-                        raise PipelineError(f"{self._root}: {error}") from error
+                        raise PipelineError(f"{self._root}: {error}{_way_out(error)}") from error
                 _mend(record, self._opened)
                 again = True
 
@@ -195,6 +221,12 @@ class Pipeline:
             self._opened._reset()
             self._written = written
         return self._opened
+
+
+def _way_out(error: Exception) -> str:
+    if "is not a git repository" in str(error):
+        return ". Run git init, or do without: dvc config core.no_scm true"
+    return ""
 
 
 def _mend(record: Path, repo: "Repo") -> None:

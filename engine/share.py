@@ -93,6 +93,22 @@ def take_over(root: Path, entries: Mapping[str, Any], more: Collection[str] = ()
     _dvc(root, "pull", "--force", *more, *entries)
 
 
+def keep(root: Path, folder: Path) -> None:
+    """Put a folder, relative to the root, into DVC's cache; its record is `FOLDER.dvc`."""
+    _dvc(root, "add", str(folder))
+
+
+def bring_back(root: Path, folder: Path) -> bool:
+    """Restore a folder that `keep` put into the cache; whether that was possible."""
+    if not (root / f"{folder}.dvc").is_file():
+        return False
+    try:
+        _dvc(root, "checkout", "--force", f"{folder}.dvc")
+    except ShareError:  # its bytes are gone
+        return False
+    return (root / folder).is_dir()
+
+
 def _added_captures(root: Path, scenes: Collection[str]) -> list[str]:
     """`.dvc` files of the captures; those that git keeps need none."""
     by_git = subprocess.run(

@@ -1,9 +1,11 @@
-"""What lies in the folders between stages: file names, dtypes and units, and how to read and write them.
+"""The folders between stages: file names, dtypes and units, and how to read and write them.
 
 | folder | files |
 |---|---|
-| poses | `images/NAME.png`, `transforms.json` (nerfstudio), `points.npz`, `sparse/`, `sparse_pc.ply`, `report.json` |
-| nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv`, `loss_curve.png`, `progress.png` |
+| poses | `images/NAME.png`, `transforms.json`, `points.npz`, `sparse/`, `sparse_pc.ply` |
+| | `report.json` |
+| nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv` |
+| | `loss_curve.png`, `progress.png` |
 | views | `cameras.json`, `rgb/NAME.png`, `depth_z/NAME.npy`, `opacity/NAME.npy`, `report.json` |
 | stylized | `rgb/NAME.png`, `contact_sheet.png`, `manifest.json` |
 | results | `metrics.json`, `report.html`, `orbit.mp4`, `stills/` |
@@ -14,7 +16,7 @@ A view keeps its NAME (the photo's stem) through all of them. Folder locations a
 
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -173,16 +175,16 @@ class ViewsFolder:
         return [view for view in self.views if view.split == "held_out"]
 
     def rgb(self, view: View) -> Float[np.ndarray, "_height _width 3"]:
-        """Colours of a view, 0..1."""
-        return read_rgb(self._file("rgb", view))
+        """Colours of a view, 0..1; raises as all reading here if they are not of its size."""
+        return self._checked(read_rgb, "rgb", view)
 
     def depth_z(self, view: View) -> Float[np.ndarray, "_height _width"]:
         """z-depth of a view, scene units; means nothing where there is no surface."""
-        return read_map(self._file("depth_z", view))
+        return self._checked(read_map, "depth_z", view)
 
     def opacity(self, view: View) -> Float[np.ndarray, "_height _width"]:
         """How much of the light a view's pixels stop, 0..1."""
-        return read_map(self._file("opacity", view))
+        return self._checked(read_map, "opacity", view)
 
     def is_surface(self, view: View) -> Bool[np.ndarray, "_height _width"]:
         """Where a view sees a surface and not empty space."""
@@ -192,8 +194,25 @@ class ViewsFolder:
         """z-depth of a view where it sees a surface, NaN elsewhere."""
         return surface_z(self.depth_z(view), self.opacity(view))
 
-    def _file(self, part: str, view: View) -> Path:
-        return self.folder / part / f"{view.name}{_PARTS[part]}"
+    def _checked(self, read: Callable[[Path], np.ndarray], part: str, view: View) -> np.ndarray:
+        path = self.folder / part / f"{view.name}{_PARTS[part]}"
+        values = read(path)
+        check_size(path, values, view, way_out="Rerun render_views.")
+        return values
+
+
+def check_size(path: Path, values: np.ndarray, view: View, *, way_out: str) -> None:
+    """Check that what was read from `path` is as large as its view.
+
+    Raises:
+        ArtifactError: If it is not; ends with the way out.
+    """
+    height, width = values.shape[:2]
+    wanted = view.camera
+    if (width, height) != (wanted.width, wanted.height):
+        raise ArtifactError(
+            f"{path} is {width}x{height} pixels, its view {wanted.width}x{wanted.height}. {way_out}"
+        )
 
 
 @dataclass(frozen=True)

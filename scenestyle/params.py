@@ -4,16 +4,17 @@ Inside the project the values are trusted; nothing after `load_params` looks for
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-import yaml
 from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from scenestyle import yaml_text
 from scenestyle.errors import ParamsError
 
 T = TypeVar("T")
@@ -31,6 +32,9 @@ Control = Literal["depth", "tile"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
 """two opposite corners of an axis-aligned box"""
+
+_SHOWN_CHARACTERS = 60
+"""of a value that is not allowed"""
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 """Names of scenes and styles: they become paths and stage names, joined by one hyphen."""
@@ -433,26 +437,40 @@ def load_params(path: Path) -> Params:
     Raises:
         ParamsError: Listing every fault of the file at once.
     """
-    if not path.is_file():
-        raise ParamsError(f"{path} does not exist. Run from the project's root folder.")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
-    return parse_params(raw, source=str(path))
+    return read_params(path)[0]
 
 
-def parse_params(raw: object, *, source: str = "params.yaml") -> Params:
-    """Check parsed YAML; `source` names the file in the message.
+def read_params(path: Path) -> tuple[Params, dict[str, Any]]:
+    """As `load_params`, and the file's own values beside what they mean."""
+    text = yaml_text.read_text(path)
+    raw = yaml_text.parse(text, str(path))
+    return parse_params(raw, source=str(path), text=text), raw
+
+
+def parse_params(raw: object, *, source: str = "params.yaml", text: str = "") -> Params:
+    """Check parsed YAML.
+
+    Args:
+        raw: The values.
+        source: Names the file in the message.
+        text: What was parsed, so that the message can name lines.
 
     Raises:
         ParamsError: Listing every fault at once.
     """
     if not isinstance(raw, Mapping):
-        raise ParamsError(f"{source}: expected a mapping of blocks, got {type(raw).__name__}.")
+        got = "nothing" if raw is None else f"a {type(raw).__name__}"
+        raise ParamsError(
+            f"{source}: wanted blocks such as `scenes:` and `train_nerf:`, got {got}."
+        )
     if faults := params_faults(raw):
-        raise ParamsError(list_faults(source, faults))
+        raise ParamsError(list_faults(source, [_with_line(fault, text) for fault in faults]))
     return TypeAdapter(Params).validate_python(raw)
+
+
+def _with_line(fault: str, text: str) -> str:
+    line = yaml_text.line_of(text, fault.split(":")[0].split(".")) if text else None
+    return f"line {line}: {fault}" if line else fault
 
 
 def params_faults(raw: Mapping[str, Any]) -> list[str]:
@@ -494,7 +512,51 @@ def _field_faults(error: ValidationError, within: tuple[str, ...] = ()) -> Itera
             own = len(location) > 1 and location[-1] in (*SCENE_STAGES, *EDIT_STAGES)
             yield f"{where}: missing{'; write {} where it has nothing of its own' if own else ''}"
         else:
-            yield f"{where}: {detail['msg']} (got {detail['input']!r})"
+            yield f"{where}: {_in_plain_words(detail)}"
+
+
+def _in_plain_words(detail: Mapping[str, Any]) -> str:
+    """What pydantic found, without names of Python's types."""
+    kind, got, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if got is None and kind in _EMPTY:
+        return f"is empty; {_EMPTY[kind]}"
+    if kind == "int_type" and isinstance(got, float) and got.is_integer():
+        return f"must be a whole number; write {got:.0f}"
+    wanted = _WANTED[kind].format(**context) if kind in _WANTED else detail["msg"]
+    return f"{wanted} (got {_as_written(got)})"
+
+
+_EMPTY = {
+    "dict_type": "write {} where there is nothing",
+    "string_type": 'write "" for an empty text',
+    "tuple_type": "write [] where there is nothing",
+    "list_type": "write [] where there is nothing",
+}
+_WANTED = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "literal_error": "must be {expected}",
+    "dict_type": "must be a block of `name: value`",
+    "dataclass_type": "must be a block of `name: value`",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "finite_number": "must be finite",
+    "missing_argument": "is missing",
+}
+"""pydantic's kind of fault -> what is wanted"""
+
+
+def _as_written(value: object) -> str:
+    """As YAML writes it, on one line and not too long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _did_you_mean(location: tuple[Any, ...]) -> str:
@@ -518,6 +580,10 @@ def _reference_faults(raw: Mapping[str, Any]) -> Iterator[str]:
             for name in names
             if not (isinstance(name, str) and ID_PATTERN.fullmatch(name))
         )
+    for name, scene in scenes.items():
+        caption = scene.get("caption") if isinstance(scene, Mapping) else None
+        if isinstance(caption, str) and caption and not caption.strip():
+            yield f"scenes.{name}.caption: must say what the photos show (got {caption!r})"
     for name, style in styles.items():
         yield from _prompt_faults(name, style)
         yield from _image_faults(name, style)
@@ -538,6 +604,8 @@ def _prompt_faults(name: object, style: object) -> Iterator[str]:
     prompt = style.get("prompt") if isinstance(style, Mapping) else None
     if not isinstance(prompt, str):
         return
+    if not prompt.strip():
+        yield f"styles.{name}.prompt: must say how the images should look (got {prompt!r})"
     fields = re.findall(r"\{([^{}]*)\}", prompt)
     leftover = re.sub(r"\{[^{}]*\}", "", prompt)
     unknown = [field for field in fields if field != "caption"]

@@ -2,9 +2,9 @@
 
     python -m training.contact_sheet --weights scenestyle/embedded/weights --out sheet.png
 
-Per scene and half of the styles: the photograph and the filters' pictures, then one row per strength, led by the
-disparity. Logs two figures per scene and strength: mean absolute colour difference at 32 pixels, and
-correlation of the edges.
+Per scene and half of the styles: the photograph and the filters' pictures, then one row per
+strength, led by the disparity. Logs two figures per scene and strength: mean absolute colour
+difference at 32 pixels, and correlation of the edges.
 """
 
 import argparse
@@ -57,7 +57,7 @@ Picture = Float[np.ndarray, "height width 3"]
 
 
 def load_model(weights: Path) -> "DiffusionModel":
-    """The exported folder in full precision, with all its ControlNets; the scheduler must stay the exported DDIM."""
+    """The exported folder in float32 with all its ControlNets; the scheduler stays its DDIM."""
     model = load_pipeline(str(weights), torch.device("cpu"))
     model.pipeline.set_progress_bar_config(disable=True)
     return model
@@ -80,7 +80,8 @@ def restyle(
     count = len(prompts)
     image = Image.fromarray(np.rint(photo * 255).astype(np.uint8))
     depth = Image.fromarray(np.rint(disparity * 255).astype(np.uint8)).convert("RGB")
-    # One picture per control for the whole batch: of several ControlNets the pipeline refuses lists.
+    # One picture per control for the whole batch: of several ControlNets the pipeline refuses
+    # lists.
     seen = [{"depth": depth, "tile": image}[control] for control in model.controls]
     with training_precision():
         result = model.pipeline(

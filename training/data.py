@@ -1,11 +1,12 @@
 """Training data: shards of scenes as latents, pictures, disparity and caption tokens.
 
 `python -m training.data --work .work/embedded --shards 0:40` writes the shards that are
-missing. Three of four show photographs (`training.photos`), each as two crops; the others made-up scenes, each from two
-viewpoints. At either of the two a scene is there as a clean photograph, as two spoilt ones (soft
-and noisy, as the renders of a radiance field are) and in some of the styles, every style equally often.
-Disparity is scaled to 0..1 over both viewpoints, as it is over all views of a scene when the model is
-used. All pictures of a shard have one size; shards of several sizes take turns.
+missing. Three of four show photographs (`training.photos`), each as two crops; the others made-up
+scenes, each from two viewpoints. At either of the two a scene is there as a clean photograph, as
+two spoilt ones (soft and noisy, as the renders of a radiance field are) and in some of the styles,
+every style equally often. Disparity is scaled to 0..1 over both viewpoints, as it is over all views
+of a scene when the model is used. All pictures of a shard have one size; shards of several sizes
+take turns.
 """
 
 import argparse

@@ -23,7 +23,8 @@ _DETERMINISTIC_LOG_VARIANCE = -14.0
 class Denoiser(nn.Module):
     """UNet, two ControlNets and both text encoders, trained together.
 
-    `controlnet` sees the disparity, `tile` the picture that is to be restyled: noise hides from the UNet what it shows.
+    `controlnet` sees the disparity, `tile` the picture that is to be restyled: noise hides from the
+    UNet what it shows.
     """
 
     def __init__(self, vocabulary: int, widths: "Sequence[int]" = _UNET_WIDTHS) -> None:
@@ -52,7 +53,7 @@ class Denoiser(nn.Module):
     def encode_text(
         self, tokens: Int[Tensor, "batch length"], keep: Bool[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "batch length features"], Float[Tensor, "batch pooled"]]:
-        """States per token and pooled vector, as SDXL's pipeline takes them; zero where not kept."""
+        """States per token and pooled vector, as SDXL's pipeline takes them; else zero."""
         first = self.text_encoder(tokens, output_hidden_states=True)
         second = self.text_encoder_2(tokens, output_hidden_states=True)
         states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
@@ -103,8 +104,9 @@ class Denoiser(nn.Module):
     ) -> None:
         """Give the ControlNets' zero convolutions a start at which gradients flow.
 
-        Two zero layers in a row are a saddle that training from scratch leaves only after hundreds of
-        steps. The embedding of what a net sees gets the spread of the latents' own embedding, each residual 0.3.
+        Two zero layers in a row are a saddle that training from scratch leaves only after hundreds
+        of steps. The embedding of what a net sees gets the spread of the latents' own embedding,
+        each residual 0.3.
         """
         batch = len(noisy)
         states, pooled = self.encode_text(tokens, torch.ones(batch, dtype=torch.bool))

@@ -1,16 +1,19 @@
 """How well the embedded model does on held-out scenes, in figures.
 
     python -m training.scorecard --weights scenestyle/embedded/weights --out scorecard.md
-    python -m training.scorecard --weights scenestyle/embedded/weights --photographs .work/embedded --out real.md
+    python -m training.scorecard --weights WEIGHTS --photographs .work/embedded --out real.md
 
-The second is on views of captures that no training has seen, gathered by `training.photos.collect`, whole and 320 pixels long.
+The second is on views of captures that no training has seen, gathered by `training.photos.collect`,
+whole and 320 pixels long.
 
-Recognition: a classifier that has only seen what the style filters draw of other scenes (a linear layer on means and
-deviations of pretrained feature maps) names the style of the model's pictures. Beside it, two bounds: how it does on the
-filters' own pictures of the held-out scenes, and on these once encoded and decoded, about the best that a denoiser can
-reach with this autoencoder. Edges: correlation of the gradient's strength with that of the filter's picture, and the same bound.
-Content: how much of the photograph is kept, as the correlation of the edges with the photograph's own and as the likeness of deep
-features at the same place, each beside what the filter's picture keeps. Identity: what the prompt for a photograph changes.
+Recognition: a classifier that has only seen what the style filters draw of other scenes (a linear
+layer on means and deviations of pretrained feature maps) names the style of the model's pictures.
+Beside it, two bounds: how it does on the filters' own pictures of the held-out scenes, and on these
+once encoded and decoded, about the best that a denoiser can reach with this autoencoder. Edges:
+correlation of the gradient's strength with that of the filter's picture, and the same bound.
+Content: how much of the photograph is kept, as the correlation of the edges with the photograph's
+own and as the likeness of deep features at the same place, each beside what the filter's picture
+keeps. Identity: what the prompt for a photograph changes.
 """
 
 import argparse
@@ -202,7 +205,7 @@ def _at(row: Sequence[Picture] | Picture, column: int) -> Picture:
 
 
 class DeepLikeness:
-    """Mean cosine between what a pretrained network sees at the same place of two pictures, in its deepest maps."""
+    """Mean cosine of a pretrained network's deepest features at the same place of two images."""
 
     def __init__(self) -> None:
         self._features = load_features("efficientnet_lite0")
@@ -221,15 +224,17 @@ def report(scores: dict[str, Score], identity: float, num_scenes: int) -> str:
     """The scores as Markdown."""
     rows = [*scores.items(), ("**all**", _mean(list(scores.values())))]
     lines = [
-        f"{num_scenes} held-out scenes. The photograph's prompt changes a picture by {identity:.3f} on average.",
+        f"{num_scenes} held-out scenes. The photograph's prompt changes a picture by "
+        f"{identity:.3f} on average.",
         "",
-        "| style | recognised | the filter's, coded | the filter's | edges | the filter's, coded | colour | "
-        "content, edges | the filter's | content, features | the filter's |",
+        "| style | recognised | the filter's, coded | the filter's | edges | the filter's, coded "
+        "| colour | content, edges | the filter's | content, features | the filter's |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
         *(
-            f"| {style} | {each.recognised:.0%} | {each.coded_recognised:.0%} | {each.filter_recognised:.0%} | "
-            f"{each.edges:.2f} | {each.coded_edges:.2f} | {each.colour:.3f} | {each.content_edges:.2f} | "
-            f"{each.filter_content_edges:.2f} | {each.content_features:.2f} | {each.filter_content_features:.2f} |"
+            f"| {style} | {each.recognised:.0%} | {each.coded_recognised:.0%} | "
+            f"{each.filter_recognised:.0%} | {each.edges:.2f} | {each.coded_edges:.2f} | "
+            f"{each.colour:.3f} | {each.content_edges:.2f} | {each.filter_content_edges:.2f} | "
+            f"{each.content_features:.2f} | {each.filter_content_features:.2f} |"
             for style, each in rows
         ),
     ]
@@ -303,7 +308,8 @@ def scorecard_of_photographs(
     Args:
         weights: A diffusers folder.
         work: Where `training.photos.collect` has gathered photographs.
-        num_views: Of every capture held out: renders of its field, evenly spaced, as the pipeline is given them.
+        num_views: Of every capture held out: renders of its field, evenly spaced, as the pipeline
+            is given them.
         num_training_photographs: Photographs whose filters' pictures the classifier sees.
         long_side: Pixels of a picture's longer side.
         strength: Share of the noise schedule that is re-run, 0 < s <= 1.

@@ -5,14 +5,16 @@
 trains the trunk at constant learning rate (after a warm-up), one process with one thread per core,
 gradients averaged. The same command continues it. With `--anneal-minutes 12` it copies the trunk's
 latest checkpoint and brings the learning rate of the copy down to zero: good weights at any time,
-while the trunk can go on. With `--begin-from WEIGHTS` a new trunk begins at an exported folder instead of at random. Every step draws from a generator seeded with the step, so a resumed run is
-the run that was interrupted, as long as no shards have been added. A batch comes from one shard, read
-anew from the system's page cache, so that memory does not grow with the data.
+while the trunk can go on. With `--begin-from WEIGHTS` a new trunk begins at an exported folder
+instead of at random. Every step draws from a generator seeded with the step, so a resumed run is
+the run that was interrupted, as long as no shards have been added. A batch comes from one shard,
+read anew from the system's page cache, so that memory does not grow with the data.
 
-The objective is the clean latents (x0) under noise that image-to-image really meets: a run that starts
-from a photograph at timestep s sees, at a later timestep t, latents that are still part photograph. With
-r(t) = alpha_t / sigma_t, a deterministic DDIM path (Song et al. 2021, arXiv 2010.02502, eq. 12) with right
-predictions stands at alpha_t (style + r(s)/r(t) (photo - style)) + sigma_t noise.
+The objective is the clean latents (x0) under noise that image-to-image really meets: a run that
+starts from a photograph at timestep s sees, at a later timestep t, latents that are still part
+photograph. With r(t) = alpha_t / sigma_t, a deterministic DDIM path (Song et al. 2021, arXiv
+2010.02502, eq. 12) with right predictions stands at alpha_t (style + r(s)/r(t) (photo - style)) +
+sigma_t noise.
 """
 
 import argparse
@@ -253,7 +255,8 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator) -> Batch:
     chance = rng.random(samples)
     negative = torch.from_numpy((chance >= 0.08) & (chance < 0.12))[:, None]
     null = _null_tokens()[torch.from_numpy(rng.integers(len(_NEGATIVE_PROMPTS), size=samples))]
-    # Now and then another size than the true one, so that pictures larger than these are none too strange.
+    # Now and then another size than the true one, so that pictures larger than these are none too
+    # strange.
     claimed = rng.choice(_CLAIMED_SCALES) if rng.random() < 0.2 else 1.0
     height, width = (int(side * claimed) for side in shard.size)
     return Batch(
@@ -275,7 +278,7 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator) -> Batch:
 
 @torch.no_grad()
 def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
-    """Mean squared x0 error on held-out scenes; "D" with another scene's disparity, "P" picture, "T" text."""
+    """Mean squared x0 error, held-out scenes; "D", "P", "T": another's disparity, image, text."""
     size = len(shard)
     each = np.arange(size)
     view, styled, words = each % 2, each % shard.styled.shape[2], each // 2 % 2
@@ -330,9 +333,17 @@ def run(
     checkpoint = work / "denoiser" / f"{name}.pt"
     with tempfile.TemporaryDirectory() as meeting:
         plan = _Plan(
-            work, checkpoint, recipe, minutes, anneal_minutes, begin_from, processes, checkpoint_minutes,
-            rendezvous=f"file://{meeting}/store", parent=os.getpid(),
-        )  # fmt: skip
+            work,
+            checkpoint,
+            recipe,
+            minutes,
+            anneal_minutes,
+            begin_from,
+            processes,
+            checkpoint_minutes,
+            rendezvous=f"file://{meeting}/store",
+            parent=os.getpid(),
+        )
         if processes == 1:
             _train(0, plan)
         else:
@@ -496,7 +507,7 @@ def _on_the_path(
 
 
 def _timesteps(size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Where paths start (one in eight from pure noise, most near strength 0.5) and where they stand."""
+    """Where paths start (an eighth in pure noise, most near strength 0.5) and where they stand."""
     kind = rng.random(size)
     started = np.where(kind < 0.7, rng.integers(330, 720, size), rng.integers(720, 990, size))
     started = np.where(kind < 0.12, _LAST_TIMESTEP, started)

@@ -27,7 +27,8 @@ _FROM_HUB = {
     "sd15": (presets.SD15, presets.SD15_BASE),
 }
 CONTROLS_FILE = "controls.json"
-"""in a diffusers folder: what its ControlNets see, in their order; without it there is one, for depth"""
+"""in a diffusers folder: what its ControlNets see, in their order; without it there is one, for
+depth"""
 _FP16 = "*.fp16.safetensors"
 _FULL_WEIGHTS = tuple(
     f"{part}/*.safetensors" for part in ("unet", "vae", "text_encoder*", "controlnet*")
@@ -99,7 +100,7 @@ def load_pipeline(
     dtype: Dtype = "auto",
     controls: Sequence[Control] | None = None,
 ) -> DiffusionModel:
-    """Load a depth-controlled image-to-image pipeline of SDXL's or Stable Diffusion 1.5's class into main memory.
+    """Load a controlled image-to-image pipeline of SDXL's or SD 1.5's class into main memory.
 
     Args:
         model: One of
@@ -109,15 +110,17 @@ def load_pipeline(
             `sd15`: Stable Diffusion 1.5, a third of the size, for cards on which SDXL does not fit;
             `organisation/name@COMMIT`: a hub repository of either class at a 40-digit commit;
             a local diffusers folder.
-            The last two are used with the values of `sdxl` or `sd15`, by the class in their model_index.json, and with that
-            one's depth ControlNet unless they hold one of their own.
+            The last two are used with the values of `sdxl` or `sd15`, by the class in their
+            model_index.json, and with that one's depth ControlNet unless they hold one of their
+            own.
         device: Where it is to run; `place` brings it there.
         dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
         controls: Which of its ControlNets to use, in any order; None: all that it has.
 
     Raises:
         WeightsError: If `model` is none of these, or its weights are missing, damaged, or not
-            safetensors, or it has no ControlNet for one of `controls`; the message names the way out.
+            safetensors, or it has no ControlNet for one of `controls`; the message names the way
+            out.
     """
     loaded = _loaded(model, device, dtype)
     return loaded if controls is None else _with_controls(loaded, model, controls)
@@ -142,8 +145,8 @@ def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
     base = named_folder(model, _FULL_WEIGHTS, exclude=[_FP16], instead="set it to embedded")
     if base is None:
         raise WeightsError(
-            f"stylize_views.model: {model!r} is neither embedded, sdxl, sdxl-turbo nor sd15, nor an existing "
-            "diffusers folder, nor a hub repository with its commit "
+            f"stylize_views.model: {model!r} is neither embedded, sdxl, sdxl-turbo nor sd15, nor "
+            "an existing diffusers folder, nor a hub repository with its commit "
             "(organisation/name@ and 40 hexadecimal digits; a branch name is not enough)."
         )
     index = _index(base)
@@ -159,7 +162,7 @@ def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
 
 
 def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:
-    """Bring the networks to the model's device, all at once or (`model`) each when its turn comes. Again: no change."""
+    """Bring the networks to the model's device, at once or (`model`) in turn. Again: no change."""
     if offload == "model":
         model.pipeline.enable_model_cpu_offload(device=model.device)
     else:
@@ -180,8 +183,9 @@ def _held_controls(folder: Path, pipeline: Any) -> tuple[Control, ...]:
     listed = isinstance(held, list) and all(each in get_args(Control) for each in held)
     if not listed or len(held) != count or len(set(held)) != count:
         raise WeightsError(
-            f"{folder} holds {count} ControlNet(s), and {held} is said of what they see. {CONTROLS_FILE} there has to list it, "
-            f"each of {', '.join(get_args(Control))} at most once, in the order of the ControlNets: {_CONTROLS_EXAMPLE}"
+            f"{folder} holds {count} ControlNet(s), and {held} is said of what they see. "
+            f"{CONTROLS_FILE} there has to list it, each of {', '.join(get_args(Control))} at most "
+            f"once, in the order of the ControlNets: {_CONTROLS_EXAMPLE}"
         )
     return tuple(held)
 
@@ -194,7 +198,8 @@ def _with_controls(
     if missing:
         raise WeightsError(
             f"stylize_views.controls: {name} has no ControlNet for {', '.join(missing)}, only for "
-            f"{', '.join(loaded.controls)}. Leave it out, or set controls: null, which takes all that the model has."
+            f"{', '.join(loaded.controls)}. Leave it out, or set controls: null, which takes all "
+            "that the model has."
         )
     chosen = tuple(control for control in loaded.controls if control in controls)
     if chosen == loaded.controls:
@@ -233,8 +238,8 @@ def _index(folder: Path) -> Mapping[str, Any]:
     index = folder / "model_index.json"
     if not index.is_file():
         raise WeightsError(
-            f"{folder} is not a diffusers folder: it has no model_index.json. Export the model with "
-            "`pipeline.save_pretrained(FOLDER)`."
+            f"{folder} is not a diffusers folder: it has no model_index.json. Export the model "
+            "with `pipeline.save_pretrained(FOLDER)`."
         )
     return json.loads(index.read_text(encoding="utf-8"))
 
@@ -244,8 +249,9 @@ def _family(index: Mapping[str, Any], folder: Path) -> _Family:
     if re.fullmatch(r"StableDiffusion(XL)?(ControlNet)?(Img2Img)?Pipeline", name):
         return _XL if name.startswith("StableDiffusionXL") else _FIRST
     raise WeightsError(
-        f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline or StableDiffusionPipeline, with or without "
-        "ControlNet or Img2Img in the name. Set stylize_views.model to one of that kind, such as sdxl, sd15 or embedded."
+        f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline or StableDiffusionPipeline, "
+        "with or without ControlNet or Img2Img in the name. Set stylize_views.model to one of "
+        "that kind, such as sdxl, sd15 or embedded."
     )
 
 
@@ -284,9 +290,10 @@ def _assemble(parts: _Parts, family: _Family, dtype: "torch.dtype") -> Any:
     widths = [part.config.cross_attention_dim for part in (pipeline.unet, *nets)]
     if len(set(widths)) > 1:
         raise WeightsError(
-            f"The ControlNet {parts.controlnet or parts.base} was made for another model than {parts.base}: its text has "
-            f"{next(width for width in widths if width != widths[0])} channels, the UNet's {widths[0]}. Save the model together with a depth ControlNet of its own "
-            "(`StableDiffusion(XL)ControlNetPipeline.save_pretrained(FOLDER)`)."
+            f"The ControlNet {parts.controlnet or parts.base} was made for another model than "
+            f"{parts.base}: its text has {next(width for width in widths if width != widths[0])} "
+            f"channels, the UNet's {widths[0]}. Save the model together with a depth ControlNet of "
+            "its own (`StableDiffusion(XL)ControlNetPipeline.save_pretrained(FOLDER)`)."
         )
     # One view at a time: the VAE's activations, at full resolution, would outweigh everything else.
     pipeline.vae.enable_slicing()

@@ -18,7 +18,7 @@ class HubRepository:
 
 @dataclass(frozen=True)
 class ImageAdapter:
-    """An IP-Adapter (Ye et al. 2023, arXiv:2308.06721): a file, and its image encoder in `image_encoder/` beside it."""
+    """An IP-Adapter (Ye et al. 2023, arXiv:2308.06721): a file; beside it `image_encoder/`."""
 
     repository: HubRepository
     file: str
@@ -40,7 +40,8 @@ class Preset:
     controlnet_conditioning_scale: float = 1.0
     """factor on the ControlNets' residuals"""
     fusion_steps: int = 0
-    """executed steps, from the first, at which the views are fused through the source's depth; 0: none"""
+    """executed steps, from the first, at which the views are fused through the source's depth; 0:
+    none"""
     carry_noise: bool = False
     """whether the initial noise sticks to the scene instead of the screen"""
     num_references: int = 4
@@ -62,8 +63,9 @@ EMBEDDED = Preset(
     carry_noise=True,
     num_references=2,
 )
-"""The tiny SDXL in this repository; values at which it was judged best. Views are fused at all of its five steps but the last,
-which draws what fusing has smoothed, and agree as well with two references as if all saw all."""
+"""The tiny SDXL in this repository; values at which it was judged best. Views are fused at all of
+its five steps but the last, which draws what fusing has smoothed, and agree as well with two
+references as if all saw all."""
 
 SDXL_IP_ADAPTER = ImageAdapter(
     HubRepository("h94/IP-Adapter", "018e402774aeeddd60609b4ecdb7e298259dc729"),
@@ -88,8 +90,8 @@ SDXL_TURBO = Preset(
     guidance_scale=1.0,
     image_adapter=SDXL_IP_ADAPTER,
 )
-"""SDXL distilled to few steps without guidance, at 512 pixels (Sauer et al. 2023, arXiv:2311.17042):
-here four of eight. Its licence is for non-commercial use."""
+"""SDXL distilled to few steps without guidance, at 512 pixels (Sauer et al. 2023,
+arXiv:2311.17042): here four of eight. Its licence is for non-commercial use."""
 
 SD15 = Preset(
     image_side=512,
@@ -98,8 +100,8 @@ SD15 = Preset(
     guidance_scale=7.5,
     image_adapter=ImageAdapter(SDXL_IP_ADAPTER.repository, "models/ip-adapter_sd15.safetensors"),
 )
-"""Stable Diffusion 1.5 (Rombach et al. 2022, arXiv:2112.10752) at the size it was trained for; steps, strength and guidance
-as with SDXL."""
+"""Stable Diffusion 1.5 (Rombach et al. 2022, arXiv:2112.10752) at the size it was trained for;
+steps, strength and guidance as with SDXL."""
 
 SD15_BASE = HubRepository(
     "stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
@@ -111,7 +113,8 @@ SD15_DEPTH_CONTROLNET = HubRepository(
 DEPTH_ANYTHING = HubRepository(
     "depth-anything/Depth-Anything-V2-Small-hf", "5426e4f0f36572d16453bbda7a8389317b1bef99"
 )
-"""Relative disparity from one picture (Yang et al. 2024, arXiv:2406.09414), 25 million parameters, Apache 2.0."""
+"""Relative disparity from one picture (Yang et al. 2024, arXiv:2406.09414), 25 million parameters,
+Apache 2.0."""
 
 SDXL_BASE = HubRepository(
     "stabilityai/stable-diffusion-xl-base-1.0", "462165984030d82259a11f4367a4eed129e94a7b"

@@ -70,7 +70,7 @@ def judge(
 
 
 def orbit_links(orbit: Orbit, *, tau: float) -> dict[str, list[ViewLink]]:
-    """Which frames of the orbit see the same, by the source's geometry, at the short and the long range."""
+    """Frames of the orbit that see the same, by the source's geometry, at short and long range."""
     surfaces_z = [surface_z(frame.depth_z, frame.opacity) for frame in orbit.before]
     return {
         name: link_views(surfaces_z, orbit.cameras, gap=gap, tau=tau)
@@ -119,7 +119,7 @@ def depth_figures(orbit: Orbit) -> Measurements:
 
 
 def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
-    """Style, agreement, movement and content of the views, beside the same of the stylized pictures and the source."""
+    """Style, agreement, movement and content of the views, the stylized images and the source."""
     from scenestyle.metrics.structure import luminance_ssim
 
     links = view_links(steps, tau=params.warp_tau)
@@ -295,7 +295,7 @@ def as_batch(pictures: Sequence[Picture]) -> "Tensor":
 
 
 def packaged_features() -> "FeatureExtractor":
-    """The features that come with the installation, whatever the finetuning used: figures compare."""
+    """The features of the installation, whatever the finetuning used: metrics compare."""
     from scenestyle.features import load_features
 
     return load_features("efficientnet_lite0")
@@ -343,7 +343,7 @@ def feature_swd(targets: Sequence[Picture], seed: int) -> Distance:
 
     from scenestyle.losses import directions_for, style_loss
 
-    features = packaged_features().balanced(as_batch(targets))
+    features = packaged_features().balanced([as_batch([target])[0] for target in targets])
 
     @torch.no_grad()
     def distance(render: Picture, target: Picture) -> float:

@@ -20,9 +20,9 @@ from jaxtyping import Float
 from nerfstudio.engine.optimizers import Optimizers
 from pydantic import TypeAdapter
 
-from scenestyle.artifacts import View, ViewsFolder, check_same_views, read_rgb
+from scenestyle.artifacts import View, ViewsFolder, check_same_views, check_size, read_rgb
 from scenestyle.device import select_device
-from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.errors import ParamsError
 from scenestyle.features import FeatureExtractor, load_features
 from scenestyle.features.extractor import MIN_SIDE
 from scenestyle.finetune.guard import (
@@ -189,12 +189,8 @@ def read_stylized(
     check_same_views(folder, [view.name for view in posed], suffix=".png", stage="stylize_views")
     pictures = [read_rgb(folder / f"{view.name}.png") for view in posed]
     for view, picture in zip(posed, pictures, strict=True):
-        height, width = picture.shape[:2]
-        if (width, height) != (view.camera.width, view.camera.height):
-            raise ArtifactError(
-                f"{folder}/{view.name}.png is {width}x{height} pixels, its view "
-                f"{view.camera.width}x{view.camera.height}. Rerun stylize_views on these views."
-            )
+        way_out = "Rerun stylize_views on these views."
+        check_size(folder / f"{view.name}.png", picture, view, way_out=way_out)
     return pictures
 
 

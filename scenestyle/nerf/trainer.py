@@ -24,12 +24,12 @@ from scenestyle.nerf.dataset import parse_dataset
 from scenestyle.nerfstudio_plugin.config import model_config, optimizer_configs
 from scenestyle.nerfstudio_plugin.interface import FIELD_FORMAT, FieldModel
 from scenestyle.params import FinetuneNerf, TrainNerf
+from scenestyle.progress import Progress
 
 Losses = Callable[[torch.Generator], Mapping[str, Tensor]]
 """Computes the named loss terms of one step; their sum is minimised."""
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
-_SECONDS_BETWEEN_MESSAGES = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +166,8 @@ def optimise(
         _resume(trainer, load_checkpoint(path))
     saved_step = trainer.step
     first_step, start = trainer.step, time.monotonic()
-    saved = told = start
+    saved = start
+    progress = Progress(_log, until, done=first_step)
     while trainer.step < until:
         try:
             trainer.update(losses)
@@ -180,16 +181,7 @@ def optimise(
         if is_due:
             save_checkpoint(path, _resumable(trainer))
             saved, saved_step = now, trainer.step
-        if now - told > _SECONDS_BETWEEN_MESSAGES:
-            seconds_per_step = (now - start) / (trainer.step - first_step)
-            _log.info(
-                "step %d of %d, %s, about %.0f s left",
-                trainer.step,
-                until,
-                _latest_losses(trainer),
-                seconds_per_step * (until - trainer.step),
-            )
-            told = now
+        progress.tell(trainer.step, _latest_losses(trainer))
     return (trainer.step - first_step) / (time.monotonic() - start)
 
 

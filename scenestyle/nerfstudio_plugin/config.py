@@ -29,11 +29,12 @@ class RunConfig(TrainerConfig):
     """The configuration that lies in a run's folder: all its paths are relative to that folder.
 
     A run is therefore opened from within: `cd data/nerf/demo; ns-viewer --load-config config.yml`.
+    An exported one has its own folder as `output_dir` and opens from anywhere.
     """
 
     def get_base_dir(self) -> Path:
-        """The current folder."""
-        return Path()
+        """The run's folder, as seen from the current one."""
+        return self.output_dir
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_status_tells_what_would_run_and_why(here: Toy, capsys: pytest.CaptureFi
         "garden in oil: up to date",
         "overview: up to date",
         "",
-        "0 stages in all, about 0 min.",
+        "Nothing to do.",
     ]
     here.replace("oil painting of", "big oil painting of")
     (here.root / "data/results/garden/ink/metrics.json").write_text('{"seconds": 150}')
@@ -50,7 +51,7 @@ def test_status_tells_what_would_run_and_why(here: Toy, capsys: pytest.CaptureFi
         "  evaluate@garden-oil: modified: styles.oil",
     ]
     assert lines[5] == "overview: would be written anew"
-    assert lines[-1].startswith("4 stages in all, about 5 min and 2 stages that never ran here")
+    assert lines[-1].startswith("4 stages in all, about 5 min and 2 stages whose time is unknown")
     assert "garden in oil" in said(capsys, "status", "--scene", "garden")
 
 
@@ -141,6 +142,44 @@ def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr()
     assert "broken  dvc.lock: a killed dvc left it torn" in out.out
     assert "must be mended" in out.err
+
+
+def test_doctor_counts_what_the_cache_lacks(here: Toy) -> None:
+    assert dict(examine(here.root))["results"].state == "ok"
+    lost = next(path for path in (here.root / ".dvc/cache/files").rglob("*") if path.is_file())
+    lost.chmod(0o600)
+    lost.unlink()
+
+    found = dict(examine(here.root))["results"]
+
+    assert found.state == "note"
+    assert re.match(r"[1-9]\d* of \d+ files", found.what)
+
+
+def test_a_merge_conflict_is_named_and_nothing_is_moved(
+    here: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = here.root / "dvc.lock"
+    record.write_text(f"<<<<<<< HEAD\n=======\n{record.read_text()}>>>>>>> other\n")
+    before = record.read_bytes()
+
+    with pytest.raises(SystemExit):
+        main(["status"])
+
+    assert "conflict marks of a git merge" in capsys.readouterr().err
+    assert dict(examine(here.root))["dvc.lock"].state == "broken"
+    assert record.read_bytes() == before
+    assert not record.with_name("dvc.lock.torn").exists()
+
+
+def test_without_git_the_way_out_is_named(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    (here.root / ".dvc/config.local").unlink()
+
+    with pytest.raises(SystemExit):
+        main(["status"])
+
+    assert "Run git init" in capsys.readouterr().err
+    assert dict(examine(here.root))["git"].state == "broken"
 
 
 def test_doctor_finds_two_packages_in_one_folder() -> None:

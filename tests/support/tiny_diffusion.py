@@ -142,6 +142,13 @@ def tiny_first_pipeline() -> Any:
     )
 
 
+def stylize(model: Any, rgb: np.ndarray, disparity: np.ndarray, *more: Any, **named: Any) -> Any:
+    """The library's `stylize` for views of one size, which come and go as one array."""
+    from scenestyle.diffusion import stylize as module
+
+    return np.stack(module.stylize(model, list(rgb), list(disparity), *more, **named))
+
+
 def write_tiny_views(folder: Path, *, num_views: int, width: int = 32, height: int = 24) -> None:
     """A views folder: random pictures, and a surface that comes nearer from left to right."""
     rng = np.random.default_rng(0)
