@@ -55,6 +55,7 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
         "GPU": _gpu,
         "tiny-cuda-nn": _tiny_cuda_nn,
         "embedded weights": _embedded_weights,
+        "licences": _licences,
         "feature weights": _feature_weights,
         "git": _git,
         "project folder": _project_folder,
@@ -134,6 +135,17 @@ def _embedded_weights(_: Path) -> Finding:
     from scenestyle.diffusion.weights import EMBEDDED_FOLDER, verified
 
     return Finding("ok", f"as listed in SHA256SUMS ({verified(EMBEDDED_FOLDER)[:12]})")
+
+
+def _licences(root: Path) -> Finding:
+    from scenestyle.diffusion.models import licences_of
+
+    model = load_params(Layout(root).params).stylize_views.model
+    parts = licences_of(model)
+    said = ", ".join(f"{part} {licence}" for part, licence in parts.items())
+    limited = any("non-commercial" in licence for licence in parts.values())
+    way_out = "set stylize_views.model: sdxl-lightning or sdxl for commercial work"
+    return Finding("note" if limited else "ok", f"{model}: {said}", way_out if limited else "")
 
 
 def _feature_weights(_: Path) -> Finding:
