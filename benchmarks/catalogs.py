@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import partial
@@ -32,14 +33,6 @@ _CONTENTS = {
     "metrics.json": '{"digest": 1}',
     "flicker.csv": "frame,after\n1,2\n",
     "losses.csv": "step,style\n1,2\n",
-}
-_FOLDERS = {
-    "estimate_poses": ["images/a", "transforms.json", "report.json"],
-    "train_nerf": ["config.yml", "images/a", "nerfstudio_models/a", "transforms.json"],
-    "render_views": ["rgb/a", "depth_z/a", "opacity/a", "cameras.json", "report.json"],
-    "stylize_views": ["rgb/a", "manifest.json"],
-    "finetune_nerf": ["config.yml", "images/a", "nerfstudio_models/a", "transforms.json"],
-    "overview": ["index.html"],
 }
 
 
@@ -81,12 +74,16 @@ def lay_out_results(root: Path) -> int:
     pipeline = Pipeline(root)
     repo: Any = Repo(str(root))
     values, hashes, entries = load_path(str(root / "params.yaml"), repo.fs), {}, {}
+    stages = pipeline._stages(repo)
+    read_of: dict[str, set[str]] = defaultdict(set)
+    for path in {Path(dep.def_path) for stage in stages for dep in stage.deps}:
+        for folder in path.parents:
+            read_of[str(folder)].add(str(path.relative_to(folder)))
     with repo.lock:
-        for stage in pipeline._stages(repo):
+        for stage in stages:
             for out in stage.outs:
-                kind, path = str(stage.name).split("@")[0], root / out.def_path
-                for name in _FOLDERS.get(kind, ["a"] if path.name == "stills" else [""]):
-                    file = path / name
+                for name in sorted(read_of[out.def_path]) or ["" if "." in out.def_path else "a"]:
+                    file = root / out.def_path / (name if not name or "." in name else f"{name}/a")
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_text(_CONTENTS.get(file.name, f"{stage.name} {file.name}"))
                 out.save()
