@@ -234,12 +234,8 @@ def _carried(
     if "applied_transform" in meta:
         carried["applied_transform"] = meta["applied_transform"]
     views = {str(frames[photo.path]["file_path"]): f"images/{photo.name}.png" for photo in photos}
-    held_out = {
-        views[name]
-        for key in _HELD_OUT
-        for name in (listed if isinstance(listed := meta.get(key), list) else [])
-        if name in views
-    }
+    splits = [meta[key] for key in _HELD_OUT if isinstance(meta.get(key), list)]
+    held_out = {views[name] for listed in splits for name in listed if name in views}
     trained_on = [view for view in views.values() if view not in held_out]
     if held_out and len(trained_on) >= MIN_PHOTOS:
         carried |= {"train_filenames": trained_on, "test_filenames": sorted(held_out)}

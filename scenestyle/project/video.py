@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SIDE_FOR_SHARPNESS = 320
 _JPEG_QUALITY = 95
 _USUAL_RATE = 25  # frames per second of streams that do not tell, such as raw H.264
+_CLOCK = 1e-4  # seconds; clocks tick in steps that decimals miss
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
@@ -63,7 +64,7 @@ def inspect_video(path: Path, *, start: float = 0.0, stop: float | None = None) 
         width, height = _shown_size(container, first)
     seconds = every[-1] - every[0] + 1 / rate
     until = float("inf") if stop is None else stop
-    times = tuple(time for time in every if start <= time - every[0] < until)
+    times = tuple(time for time in every if start <= time - every[0] + _CLOCK < until)
     if not times:
         raise InputError(
             f"{path} is {seconds:.1f} seconds long and has no frame from second {start:g}"
