@@ -100,9 +100,6 @@ def write_stills(
     stat = path.stat()
     video = inspect_video(path, start=start, stop=stop)
     with _open(path) as container:
-        stream = _stream(path, container)
-        if start > 0 and stream.time_base:
-            container.seek(int(video.times[0] / stream.time_base), stream=stream)
         for number, frame in _sharpest(_frames(path, container), video.times, count):
             still = out / f"frame_{number:04d}.jpg"
             _upright(container, frame).save(still, quality=_JPEG_QUALITY)
