@@ -30,6 +30,14 @@ from scenestyle.nerfstudio_plugin.rays import camera_rays, ray_bundle
 
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _MIN_VIEWS = 3
+_SHARED = (
+    "applied_transform",
+    "applied_scale",
+    "orientation_override",
+    "train_filenames",
+    "test_filenames",
+)
+"""what the dataparser reads beside the frames; views named for a test are held out"""
 _INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 
 
@@ -58,13 +66,12 @@ def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
     points = read_points(poses)
     if points is not None:
         write_points(run, points)
-    shared = ("applied_transform", "applied_scale", "orientation_override")
     write_json(
         run / "transforms.json",
         {
             "camera_model": "PINHOLE",
             "frames": sorted(frames, key=lambda frame: frame["file_path"]),
-            **{key: meta[key] for key in shared if key in meta},
+            **{key: meta[key] for key in _SHARED if key in meta},
         },
     )
 
