@@ -23,7 +23,7 @@ from scenestyle.sfm.diagnosis import (
     lost_photos,
     triangulation_angle,
 )
-from scenestyle.sfm.mapping import core, prune, shared_points
+from scenestyle.sfm.mapping import prune, shared_points
 from scenestyle.sfm.matching import PhotoSet, keypoint_counts, verified_pairs
 from scenestyle.sfm.photos import Photo, find_photos, write_upright_photos
 from scenestyle.sfm.plan import seen_from_above
@@ -116,7 +116,7 @@ def _structure_from_motion(
     }
     model = found.models[0] if found.models else None
     if model is not None:
-        prune(model)
+        prune(model, found.placed)
         how["seen_from_above"] = seen_from_above(model, lost, _file_names(photos))
     if model is None or len(found.placed) < params.min_registered_share * len(photos):
         _write_report(work, {**(_details(model, photos) if model else {}), **how})
@@ -150,9 +150,9 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
 def _rung_report(rung: Rung) -> dict[str, object]:
     return {
         "name": rung.name,
-        "models": [len(core(model)) for model in rung.models],
+        "models": [len(kept) for kept in rung.cores],
         "placed": len(rung.placed),
-        "points": rung.score[1],
+        "points": rung.num_points,
         "cpu_seconds": rung.cpu_seconds,
     }
 
@@ -196,8 +196,9 @@ def _little_movement(angle: float) -> str:
 def _gate_message(
     num_photos: int, search: Search, lost: Sequence[LostPhoto], params: EstimatePoses, work: Path
 ) -> str:
+    # Of equally good rungs the one that shows more of the groups.
     rung = max(search.rungs, key=lambda rung: (len(rung.placed), len(rung.models)))
-    sizes = [len(core(model)) for model in rung.models]
+    sizes = [len(kept) for kept in rung.cores]
     groups = f" They fall into groups of {sizes} that do not overlap." if len(sizes) > 1 else ""
     angle = triangulation_angle(rung.models[0]) if rung.models else None
     moved = f"{_little_movement(angle)}\n" if angle and angle < MIN_ANGLE_DEG else ""
