@@ -164,7 +164,9 @@ def _details(model: "pycolmap.Reconstruction", photos: Sequence[Photo]) -> dict[
     return {
         "points_per_photo": {"least": int(seen.min()), "median": float(np.median(seen))},
         "triangulation_angle_degrees": triangulation_angle(model),
-        "focal_lengths_px": [camera.mean_focal_length() for camera in model.cameras.values()],
+        "focal_lengths_px": [
+            model.camera(number).mean_focal_length() for number in sorted(model.cameras)
+        ],
         "seen_from_above": seen_from_above(model, [], _file_names(photos)),
     }
 
