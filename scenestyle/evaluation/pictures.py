@@ -274,6 +274,7 @@ def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
     described = {
         "model": manifest["model"],
         **{f"{part} weights": source for part, source in manifest["sources"].items()},
+        **{f"{part} licence": licence for part, licence in manifest.get("licences", {}).items()},
         **{name: value for name, value in manifest["settings"].items() if name != "prompt"},
         "seed of evaluate": params.seed,
         "scenestyle": version("scenestyle"),
