@@ -72,12 +72,11 @@ def estimate_poses(
         )
     work.mkdir(parents=True, exist_ok=True)
     images, masks, photos = work / "images", work / "masks", capture.photos
-    how: dict[str, object] = {}
     if capture.model is None:
-        model, how = _structure_from_motion(photos, images, masks, params, work=work)
+        model, details = _structure_from_motion(photos, images, masks, params, work=work)
     else:
         write_photos(photos, images, masks, max_side=None)
-        model = capture.model
+        model, details = capture.model, _details(capture.model, photos, [])
     headlines = {
         "source": capture.layout,
         **_figures(model, photos),
@@ -86,19 +85,18 @@ def estimate_poses(
         "warnings": list(capture.warnings),
         "versions": {name: version(name) for name in ("pycolmap", "pillow")},
     }
-    report = {**_details(model, photos), **how, **headlines}
     write_dataset(
         model, images, masks, out, max_side=params.max_image_side, carried=capture.carried
     )
     headlines["seconds"] = round(time.monotonic() - start, 1)
-    _write_report(out, {**report, **headlines})
+    _write_report(out, {**details, **headlines})
     return headlines
 
 
 def _structure_from_motion(
     photos: Sequence[Photo], images: Path, masks: Path, params: EstimatePoses, *, work: Path
 ) -> "tuple[pycolmap.Reconstruction, dict[str, object]]":
-    """The model, pruned to its core, and what the report says about how it was found.
+    """The model, pruned to its core, and what the report says beyond its headlines.
 
     Raises:
         GateError: If the camera only turned, or too few photos have a place.
@@ -109,29 +107,29 @@ def _structure_from_motion(
     names = [photo.name for photo in photos]
     photo_set = PhotoSet(images, names, lenses, looked_at if has_masks else None)
     search = reconstruct(photo_set, params, work=work)
-    how: dict[str, object] = {"parallax": search.parallax}
+    details: dict[str, object] = {"parallax": search.parallax}
     if not search.rungs:
-        _write_report(work, how)
+        _write_report(work, details)
         raise GateError(_turned_message(search.parallax or 0.0))
     found = best(search.rungs)
     lost = _lost(photos, found)
-    how |= {
+    details |= {
         "rungs": [_rung_report(rung) for rung in search.rungs],
         "lost_photos": [asdict(each) for each in lost],
     }
     model = found.models[0] if found.models else None
     if model is not None:
         prune(model, found.placed)
-        how["seen_from_above"] = seen_from_above(model, lost, _file_names(photos))
+        details |= _details(model, photos, lost)
     if model is None or len(found.placed) < params.min_registered_share * len(photos):
-        _write_report(work, {**(_details(model, photos) if model else {}), **how})
+        _write_report(work, details)
         raise GateError(_gate_message(len(photos), search, lost, params, work))
     if lost:
         _log.warning("%d of %d photos have no place:\n%s", len(lost), len(photos), _listed(lost))
     angle = triangulation_angle(model)
     if angle is not None and angle < MIN_ANGLE_DEG:
         _log.warning("%s", _little_movement(angle))
-    return model, how
+    return model, details
 
 
 def _lost(photos: Sequence[Photo], found: Rung) -> list[LostPhoto]:
@@ -162,7 +160,9 @@ def _rung_report(rung: Rung) -> dict[str, object]:
     }
 
 
-def _details(model: "pycolmap.Reconstruction", photos: Sequence[Photo]) -> dict[str, object]:
+def _details(
+    model: "pycolmap.Reconstruction", photos: Sequence[Photo], lost: Sequence[LostPhoto]
+) -> dict[str, object]:
     """What the report says about a model, with or without points, beyond its headlines."""
     _, shared = shared_points(model)
     seen = np.diagonal(shared)
@@ -172,7 +172,7 @@ def _details(model: "pycolmap.Reconstruction", photos: Sequence[Photo]) -> dict[
         "focal_lengths_px": [
             model.camera(number).mean_focal_length() for number in sorted(model.cameras)
         ],
-        "seen_from_above": seen_from_above(model, [], _file_names(photos)),
+        "seen_from_above": seen_from_above(model, lost, _file_names(photos)),
     }
 
 
