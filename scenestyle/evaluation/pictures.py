@@ -34,6 +34,8 @@ _NUM_MAPPED_FRAMES = 4
 _LOOK_POINTS = 80_000
 _LOOK_RADIUS = 0.6
 """share of the cameras' distance from the focus within which points are evenly spaced"""
+_SHOWN_LOST = 20
+"""lost photos that the page describes"""
 _DEPTH_LIMIT = 0.25
 """relative change of depth of the deepest colours on a map"""
 
@@ -141,10 +143,14 @@ def capture(inputs: Inputs) -> Capture:
             f" {found['points']} points were seen under {angle:.1f} degrees (median), to {px:.2f} "
             "pixels."
         )
+    lost = [(lost["photo"], lost["advice"]) for lost in found.get("lost_photos", [])]
+    if len(lost) > _SHOWN_LOST:
+        more = f"{len(lost) - _SHOWN_LOST} more"
+        lost = [*lost[:_SHOWN_LOST], (more, f"see {inputs.poses / 'report.json'}")]
     return Capture(
         cameras=Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg")),
         summary=summary,
-        lost=[(lost["photo"], lost["advice"]) for lost in found.get("lost_photos", [])],
+        lost=lost,
     )
 
 
