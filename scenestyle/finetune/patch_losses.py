@@ -5,7 +5,7 @@ Source: Fujiwara et al. 2024, "Style-NeRF2NeRF: 3D Style Transfer from Style-Ali
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -62,12 +62,13 @@ def patch_losses(
     def losses(generator: Generator) -> dict[str, Tensor]:
         patch = random_patch(targets, params.patch_size, generator)
         rendered = render_patch(trainer.model, patch.rays, params.rays_per_pass)
-        rgb = rendered.rgb
+        void = torch.zeros(3)
         if trainer.params.background == "random":
             # As in the source's training, so that nothing is painted by letting the void through.
-            void = torch.rand(3, generator=generator).to(rgb)
-            rgb = rgb + (1 - rendered.opacity) * void
-        picture = rgb.T.reshape(1, *patch.rgb.shape[1:])
+            void = torch.rand(3, generator=generator)
+        void = void.to(rendered.rgb)
+        rgb = rendered.rgb + (1 - rendered.opacity) * void
+        picture, patch = behind_mask(rgb.T.reshape(1, *patch.rgb.shape[1:]), patch, void)
         style, content = weighted_distances(picture, patch, weights, features, params, generator)
         return {
             "style": style,
@@ -77,6 +78,23 @@ def patch_losses(
         }
 
     return losses
+
+
+def behind_mask(
+    picture: Float[Tensor, "1 3 height width"], patch: Patch, void: Float[Tensor, " 3"]
+) -> tuple[Float[Tensor, "1 3 height width"], Patch]:
+    """Picture and targets with the void where the photo is hidden, targets where it is empty, too.
+
+    What is hidden is then the same in both and has no gradient; what is empty is to stay so.
+
+    Args:
+        picture: The render before the void.
+        patch: Its targets, which stand on black where their photo was cut out.
+        void: Colour.
+    """
+    void = void.view(1, 3, 1, 1)
+    hidden = picture * patch.used + (1 - patch.used) * void
+    return hidden, replace(patch, rgb=patch.rgb * patch.used + (1 - patch.filled) * void)
 
 
 def weighted_distances(
@@ -163,12 +181,12 @@ def render_patch(
 
 
 def depth_loss(depth_ray: Float[Tensor, "rays 1"], patch: Patch) -> Float[Tensor, ""]:
-    """Mean of |ln(depth / source depth)| over a patch, where the source is opaque.
+    """Mean of |ln(depth / source depth)| over a patch, where the source is opaque and not hidden.
 
     For small changes it is the absolute relative error.
     """
     change = (depth_ray.view_as(patch.depth_ray) / patch.depth_ray).log().abs()
-    is_surface = patch.opacity > 0.5
+    is_surface = (patch.opacity > 0.5) & (patch.used == 1)
     return torch.where(is_surface, change, 0).mean()
 
 
