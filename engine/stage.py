@@ -29,7 +29,6 @@ params.yaml is read from the current folder.
 import argparse
 import hashlib
 import inspect
-import json
 import logging
 import shutil
 import signal
@@ -42,6 +41,7 @@ from pathlib import Path
 
 import scenestyle
 from engine.gpu import GPU_STAGES, gpus, one_gpu
+from engine.jobs import note_job
 from engine.process import MAY_PASS, die_with_parent
 from engine.provenance import FILE, provenance
 from engine.troubles import PassingError, in_words, may_pass
@@ -51,6 +51,9 @@ from scenestyle.errors import InputError
 from scenestyle.files import locked, whole_folder
 from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
 from scenestyle.project.layout import Layout, instance_of
+
+_REPORT = "report.html"
+"""what a person opens, where a stage makes a page"""
 
 Run = Callable[..., dict[str, object]]
 
@@ -81,6 +84,11 @@ class Job:
     style: str | None
     """id of the style; none for a stage of a scene"""
 
+    @property
+    def instance(self) -> str:
+        """Its name in dvc.yaml, such as `train_nerf@fern`."""
+        return f"{self.stage}@{self.scene}{f'-{self.style}' if self.style else ''}"
+
 
 def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     """Run a stage as a program.
@@ -105,7 +113,18 @@ def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         sys.stderr.write("interrupted; the next run goes on from the last checkpoint\n")
         raise SystemExit(128 + signal.SIGINT) from interrupt
-    logging.getLogger(job.stage).info("%s", json.dumps(figures, default=str))
+    logging.getLogger(job.stage).info("%s", conclusion(job, figures))
+
+
+def conclusion(job: Job, figures: Mapping[str, object]) -> str:
+    """The last line of a stage: its headline figures, and where to look."""
+    shown = [f"{name.replace('_', ' ')} {_rounded(value)}" for name, value in figures.items()]
+    page = job.out / _REPORT
+    return ", ".join([*shown, f"open {page}" if page.exists() else f"written to {job.out}"])
+
+
+def _rounded(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def parse(run: Run, argv: Sequence[str] | None = None) -> Job:
@@ -154,6 +173,7 @@ def perform(run: Run, job: Job) -> dict[str, object]:
     settings, contents, code = _settings(job, wanted), _contents(job), _sources()
     work = _LAYOUT.work / job.stage / _digest([settings, contents, code])
     with _claimed(work):
+        note_job(work, job.instance)
         with whole_folder(job.out) as partial:
             scratch = {"work": work} if "work" in wanted else {}
             figures = run(**job.inputs, **settings, **scratch, out=partial)

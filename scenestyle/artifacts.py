@@ -2,7 +2,8 @@
 
 | folder | files |
 |---|---|
-| poses | `images/NAME.png`, `transforms.json`, `sparse/`, `sparse_pc.ply`, `report.json` |
+| poses | `images/NAME.png`, `transforms.json`, `points.npz`, `sparse/`, `sparse_pc.ply` |
+| | `masks/NAME.png`, `report.json`, `cameras.png` |
 | nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv` |
 | | `loss_curve.png`, `progress.png` |
 | views | `cameras.json`, `rgb/NAME.png`, `depth_z/NAME.npy`, `opacity/NAME.npy`, `report.json` |
@@ -15,18 +16,19 @@ A view keeps its NAME (the photo's stem) through all of them. Folder locations a
 """
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
-from scenestyle.files import write_whole
+from scenestyle.files import whole_file, write_whole
 
 MIN_OPACITY = 0.5
 """at or below it a pixel is empty space"""
@@ -277,6 +279,66 @@ def check_size(path: Path, values: np.ndarray, view: View, *, way_out: str) -> N
         )
 
 
+@dataclass(frozen=True)
+class SparsePoints:
+    """Points of a scene that structure from motion found, and which views saw them."""
+
+    xyz: Float[np.ndarray, "n 3"]
+    """in the world frame of `transforms.json`"""
+    rgb: Float[np.ndarray, "n 3"]
+    """colours in [0, 1]"""
+    error_px: Float[np.ndarray, " n"]
+    """mean distance of a point's projections from where they were seen, pixels of the photos"""
+    names: Sequence[str]
+    """of the views"""
+    sightings: Int[np.ndarray, "m 2"]
+    """position of the view in `names`, and of the point"""
+
+    def seen_by(self, name: str) -> Int[np.ndarray, " k"]:
+        """Positions of the points that a view saw; none if it is not among the views."""
+        if name not in self.names:
+            return np.empty(0, np.int32)
+        views, points = self.sightings.T
+        return points[views == self.names.index(name)]
+
+
+def write_points(folder: Path, points: SparsePoints) -> None:
+    """Write `points.npz`, whole or not at all."""
+    with whole_file(folder / _POINTS) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            xyz=points.xyz.astype(np.float32),
+            rgb=points.rgb.astype(np.float32),
+            error_px=points.error_px.astype(np.float32),
+            names=np.array(points.names, dtype=np.str_),
+            sightings=points.sightings.astype(np.int32),
+        )
+
+
+def read_points(folder: Path) -> SparsePoints | None:
+    """The points of a poses folder, or None if it has none.
+
+    Raises:
+        ArtifactError: If its file is damaged.
+    """
+    path = folder / _POINTS
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return SparsePoints(
+                xyz=arrays["xyz"],
+                rgb=arrays["rgb"],
+                error_px=arrays["error_px"],
+                names=[str(name) for name in arrays["names"]],
+                sightings=arrays["sightings"],
+            )
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ArtifactError(
+            f"{path} cannot be read as points ({error}). Rerun estimate_poses."
+        ) from error
+
+
 def surface_z(
     depth_z: Float[np.ndarray, "height width"], opacity: Float[np.ndarray, "height width"]
 ) -> Float[np.ndarray, "height width"]:
@@ -299,6 +361,7 @@ def check_same_views(folder: Path, names: Iterable[str], *, suffix: str, stage: 
         )
 
 
+_POINTS = "points.npz"
 _PARTS = {"rgb": ".png", "depth_z": ".npy", "opacity": ".npy", "masks": ".png"}
 """Sub-folders of rendered views, and how their files end; masks only if photos hide something."""
 _INTRINSICS = ("fx", "fy", "cx", "cy", "width", "height")

@@ -18,7 +18,7 @@ from scenestyle.evaluation.pictures import (
 from scenestyle.evaluation.renders import Inputs, choose_views, render
 from scenestyle.params import Evaluate, Style
 from scenestyle.report.report import render_report
-from scenestyle.report.verdicts import read_figures
+from scenestyle.report.verdicts import in_short, read_figures
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def run(
     )
     figures["seconds"] = round(written - started, 1)
     write_json(out / "metrics.json", figures)
-    return dict(figures)
+    return {**in_short(read_figures(figures)), "seconds": figures["seconds"]}
 
 
 def main() -> None:

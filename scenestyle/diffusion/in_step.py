@@ -29,6 +29,7 @@ from scenestyle.diffusion.lockstep import Lockstep
 from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
 from scenestyle.diffusion.seams import replaced
 from scenestyle.files import whole_file
+from scenestyle.progress import time_left
 
 T = TypeVar("T")
 
@@ -300,10 +301,10 @@ class GroupLoop:
         num_steps = self.pipeline.num_timesteps
         left = (num_steps - self.step) * num_views - done_views
         logger.info(
-            "step %d of %d, %d of %d views, about %.0f s left",
-            self.step + 1, num_steps, done_views, num_views,
-            left * (now - self.started) / self.computed,
-        )  # fmt: skip
+            "step %d of %d, %d of %d views, %s",
+            *(self.step + 1, num_steps, done_views, num_views),
+            time_left(now - self.started, self.computed, left),
+        )
 
 
 def pick_rows(value: T, rows: Tensor, batch: int) -> T:

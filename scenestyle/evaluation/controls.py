@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.artifacts import read_json, read_rgb, write_json, write_rgb
+from scenestyle.artifacts import (
+    read_json,
+    read_points,
+    read_rgb,
+    write_json,
+    write_points,
+    write_rgb,
+)
 from scenestyle.errors import ArtifactError
 from scenestyle.evaluation.measure import Measurements, view_links
 from scenestyle.evaluation.renders import Inputs, Orbit, Step, render_cameras
@@ -201,6 +208,9 @@ def _posed(nerf: Path, pictures: Path, masks: Path | None, folder: Path) -> Path
     if masks and masks.is_dir():
         shutil.copytree(masks, folder / "masks")
     write_json(folder / "transforms.json", read_json(nerf / "transforms.json"))
+    points = read_points(nerf)
+    if points is not None:
+        write_points(folder, points)
     return folder
 
 

@@ -15,6 +15,7 @@ from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
 from scenestyle.novel.orbit import novel_path
 from scenestyle.params import Evaluate
+from scenestyle.progress import Progress
 
 if TYPE_CHECKING:
     from scenestyle.nerf.field import Rendering
@@ -136,9 +137,10 @@ def render_cameras(
     missing = [index for index, file in enumerate(files) if not file.exists()]
     if missing:
         field = load_field(run_folder)
+        progress = Progress(logger, len(missing), unit=f"{run_folder}: frame")
         for count, index in enumerate(missing, start=1):
             _save(files[index], field.render(cameras[index]))
-            logger.info("%s: rendered %d of %d", run_folder, count, len(missing))
+            progress.tell(count)
     return [_load(file) for file in files]
 
 
