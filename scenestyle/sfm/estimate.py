@@ -29,6 +29,7 @@ from scenestyle.sfm.photos import Photo, find_photos, write_upright_photos
 from scenestyle.sfm.plan import seen_from_above
 from scenestyle.sfm.posed import colmap_folder, read_colmap, read_transforms
 from scenestyle.sfm.reconstruct import Rung, Search, best, reconstruct
+from scenestyle.sfm.triangulate import triangulated
 from scenestyle.viz.plan import camera_plan
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def estimate_poses(
 ) -> dict[str, object]:
     """Pose the photos of a scene, or check the poses it comes with, and write the poses folder.
 
-    A `transforms.json` (nerfstudio) or a COLMAP model in `source` is taken over; otherwise its
-    photos go through structure from motion.
+    A `transforms.json` (nerfstudio) or a COLMAP model in `source` is taken over, and gets points by
+    triangulation if it has none; otherwise its photos go through structure from motion.
 
     Args:
         source: The scene's folder; it is only read.
@@ -80,6 +81,8 @@ def estimate_poses(
     else:
         kind, (photos, ignored) = "photos", find_photos(source)
         model, how = _structure_from_motion(photos, images, params, work=work)
+    if not model.num_points3D():
+        model = triangulated(model, images, params, work=work)
     headlines = {
         "source": kind,
         **_figures(model, photos),
