@@ -17,6 +17,7 @@ from scenestyle.project.layout import Layout
 
 _GB = 1e9
 _LOW_DISK_GB, _FULL_DISK_GB = 10, 1
+_START_SERVER = "prefect server start > server.log 2>&1 &"
 _NO_GIT = "git init, or do without: dvc config core.no_scm true"
 
 
@@ -54,6 +55,7 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
         "GPU": _gpu,
         "tiny-cuda-nn": _tiny_cuda_nn,
         "embedded weights": _embedded_weights,
+        "licences": _licences,
         "feature weights": _feature_weights,
         "git": _git,
         "project folder": _project_folder,
@@ -133,6 +135,17 @@ def _embedded_weights(_: Path) -> Finding:
     from scenestyle.diffusion.weights import EMBEDDED_FOLDER, verified
 
     return Finding("ok", f"as listed in SHA256SUMS ({verified(EMBEDDED_FOLDER)[:12]})")
+
+
+def _licences(root: Path) -> Finding:
+    from scenestyle.diffusion.models import licences_of
+
+    model = load_params(Layout(root).params).stylize_views.model
+    parts = licences_of(model)
+    said = ", ".join(f"{part} {licence}" for part, licence in parts.items())
+    limited = any("non-commercial" in licence for licence in parts.values())
+    way_out = "set stylize_views.model: sdxl-lightning or sdxl for commercial work"
+    return Finding("note" if limited else "ok", f"{model}: {said}", way_out if limited else "")
 
 
 def _feature_weights(_: Path) -> Finding:
@@ -263,7 +276,7 @@ def _prefect_server(_: Path) -> Finding:
     try:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
     except httpx.HTTPError as error:
-        return Finding("broken", f"{url} does not answer ({error})", "prefect server start -b")
+        return Finding("broken", f"{url} does not answer ({error})", _START_SERVER)
     return Finding("ok", f"{url} answers")
 
 
@@ -286,7 +299,7 @@ def _nightly_runs(_: Path) -> Finding:
                 f"the server does not answer and left {left}, as after a power cut; with it "
                 "`prefect server start -b` believes that one runs, and `prefect server stop` may "
                 "end another program",
-                f"rm {left}; prefect server start -b",
+                f"rm {left}; {_START_SERVER}",
             )
         return Finding("note", "the server could not be asked")
     if held:

@@ -2,7 +2,7 @@
 
 from engine.pipeline import Pipeline
 from engine.runner import Outcome, StageError, run_stage
-from engine.share import Parcel, bring_back, keep, parcel, run_shared, take_over
+from engine.share import Parcel, bring_back, parcel, run_shared, take_over
 from engine.timing import estimate
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "StageError",
     "bring_back",
     "estimate",
-    "keep",
     "parcel",
     "run_shared",
     "run_stage",

@@ -16,7 +16,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from engine import bring_back, keep
+from engine import bring_back
+from engine.captures import track
 from flows.artifacts import show_catalog
 from flows.nights import close_vanished_runs, cover_missed_nights
 from flows.program import run_in_foreground
@@ -113,8 +114,8 @@ def add_scene(scene: str, source: Capture | None) -> Any:
         if is_fetched(source, target) and bring_back(LAYOUT.root, target):
             return Completed(name="Cached", message="restored from the cache")
         found = fetch(source, target)
-        keep(LAYOUT.root, target)
-    return Completed(message=f"{len(found.images)} images ({found.kind})")
+    track(LAYOUT.root, [scene])
+    return Completed(message=f"{len(found.photos)} images ({found.layout})")
 
 
 def take_in_captures(wishes: Catalog) -> dict[str, str]:

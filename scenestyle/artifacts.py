@@ -3,7 +3,7 @@
 | folder | files |
 |---|---|
 | poses | `images/NAME.png`, `transforms.json`, `points.npz`, `sparse/`, `sparse_pc.ply` |
-| | `report.json` |
+| | `report.json`, `cameras.png` |
 | nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv` |
 | | `loss_curve.png`, `progress.png` |
 | views | `cameras.json`, `rgb/NAME.png`, `depth_z/NAME.npy`, `opacity/NAME.npy`, `report.json` |

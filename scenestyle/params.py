@@ -29,6 +29,7 @@ Sharing = Literal["auto", "full", "references", "none"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Offload = Literal["auto", "none", "model"]
 Control = Literal["depth", "tile"]
+Scheduler = Literal["euler", "euler-trailing", "dpm++", "ddim", "ddim-trailing", "lcm"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
 """two opposite corners of an axis-aligned box"""
@@ -112,13 +113,14 @@ class EstimatePoses:
     """Structure from motion (COLMAP)."""
 
     min_registered_share: Share = 0.7
-    """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails"""
+    """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails. Photos
+    count that hang together with the others by 30 points of the scene that two see in common"""
     max_image_side: Positive = 1600
     """long side of the undistorted images, pixels; larger photos are reduced before matching"""
     max_num_features: Positive = 8192
-    """SIFT keypoints per photo"""
+    """most SIFT keypoints per photo; time and memory of matching grow with the square"""
     seed: Seed = 0
-    """seed of the robust estimators"""
+    """seed of the robust estimators and of global mapping"""
 
 
 @dataclass(config=_STRICT)
@@ -191,12 +193,29 @@ class RenderViews:
 
 
 @dataclass(config=_STRICT)
+class Lora:
+    """A small file that shifts the weights of the diffusion model."""
+
+    file: Annotated[str, Field(min_length=1)]
+    """local .safetensors file, made for the model that is used"""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """its checksum (`sha256sum FILE`), so that another file is another result"""
+    scale: Annotated[float, Field(ge=-4, le=4, strict=True)] = 1.0
+    """factor on the shift; 0: none"""
+
+
+@dataclass(config=_STRICT)
 class StylizeViews:
     """All views of a scene restyled together."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, `sdxl`, `sdxl-turbo`, `sd15`, a hub repository `organisation/name@COMMIT`, or a
-    local diffusers folder"""
+    """`embedded`, `sdxl`, `sdxl-lightning`, `sdxl-turbo`, `sd15`, a hub repository
+    `organisation/name@COMMIT`, or a local diffusers folder"""
+    loras: tuple[Lora, ...] = ()
+    """LoRAs that are added to the model's weights, in order"""
+    scheduler: Scheduler | None = None
+    """how the model goes from noise to image; null: the model's own. The trailing ones are for
+    models distilled to few steps"""
     sharing: Sharing = "auto"
     """what a view's self-attention sees: all views (`full`, cost grows with their square), itself
     and a few `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views

@@ -55,7 +55,14 @@ class Restyler:
                 control that the parameters ask for.
         """
         views = with_chosen_depth(views, params, select_device())
-        model = load_pipeline(params.model, select_device(), params.dtype, params.controls)
+        model = load_pipeline(
+            params.model,
+            select_device(),
+            params.dtype,
+            params.controls,
+            params.loras,
+            params.scheduler,
+        )
         if sees_images:
             model = with_image_adapter(model, params.image_adapter)
         side = model.preset.image_side if params.image_side is None else params.image_side

@@ -15,11 +15,12 @@ from scenestyle.geometry import common_up, focus_from_depths
 from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
 from scenestyle.params import Evaluate
 from scenestyle.report.look import Cloud, Look, pack_cloud, start_at
-from scenestyle.report.report import Chart, Comparison, Maps, Report
+from scenestyle.report.report import Capture, Chart, Comparison, Maps, Report
 from scenestyle.report.verdicts import Figure
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
 from scenestyle.viz.maps import depth_change_map, error_map
+from scenestyle.viz.plan import camera_plan
 from scenestyle.viz.video import side_by_side, write_video
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def build_report(
         fits=[Comparison(title(step.view), step.stylized, step.after) for step in steps],
         figures=figures,
         not_computed=not_computed,
+        capture=capture(inputs),
         maps=error_maps(orbit, links, flicker),
         charts=[
             loss_chart("Source field", inputs.nerf),
@@ -127,6 +129,23 @@ def sheet(steps: Sequence[Step]) -> Picture:
 def title(view: View) -> str:
     """Name of a view for people."""
     return f"{view.name} (held out)" if view.split == "held_out" else view.name
+
+
+def capture(inputs: Inputs) -> Capture:
+    """Where the photos were taken, and which have no place."""
+    found = read_json(inputs.poses / "report.json")
+    angle, px = found["triangulation_angle_degrees"], found["mean_reprojection_error_px"]
+    summary = f"{found['registered']} of {found['photos']} photos have a place in the scene."
+    if angle is not None and px is not None:
+        summary += (
+            f" {found['points']} points were seen under {angle:.1f} degrees (median), to {px:.2f} "
+            "pixels."
+        )
+    return Capture(
+        cameras=Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg")),
+        summary=summary,
+        lost=[(lost["photo"], lost["advice"]) for lost in found.get("lost_photos", [])],
+    )
 
 
 def error_maps(orbit: Orbit, links: Sequence[ViewLink], flicker: Curves) -> Maps:
@@ -255,6 +274,7 @@ def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
     described = {
         "model": manifest["model"],
         **{f"{part} weights": source for part, source in manifest["sources"].items()},
+        **{f"{part} licence": licence for part, licence in manifest.get("licences", {}).items()},
         **{name: value for name, value in manifest["settings"].items() if name != "prompt"},
         "seed of evaluate": params.seed,
         "scenestyle": version("scenestyle"),

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scenestyle.capture import read_capture
 from scenestyle.errors import InputError
-from scenestyle.project.sources import files_of
+from scenestyle.project.archive import is_zip
 from scenestyle.project.video import inspect_video
 
 _LONGEST_ID = 60  # of 64; the rest for a number
@@ -67,8 +68,8 @@ def catalog_text(captures: Mapping[str, Path], styles: Sequence[str]) -> str:
 def _why_not(path: Path) -> str | None:
     try:
         if path.is_dir():
-            files_of(path)
-        else:
+            read_capture(path, decode=False)
+        elif not is_zip(path):
             inspect_video(path)
     except InputError as error:
         return str(error).splitlines()[0]

@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from scenestyle import capture
 from scenestyle.artifacts import read_json, write_json
 from scenestyle.errors import InputError
 from scenestyle.files import PARTIAL
 from scenestyle.project.scenes import take_in
-from scenestyle.project.sources import Source
 
 Capture = Path | str
 """where a capture lies: a path, or a URL as text"""
@@ -63,7 +63,7 @@ def is_fetched(url: str, target: Path) -> bool:
     return record.is_file() and read_json(record) == _record(url, _listing(url))
 
 
-def fetch(url: str, target: Path) -> Source:
+def fetch(url: str, target: Path) -> capture.Capture:
     """Put a checked copy of the capture at `url` at `target`, in place of what may lie there.
 
     Args:

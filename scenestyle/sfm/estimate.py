@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenestyle.artifacts import write_json
+from scenestyle.capture import Photo, read_capture
 from scenestyle.errors import GateError, InputError
 from scenestyle.files import whole_file
 from scenestyle.params import EstimatePoses
@@ -25,9 +26,8 @@ from scenestyle.sfm.diagnosis import (
 )
 from scenestyle.sfm.mapping import core, prune, shared_points
 from scenestyle.sfm.matching import PhotoSet, keypoint_counts, verified_pairs
-from scenestyle.sfm.photos import Photo, find_photos, write_upright_photos
+from scenestyle.sfm.photos import write_feature_masks, write_photos
 from scenestyle.sfm.plan import seen_from_above
-from scenestyle.sfm.posed import colmap_folder, read_colmap, read_transforms
 from scenestyle.sfm.reconstruct import Rung, Search, best, reconstruct
 from scenestyle.sfm.triangulate import triangulated
 from scenestyle.viz.plan import camera_plan
@@ -46,8 +46,8 @@ def estimate_poses(
 ) -> dict[str, object]:
     """Pose the photos of a scene, or check the poses it comes with, and write the poses folder.
 
-    A `transforms.json` (nerfstudio) or a COLMAP model in `source` is taken over, and gets points by
-    triangulation if it has none; otherwise its photos go through structure from motion.
+    Poses that come with `source` are taken over, and get points by triangulation if they have none;
+    otherwise its photos go through structure from motion.
 
     Args:
         source: The scene's folder; it is only read.
@@ -60,53 +60,60 @@ def estimate_poses(
         The headlines of `report.json`: registered share, reprojection error, seconds, versions.
 
     Raises:
-        InputError: If the source is no folder, holds too few photos, or has unusable photos or
-            poses.
+        InputError: If `read_capture` finds the source unusable, or it holds panoramas.
         GateError: If the camera only turned on the spot, or too small a share of the photos could
             be registered.
     """
     start = time.monotonic()
-    if not source.is_dir():
-        kind = "is a file" if source.exists() else "does not exist"
-        raise InputError(f"{source} {kind}; a folder of photos or a posed dataset is needed.")
+    capture = read_capture(source)
+    if capture.panoramas:
+        raise InputError(
+            f"{source} holds 360 degree pictures, which have to be split first: take it in with "
+            "scenestyle add-scene."
+        )
     work.mkdir(parents=True, exist_ok=True)
-    images = work / "images"
-    model_folder = colmap_folder(source)
-    ignored: list[str] = []
+    images, masks, photos = work / "images", work / "masks", capture.photos
     how: dict[str, object] = {}
-    if (source / "transforms.json").is_file():
-        kind, (model, photos) = "transforms.json", read_transforms(source, images)
-    elif model_folder is not None:
-        kind, (model, photos) = "COLMAP model", read_colmap(model_folder, source, images)
+    if capture.model is None:
+        model, how = _structure_from_motion(photos, images, masks, params, work=work)
     else:
-        kind, (photos, ignored) = "photos", find_photos(source)
-        model, how = _structure_from_motion(photos, images, params, work=work)
-    if not model.num_points3D():
-        model = triangulated(model, images, params, work=work)
+        write_photos(photos, images, masks, max_side=None)
+        model = capture.model
+        if not model.num_points3D():
+            looked_at = work / "feature_masks"
+            has_masks = write_feature_masks(photos, images, masks, looked_at)
+            model = triangulated(model, images, looked_at if has_masks else None, params, work=work)
     headlines = {
-        "source": kind,
+        "source": capture.layout,
         **_figures(model, photos),
-        "ignored_files": ignored,
+        "left_out": list(capture.left_out),
+        "changed": list(capture.changed),
+        "warnings": list(capture.warnings),
         "versions": {name: version(name) for name in ("pycolmap", "pillow")},
     }
     report = {**_details(model, photos), **how, **headlines}
-    write_dataset(model, images, out, max_side=params.max_image_side)
+    write_dataset(
+        model, images, masks, out, max_side=params.max_image_side, carried=capture.carried
+    )
     headlines["seconds"] = round(time.monotonic() - start, 1)
     _write_report(out, {**report, **headlines})
     return headlines
 
 
 def _structure_from_motion(
-    photos: list[Photo], images: Path, params: EstimatePoses, *, work: Path
+    photos: Sequence[Photo], images: Path, masks: Path, params: EstimatePoses, *, work: Path
 ) -> "tuple[pycolmap.Reconstruction, dict[str, object]]":
     """The model, pruned to its core, and what the report says about how it was found.
 
     Raises:
         GateError: If the camera only turned, or too few photos have a place.
     """
-    lenses = write_upright_photos(photos, images, max_side=params.max_image_side)
+    lenses = write_photos(photos, images, masks, max_side=params.max_image_side)
+    looked_at = work / "feature_masks"
+    has_masks = write_feature_masks(photos, images, masks, looked_at)
     names = [photo.name for photo in photos]
-    search = reconstruct(PhotoSet(images, names, lenses), params, work=work)
+    photo_set = PhotoSet(images, names, lenses, looked_at if has_masks else None)
+    search = reconstruct(photo_set, params, work=work)
     how: dict[str, object] = {"parallax": search.parallax}
     if not search.rungs:
         _write_report(work, how)
@@ -220,7 +227,7 @@ def _listed(lost: Sequence[LostPhoto]) -> str:
     return "\n".join([*lines, *more])
 
 
-def _figures(model: "pycolmap.Reconstruction", photos: list[Photo]) -> dict[str, object]:
+def _figures(model: "pycolmap.Reconstruction", photos: Sequence[Photo]) -> dict[str, object]:
     registered = {Path(view.name).stem for view in model.images.values() if view.has_pose}
     lost = [photo.path.name for photo in photos if photo.name not in registered]
     has_points = model.num_points3D() > 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenestyle.sfm.photos import MIN_PHOTOS
+from scenestyle.capture import MIN_PHOTOS
 
 if TYPE_CHECKING:
     import pycolmap

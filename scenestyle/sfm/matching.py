@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from scenestyle.files import partial_of
 from scenestyle.params import EstimatePoses
@@ -187,7 +187,7 @@ def pairs_of_sequence(num_photos: int) -> list[tuple[int, int]]:
 
 
 def alike_pairs(
-    descriptors: Sequence[Float[np.ndarray, "_ dimensions"]], *, max_partners: int
+    descriptors: Sequence[UInt8[np.ndarray, "_ dimensions"]], *, max_partners: int
 ) -> list[tuple[int, int]]:
     """Index pairs of photos of which a few descriptors each match.
 
@@ -195,7 +195,7 @@ def alike_pairs(
     exact in any order of summation, as products of SIFT's bytes sum to integers below 2^24.
 
     Args:
-        descriptors: Per photo, of integer values.
+        descriptors: Of a few keypoints per photo.
         max_partners: Each photo keeps so many, those with most matches.
     """
     normed = [each.astype(np.float32) for each in descriptors]

@@ -30,7 +30,7 @@ _GOOD_SHARE = 0.9
 """affine features are not tried for the last tenth of the photos"""
 _ENOUGH_INLIERS = 200
 """a pair with so many matches holds without guided matching"""
-_GUIDED_BUDGET = 5e10
+_GUIDED_BUDGET = 50_000_000_000
 """comparisons of two keypoints that guided matching may cost, about ten minutes of one core"""
 
 _log = logging.getLogger(__name__)
@@ -121,9 +121,12 @@ def best(rungs: Sequence[Rung]) -> Rung:
 
 def connected(pairs: Iterable[Pair]) -> list[set[str]]:
     """Photos that pairs join, directly or by way of others, as sets, the largest first."""
-    import networkx as nx
-
-    return sorted(nx.connected_components(nx.Graph(list(pairs))), key=len, reverse=True)
+    groups: list[set[str]] = []
+    for pair in pairs:
+        joined = [group for group in groups if not group.isdisjoint(pair)]
+        groups = [group for group in groups if group.isdisjoint(pair)]
+        groups.append(set(pair).union(*joined))
+    return sorted(groups, key=len, reverse=True)
 
 
 def pairs_to_guide(
@@ -131,7 +134,7 @@ def pairs_to_guide(
     placed: frozenset[str],
     num_keypoints: Mapping[str, int],
     *,
-    budget: float = _GUIDED_BUDGET,
+    budget: int = _GUIDED_BUDGET,
 ) -> list[Pair]:
     """Pairs worth matching again under guidance, the most needed first, until the budget is spent.
 
@@ -147,7 +150,7 @@ def pairs_to_guide(
     """
     weak = [pair for pair, count in pairs.items() if count < _ENOUGH_INLIERS]
     weak.sort(key=lambda pair: (placed.issuperset(pair), -pairs[pair], pair))
-    chosen, cost = [], 0.0
+    chosen, cost = [], 0
     for first, second in weak:
         cost += num_keypoints[first] * num_keypoints[second]
         if cost > budget:

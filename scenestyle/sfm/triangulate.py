@@ -21,13 +21,19 @@ _log = logging.getLogger(__name__)
 
 
 def triangulated(
-    model: "pycolmap.Reconstruction", images: Path, params: EstimatePoses, *, work: Path
+    model: "pycolmap.Reconstruction",
+    images: Path,
+    masks: Path | None,
+    params: EstimatePoses,
+    *,
+    work: Path,
 ) -> "pycolmap.Reconstruction":
     """The model with points, its poses and intrinsics as they are.
 
     Args:
         model: Posed images without points, their names as in `images`.
         images: Folder of the images.
+        masks: Folder of `NAME.png.png`, if any; no features are taken where they are 0.
         params: Feature count and seed.
         work: Scratch folder; features and matches are kept in it as soon as they are complete.
 
@@ -38,7 +44,7 @@ def triangulated(
 
     database, found = work / "posed.db", work / "triangulated"
     if not database.is_file():
-        _match(model, images, params, out=database)
+        _match(model, images, masks, params, out=database)
     found.mkdir(exist_ok=True)
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.triangulation.random_seed = params.seed
@@ -73,7 +79,12 @@ def nearest_pairs(
 
 
 def _match(
-    model: "pycolmap.Reconstruction", images: Path, params: EstimatePoses, *, out: Path
+    model: "pycolmap.Reconstruction",
+    images: Path,
+    masks: Path | None,
+    params: EstimatePoses,
+    *,
+    out: Path,
 ) -> None:
     """Write features and matches of the model's own cameras, whole or not at all."""
     import pycolmap
@@ -93,12 +104,16 @@ def _match(
             database.write_image(image, use_image_id=True)
     views = sorted(model.images.values(), key=_by_name)
     _log.info("extracting SIFT features of %d posed photos", len(views))
+    reader = pycolmap.ImageReaderOptions()
+    if masks is not None:
+        reader.mask_path = masks
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.sift.max_num_features = params.max_num_features
     pycolmap.extract_features(
         unfinished,
         images,
         [view.name for view in views],
+        reader_options=reader,
         extraction_options=extraction,
         device=pycolmap.Device.cpu,  # COLMAP's GPU SIFT finds other keypoints
     )

@@ -97,7 +97,9 @@ def test_a_folder_that_is_in_its_place_is_taken_as_it_is(project: Path, photos: 
     assert len(list(place.iterdir())) == 4
 
 
-def test_a_posed_dataset_is_copied_whole(project: Path, photos: Path) -> None:
+def test_of_a_posed_dataset_what_is_used_is_copied_and_the_rest_is_named(
+    project: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frames = [
         {
             "file_path": name,
@@ -108,7 +110,8 @@ def test_a_posed_dataset_is_copied_whole(project: Path, photos: Path) -> None:
     (photos / "transforms.json").write_text(json.dumps({"fl_x": 30.0, "frames": frames}))
     main(["add-scene", "fern", str(photos), "--caption", "a fern"])
     assert (project / "data/scenes/fern/transforms.json").is_file()
-    assert (project / "data/scenes/fern/notes.txt").is_file()
+    assert not (project / "data/scenes/fern/notes.txt").exists()
+    assert "Left out: 1 other file (notes.txt)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "a/b", "a-b", "."])

@@ -2,13 +2,36 @@
 
 import csv
 import io
+import json
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from tests.support.terminal import Terminal, is_at, readme, until
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server that takes messages: its URL, and what came so far."""
+    messages: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", messages
+        server.shutdown()
 
 
 @pytest.mark.timeout(300)
@@ -56,8 +79,16 @@ def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) 
     )
     shutil.copytree(toy.root / "data/scenes/garden", toy.root / "data/scenes/moss")
     toy.plant_trouble("train_nerf", 'if "moss" in str(out): raise InputError("too dark")')
-    code, said = terminal.type("prefect deployment run stylize-catalog/nightly --watch")
+    with webhook() as (url, messages):
+        code, said = terminal.type(f"python -m flows.notify {url}")
+        assert code == 0, said
+        code, said = terminal.type("prefect deployment run stylize-catalog/nightly --watch")
+        until(lambda: messages, 60)
     assert code == 1, "two rows are bad"
+    (message,) = [str(each["text"]) for each in messages]
+    assert "Failed" in message.splitlines()[0]
+    assert "row 5: " in message
+    assert "row 6: train_nerf@moss: too dark" in message
     assert "2 of 6 results failed" in said
     states = terminal.task_states()
     assert states["add_scene@lost"] == states["train_nerf@moss"] == "Failed"
