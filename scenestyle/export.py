@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from scenestyle.artifacts import View, ViewsFolder, write_cut_out, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
-from scenestyle.errors import ArtifactError
-from scenestyle.export_names import Format
+from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.export_names import Format, Up
 from scenestyle.files import partial_of
 from scenestyle.nerf.field import Rendering, load_field
+from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.novel.surface import surface_points, thinned
+from scenestyle.splat_file import SplatFile, write_splats
 from scenestyle.viz.video import centred, write_video
 
 CameraPath = Literal["orbit", "capture"]
@@ -47,12 +50,15 @@ class ExportOptions:
     """long side of rendered images, pixels; none: that of the rendered views"""
     max_points: int = MAX_POINTS
     """largest number of points of a point cloud, above 0"""
+    up: Up = "y-down"
+    """which axis of a file of splats points up"""
 
 
 def export(finetuned: Path, views: Path, format: Format, out: Path, options: ExportOptions) -> None:
     """Write a restyled scene to `out`, which must not exist, as a whole or not at all.
 
     - `ply`: the visible surface as coloured points; opens in MeshLab, Blender, Open3D.
+    - `splat`: the Gaussians of a field of splats, in the .ply file of 3DGS that its viewers read.
     - `mesh`: the same as triangles with a colour per vertex.
     - `video`: H.264 MP4 along the path.
     - `frames`: PNG files along the path, transparent if photos were cut out, and `cameras.json`,
@@ -60,7 +66,8 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
     - `nerfstudio`: the run itself, for ns-viewer, ns-render and ns-export from any folder, as long
       as it stays where it is written to.
 
-    All but `nerfstudio` are in the field's frame, where no unit is a metre.
+    All but `nerfstudio` are in the field's frame, where no unit is a metre; those of `splat` are
+    turned so that `options.up` is up.
 
     Args:
         finetuned: Run written by finetune_nerf.
@@ -71,6 +78,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
 
     Raises:
         ArtifactError: If `out` exists, an input is incomplete, or the field shows no surface.
+        ParamsError: If Gaussians are wanted of a field that has none.
     """
     if out.exists():
         raise ArtifactError(f"{out} exists already. Remove it, or choose another --out.")
@@ -79,6 +87,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
     shutil.rmtree(partial, ignore_errors=True)
     write: dict[Format, Callable[[], None]] = {
         "ply": lambda: _write_points(finetuned, views, partial, options),
+        "splat": lambda: _write_splats(finetuned, partial, options),
         "mesh": lambda: _write_mesh(finetuned, views, partial, options),
         "video": lambda: _write_video(finetuned, views, partial, options),
         "frames": lambda: _write_frames(finetuned, views, partial, options),
@@ -141,6 +150,30 @@ def _write_points(finetuned: Path, views: Path, out: Path, options: ExportOption
     cameras, renderings = _surface_renders(finetuned, views, options)
     found = thinned(surface_points(cameras, renderings), options.max_points)
     trimesh.PointCloud(found.points, colors=_as_bytes(found.colours)).export(out, file_type="ply")
+
+
+def _write_splats(finetuned: Path, out: Path, options: ExportOptions) -> None:
+    model = load_field(finetuned).model
+    if not isinstance(model, SplatModel):
+        raise ParamsError(
+            f"{finetuned} is a field of nerfacto, which has no Gaussians to export. Set "
+            "train_nerf.field: splats for the scene and rerun it, or export points (ply)."
+        )
+    write_splats(out, splats_of(model).turned(options.up))
+
+
+def splats_of(model: SplatModel) -> SplatFile:
+    """The Gaussians of a model that are in use, in the field's frame."""
+    gaussians = model.gaussians()
+    in_use = model.in_use
+    parts = (
+        gaussians.means,
+        torch.nn.functional.normalize(gaussians.quats),
+        gaussians.log_scales,
+        gaussians.logits,
+        gaussians.harmonics,
+    )
+    return SplatFile(*(part.detach()[in_use].cpu().numpy() for part in parts))
 
 
 def _write_mesh(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:

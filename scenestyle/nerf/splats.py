@@ -23,7 +23,7 @@ from scenestyle.errors import ParamsError
 from scenestyle.losses import photometric_loss
 from scenestyle.nerf.dataset import TrainingViews, parse_dataset, read_photo, read_run_views
 from scenestyle.nerf.splat_growth import Growth, median_pixel
-from scenestyle.nerf.splat_start import first_gaussians, in_field_frame, plant
+from scenestyle.nerf.splat_start import first_gaussians, in_field_frame, nearest_known, plant
 from scenestyle.nerf.trainer import Losses, Trainer, build_model, seeded
 from scenestyle.nerfstudio_plugin.config import splat_optimizer_configs
 from scenestyle.nerfstudio_plugin.splat_model import SplatModel
@@ -75,7 +75,7 @@ def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> T
         optimizers=Optimizers(configs, model.get_param_groups()),
         params=params,
         seed=params.seed,
-        finish_step=Growth(cameras, len(start.means), pixel),
+        finish_step=Growth(cameras, len(start.means), pixel, nearest_known(points, views)),
     )
 
 

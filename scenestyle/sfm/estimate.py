@@ -29,6 +29,7 @@ from scenestyle.sfm.matching import PhotoSet, keypoint_counts, verified_pairs
 from scenestyle.sfm.photos import write_feature_masks, write_photos
 from scenestyle.sfm.plan import seen_from_above
 from scenestyle.sfm.reconstruct import Rung, Search, best, reconstruct
+from scenestyle.sfm.triangulate import triangulated
 from scenestyle.viz.plan import camera_plan
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def estimate_poses(
 ) -> dict[str, object]:
     """Pose the photos of a scene, or check the poses it comes with, and write the poses folder.
 
-    Poses that come with `source` are taken over; otherwise its photos go through structure from
-    motion.
+    Poses that come with `source` are taken over, and get points by triangulation if they have none;
+    otherwise its photos go through structure from motion.
 
     Args:
         source: The scene's folder; it is only read.
@@ -76,7 +77,12 @@ def estimate_poses(
         model, details = _structure_from_motion(photos, images, masks, params, work=work)
     else:
         write_photos(photos, images, masks, max_side=None)
-        model, details = capture.model, _details(capture.model, photos, [])
+        model = capture.model
+        if not model.num_points3D():
+            looked_at = work / "feature_masks"
+            has_masks = write_feature_masks(photos, images, masks, looked_at)
+            model = triangulated(model, images, looked_at if has_masks else None, params, work=work)
+        details = _details(model, photos, [])
     headlines = {
         "source": capture.layout,
         **_figures(model, photos),

@@ -14,7 +14,7 @@ from scenestyle.geometry import project, unproject
 from scenestyle.nerf import trainer as trainer_module
 from scenestyle.nerf.dataset import read_run_views, write_dataset
 from scenestyle.nerf.field import load_field
-from scenestyle.nerf.splat_growth import least_scales, median_pixel, refine
+from scenestyle.nerf.splat_growth import clear_near, least_scales, median_pixel, refine
 from scenestyle.nerf.splat_start import Start, first_gaussians, in_field_frame, plant
 from scenestyle.nerf.splats import build_splat_trainer, view_losses
 from scenestyle.nerf.train import train, training_views
@@ -169,6 +169,28 @@ def test_the_pulled_are_split_and_the_faint_dropped(run):
     assert not state["exp_avg"][[5, 7]].any()
     assert state["exp_avg"][8].any()
     assert not model.pull.any()
+
+
+def test_veils_before_a_camera_are_cleared(poses, run):
+    trainer, _ = make(run)
+    model, growth = trainer.model, trainer.finish_step
+    points = read_points(poses)
+    outputs = trainer_module.parse_dataset(run, "train", holdout_every=SPLATS.holdout_every)
+    views = read_run_views(run, holdout_every=SPLATS.holdout_every)
+    moved = in_field_frame(points, outputs)
+    distances = [
+        np.linalg.norm(moved.xyz[moved.seen_by(v.name)] - v.camera.c2w_opengl[:3, 3], axis=1).min()
+        for v in views
+        if v.split == "train"
+    ]
+    assert 0.4 * min(distances) < growth.nearest < min(distances)
+    first = int(model.in_use.sum())
+    with torch.no_grad():
+        model.means[3] = torch.tensor(growth.cameras[0].c2w_opengl[:3, 3]) + 0.5 * growth.nearest
+        model.means[4] = torch.tensor(growth.cameras[0].c2w_opengl[:3, 3]) + 1.5 * growth.nearest
+    clear_near(model, growth.cameras, growth.nearest)
+    assert int(model.in_use.sum()) == first - 1
+    assert not model.in_use[3]
 
 
 def test_a_goal_that_is_reached_splits_nobody(run):
