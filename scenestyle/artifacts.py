@@ -2,7 +2,8 @@
 
 | folder | files |
 |---|---|
-| poses | `images/NAME.png`, `transforms.json`, `sparse/`, `sparse_pc.ply`, `report.json` |
+| poses | `images/NAME.png`, `masks/NAME.png`, `transforms.json`, `sparse/`, `report.json` |
+| | `sparse_pc.ply` |
 | nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv` |
 | | `loss_curve.png`, `progress.png` |
 | views | `cameras.json`, `rgb/NAME.png`, `depth_z/NAME.npy`, `opacity/NAME.npy`, `report.json` |
