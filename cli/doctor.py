@@ -17,6 +17,7 @@ from scenestyle.project.layout import Layout
 
 _GB = 1e9
 _LOW_DISK_GB, _FULL_DISK_GB = 10, 1
+_START_SERVER = "prefect server start > server.log 2>&1 &"
 _NO_GIT = "git init, or do without: dvc config core.no_scm true"
 
 
@@ -54,6 +55,7 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
         "GPU": _gpu,
         "tiny-cuda-nn": _tiny_cuda_nn,
         "embedded weights": _embedded_weights,
+        "licences": _licences,
         "feature weights": _feature_weights,
         "git": _git,
         "project folder": _project_folder,
@@ -64,6 +66,7 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
         "dvc.lock": _lock,
         "DVC's locks": _rwlock,
         "Prefect server": _prefect_server,
+        "nightly runs": _nightly_runs,
     }
     for name, check in checks.items():
         try:
@@ -132,6 +135,17 @@ def _embedded_weights(_: Path) -> Finding:
     from scenestyle.diffusion.weights import EMBEDDED_FOLDER, verified
 
     return Finding("ok", f"as listed in SHA256SUMS ({verified(EMBEDDED_FOLDER)[:12]})")
+
+
+def _licences(root: Path) -> Finding:
+    from scenestyle.diffusion.models import licences_of
+
+    model = load_params(Layout(root).params).stylize_views.model
+    parts = licences_of(model)
+    said = ", ".join(f"{part} {licence}" for part, licence in parts.items())
+    limited = any("non-commercial" in licence for licence in parts.values())
+    way_out = "set stylize_views.model: sdxl-lightning or sdxl for commercial work"
+    return Finding("note" if limited else "ok", f"{model}: {said}", way_out if limited else "")
 
 
 def _feature_weights(_: Path) -> Finding:
@@ -262,8 +276,47 @@ def _prefect_server(_: Path) -> Finding:
     try:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
     except httpx.HTTPError as error:
-        return Finding("broken", f"{url} does not answer ({error})", "prefect server start -b")
+        return Finding("broken", f"{url} does not answer ({error})", _START_SERVER)
     return Finding("ok", f"{url} answers")
+
+
+def _nightly_runs(_: Path) -> Finding:
+    import httpx
+    from prefect.exceptions import PrefectException
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+
+    from cli.slots import leases_outlast_the_server, slots_nobody_holds
+
+    if not PREFECT_API_URL.value():
+        return Finding("note", "no server is named, so there are none")
+    try:
+        held, lasting = slots_nobody_holds(), leases_outlast_the_server()
+    except (httpx.HTTPError, PrefectException):
+        left = PREFECT_HOME.value() / "server.pid"
+        if left.is_file():
+            return Finding(
+                "broken",
+                f"the server does not answer and left {left}, as after a power cut; with it "
+                "`prefect server start -b` believes that one runs, and `prefect server stop` may "
+                "end another program",
+                f"rm {left}; {_START_SERVER}",
+            )
+        return Finding("note", "the server could not be asked")
+    if held:
+        names = ", ".join(slot.deployment for slot in held)
+        return Finding(
+            "broken",
+            f"{names}: no run lives, but one that died holds the slot, and all others wait for it",
+            "; ".join(slot.release for slot in held),
+        )
+    if not lasting:
+        return Finding(
+            "note",
+            "the server keeps leases in memory: after a power cut the slot of a nightly run stays "
+            "held, and no later one runs",
+            "start the server in the project's folder, whose prefect.toml keeps them on disk",
+        )
+    return Finding("ok", "no slot is held by a run that died")
 
 
 def _lines(path: Path) -> list[str]:

@@ -17,6 +17,7 @@ from cli.blend import blend
 from cli.console import enter_project
 from cli.doctor import doctor
 from cli.export import export
+from cli.make_catalog import make_catalog
 from cli.open import open_result
 from cli.preview import preview
 from cli.prune import prune
@@ -29,6 +30,7 @@ from scenestyle.device import let_idle_threads_sleep
 COMMANDS: dict[str, Callable[..., None]] = {
     "add-scene": add_scene,
     "add-style": add_style,
+    "make-catalog": make_catalog,
     "restyle": restyle,
     "preview": preview,
     "blend": blend,

@@ -36,6 +36,9 @@ class Entries(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         return _parsed(_HEAD + self._blocks[name])[name]
 
+    def __contains__(self, name: object) -> bool:  # by default it parses the entry
+        return name in self._blocks
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._blocks)
 

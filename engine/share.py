@@ -93,6 +93,17 @@ def take_over(root: Path, entries: Mapping[str, Any], more: Collection[str] = ()
     _dvc(root, "pull", "--force", *more, *entries)
 
 
+def bring_back(root: Path, folder: Path) -> bool:
+    """Restore a folder that `track` put into the cache; whether that was possible."""
+    if not (root / f"{folder}.dvc").is_file():
+        return False
+    try:
+        _dvc(root, "checkout", "--force", f"{folder}.dvc")
+    except ShareError:  # its bytes are gone
+        return False
+    return (root / folder).is_dir()
+
+
 def _dvc(root: Path, command: str, *arguments: str) -> None:
     if not any(not argument.startswith("-") for argument in arguments):
         return

@@ -16,8 +16,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SAVE_AS_UTF8 = 'Save it as "UTF-8" (in most editors: Save with Encoding).'
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the floats of YAML 1.2, as DVC reads them."""
+class _Loader(yaml.CSafeLoader):
+    """The safe loader in C with the floats of YAML 1.2, as DVC reads them."""
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -57,6 +57,7 @@ def run(
             "warnings": warnings,
             "model": params.model,
             "sources": dict(model.sources),
+            "licences": dict(model.licences),
             "controls": list(model.controls),
             "device": str(model.device),
             "params": asdict(params),

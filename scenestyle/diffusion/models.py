@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.control_nets import control_nets
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
+from scenestyle.diffusion.loras import LoraFile, add_loras, local_loras
 from scenestyle.diffusion.presets import HubRepository, Preset
+from scenestyle.diffusion.schedulers import set_scheduler
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
 from scenestyle.errors import WeightsError
-from scenestyle.params import Control, Dtype
+from scenestyle.params import Control, Dtype, Lora, Scheduler
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +25,12 @@ logger = logging.getLogger(__name__)
 
 _FROM_HUB = {
     "sdxl": (presets.SDXL, presets.SDXL_BASE),
+    "sdxl-lightning": (presets.SDXL_LIGHTNING, presets.SDXL_BASE),
     "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
     "sd15": (presets.SD15, presets.SD15_BASE),
 }
+_HUB_LORAS = {"sdxl-lightning": presets.SDXL_LIGHTNING_LORA}
+UNKNOWN_LICENCE = "not known to scenestyle; ask who made it"
 CONTROLS_FILE = "controls.json"
 """in a diffusers folder: what its ControlNets see, in their order; without it there is one, for
 depth"""
@@ -52,6 +57,8 @@ class DiffusionModel:
     """the styles it knows, by their key words; empty: any"""
     controls: tuple[Control, ...] = ("depth",)
     """what its ControlNets see, in their order"""
+    licences: Mapping[str, str] = field(default_factory=dict)
+    """part, as in `sources` -> licence of its weights"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,8 @@ def load_pipeline(
     device: "torch.device",
     dtype: Dtype = "auto",
     controls: Sequence[Control] | None = None,
+    loras: Sequence[Lora] = (),
+    scheduler: Scheduler | None = None,
 ) -> DiffusionModel:
     """Load a controlled image-to-image pipeline of SDXL's or SD 1.5's class into main memory.
 
@@ -106,7 +115,8 @@ def load_pipeline(
         model: One of
             `embedded`: the tiny model that comes with the library;
             `sdxl`: the paper's models from the hub, each at a pinned commit;
-            `sdxl-turbo`: the same with SDXL Turbo, four steps instead of forty;
+            `sdxl-lightning`: the same with a LoRA for few steps, four instead of forty;
+            `sdxl-turbo`: SDXL Turbo, four steps at half the size, for non-commercial use;
             `sd15`: Stable Diffusion 1.5, a third of the size, for cards on which SDXL does not fit;
             `organisation/name@COMMIT`: a hub repository of either class at a 40-digit commit;
             a local diffusers folder.
@@ -116,14 +126,52 @@ def load_pipeline(
         device: Where it is to run; `place` brings it there.
         dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
         controls: Which of its ControlNets to use, in any order; None: all that it has.
+        loras: Shifts of its weights.
+        scheduler: How it goes from noise to image; None: as its preset or its weights say.
 
     Raises:
         WeightsError: If `model` is none of these, or its weights are missing, damaged, or not
-            safetensors, or it has no ControlNet for one of `controls`; the message names the way
-            out.
+            safetensors, or it has no ControlNet for one of `controls`, or a LoRA does not fit it;
+            the message names the way out.
     """
+    given = local_loras(loras)
     loaded = _loaded(model, device, dtype)
+    add_loras(loaded.pipeline, [*_hub_loras(model), *given])
+    if chosen := scheduler or loaded.preset.scheduler:
+        set_scheduler(loaded.pipeline, chosen)
+    files = {
+        f"lora {index}": f"{each.file}, sha256:{each.sha256}" for index, each in enumerate(loras)
+    }
+    loaded = replace(
+        loaded,
+        sources={**loaded.sources, **files},
+        licences={**loaded.licences, **dict.fromkeys(files, UNKNOWN_LICENCE)},
+    )
     return loaded if controls is None else _with_controls(loaded, model, controls)
+
+
+def licences_of(model: str) -> dict[str, str]:
+    """Licences of the parts of a model, by its name alone, without loading it."""
+    if model == "embedded":
+        return {"base": presets.EMBEDDED_LICENCE}
+    if model not in _FROM_HUB:
+        return {"base": UNKNOWN_LICENCE}
+    return {part: repository.licence for part, repository in _hub_repositories(model).items()}
+
+
+def _hub_repositories(model: str) -> dict[str, HubRepository]:
+    preset, base = _FROM_HUB[model]
+    family = _FIRST if preset is presets.SD15 else _XL
+    found = {"base": base, "controlnet": family.controlnet}
+    found |= {"vae": presets.SDXL_FP16_VAE} if family is _XL else {}
+    return found | ({"lora": _HUB_LORAS[model].repository} if model in _HUB_LORAS else {})
+
+
+def _hub_loras(model: str) -> list[LoraFile]:
+    if model not in _HUB_LORAS:
+        return []
+    lora = _HUB_LORAS[model]
+    return [LoraFile(hub_snapshot(lora.repository, [lora.file]) / lora.file, 1.0)]
 
 
 def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
@@ -134,31 +182,33 @@ def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
         pipeline = _assemble(_Parts(EMBEDDED_FOLDER), _XL, numbers)
         known = read_known_styles(EMBEDDED_FOLDER)
         held = _held_controls(EMBEDDED_FOLDER, pipeline)
-        return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known, held)
+        return DiffusionModel(
+            pipeline, device, presets.EMBEDDED, sources, known, held, licences_of(model)
+        )
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
         family = _FIRST if preset is presets.SD15 else _XL
-        sources = {"base": str(base), "controlnet": str(family.controlnet)}
-        sources |= {"vae": str(presets.SDXL_FP16_VAE)} if family is _XL else {}
+        sources = {part: str(each) for part, each in _hub_repositories(model).items()}
         pipeline = _assemble(_hub_parts(base, family), family, numbers)
-        return DiffusionModel(pipeline, device, preset, sources)
+        return DiffusionModel(pipeline, device, preset, sources, licences=licences_of(model))
     base = named_folder(model, _FULL_WEIGHTS, exclude=[_FP16], instead="set it to embedded")
     if base is None:
         raise WeightsError(
-            f"stylize_views.model: {model!r} is neither embedded, sdxl, sdxl-turbo nor sd15, nor "
+            f"stylize_views.model: {model!r} is none of {', '.join(('embedded', *_FROM_HUB))}, nor "
             "an existing diffusers folder, nor a hub repository with its commit "
             "(organisation/name@ and 40 hexadecimal digits; a branch name is not enough)."
         )
     index = _index(base)
     family = _family(index, base)
-    sources = {"base": model}
+    sources, licences = {"base": model}, licences_of(model)
     controlnet = None
     if "controlnet" not in index:
         sources["controlnet"] = str(family.controlnet)
+        licences["controlnet"] = family.controlnet.licence
         controlnet = hub_snapshot(family.controlnet, ["diffusion_pytorch_model.safetensors"])
     pipeline = _assemble(_Parts(base, controlnet=controlnet), family, numbers)
     known, held = read_known_styles(base), _held_controls(base, pipeline)
-    return DiffusionModel(pipeline, device, family.preset, sources, known, held)
+    return DiffusionModel(pipeline, device, family.preset, sources, known, held, licences)
 
 
 def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:

@@ -55,7 +55,14 @@ class Restyler:
                 control that the parameters ask for.
         """
         views = with_chosen_depth(views, params, select_device())
-        model = load_pipeline(params.model, select_device(), params.dtype, params.controls)
+        model = load_pipeline(
+            params.model,
+            select_device(),
+            params.dtype,
+            params.controls,
+            params.loras,
+            params.scheduler,
+        )
         if sees_images:
             model = with_image_adapter(model, params.image_adapter)
         side = model.preset.image_side if params.image_side is None else params.image_side
@@ -93,7 +100,7 @@ class Restyler:
         return f"{plan}, about {seconds / 60:.1f} minutes"
 
     def restyle(self, settings: Settings, *, work: Path | None = None) -> list[Picture]:
-        """The restyled views, 0..1, in the order and sizes of `views`.
+        """The restyled views, 0..1, in the order and sizes of `views`; cut-outs stand on black.
 
         Args:
             settings: From `settings`, or recorded by an earlier run.
@@ -103,7 +110,7 @@ class Restyler:
         Raises:
             ParamsError: If the GPU's memory does not hold the largest group of the plan.
         """
-        return stylize(
+        restyled = stylize(
             self.model,
             self.views.rgb,
             self.views.disparity,
@@ -113,6 +120,10 @@ class Restyler:
             noise=noise_of(self.views, settings, self.model),
             work=work,
         )
+        if self.views.cover is None:
+            return restyled
+        pairs = zip(restyled, self.views.cover, strict=True)
+        return [picture * cover[..., None] for picture, cover in pairs]
 
 
 def alone(settings: Settings) -> Settings:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scenestyle.diffusion.models import DiffusionModel
+from scenestyle.diffusion.models import UNKNOWN_LICENCE, DiffusionModel
 from scenestyle.diffusion.weights import file_sha256, hub_snapshot
 from scenestyle.errors import ParamsError, WeightsError
 
@@ -51,7 +51,15 @@ def with_image_adapter(model: DiffusionModel, adapter: str | None) -> DiffusionM
             f"encoder in {file.parent / _ENCODER} ({error}). Take the adapter that belongs to the "
             f"model and its own encoder; else {_INSTEAD}."
         ) from error
-    return replace(model, sources={**model.sources, "image_adapter": source})
+    known = model.preset.image_adapter if adapter is None else None
+    return replace(
+        model,
+        sources={**model.sources, "image_adapter": source},
+        licences={
+            **model.licences,
+            "image_adapter": known.repository.licence if known else UNKNOWN_LICENCE,
+        },
+    )
 
 
 def image_arguments(

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ from scenestyle.geometry import common_up, focus_from_depths
 from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
 from scenestyle.params import Evaluate
 from scenestyle.report.look import Cloud, Look, pack_cloud, start_at
-from scenestyle.report.report import Chart, Comparison, Maps, Report
+from scenestyle.report.report import Capture, Chart, Comparison, Maps, Report
 from scenestyle.report.verdicts import Figure
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
 from scenestyle.viz.maps import depth_change_map, error_map
+from scenestyle.viz.plan import camera_plan
 from scenestyle.viz.video import side_by_side, write_video
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _NUM_MAPPED_FRAMES = 4
 _LOOK_POINTS = 80_000
 _LOOK_RADIUS = 0.6
 """share of the cameras' distance from the focus within which points are evenly spaced"""
+_SHOWN_LOST = 20
+"""lost photos that the page describes"""
 _DEPTH_LIMIT = 0.25
 """relative change of depth of the deepest colours on a map"""
 
@@ -79,6 +83,7 @@ def build_report(
         fits=[Comparison(title(step.view), step.stylized, step.after) for step in steps],
         figures=figures,
         not_computed=not_computed,
+        capture=capture(inputs),
         maps=error_maps(orbit, links, flicker),
         charts=[
             loss_chart("Source field", inputs.nerf),
@@ -127,6 +132,27 @@ def sheet(steps: Sequence[Step]) -> Picture:
 def title(view: View) -> str:
     """Name of a view for people."""
     return f"{view.name} (held out)" if view.split == "held_out" else view.name
+
+
+def capture(inputs: Inputs) -> Capture:
+    """Where the photos were taken, and which have no place."""
+    found = read_json(inputs.poses / "report.json")
+    angle, px = found["triangulation_angle_degrees"], found["mean_reprojection_error_px"]
+    summary = f"{found['registered']} of {found['photos']} photos have a place in the scene."
+    if angle is not None and px is not None:
+        summary += (
+            f" {found['points']} points were seen under {angle:.1f} degrees (median), to {px:.2f} "
+            "pixels."
+        )
+    lost = [(lost["photo"], lost["advice"]) for lost in found.get("lost_photos", [])]
+    if len(lost) > _SHOWN_LOST:
+        more = f"{len(lost) - _SHOWN_LOST} more"
+        lost = [*lost[:_SHOWN_LOST], (more, f"see {inputs.poses / 'report.json'}")]
+    return Capture(
+        cameras=Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg")),
+        summary=summary,
+        lost=lost,
+    )
 
 
 def error_maps(orbit: Orbit, links: Sequence[ViewLink], flicker: Curves) -> Maps:
@@ -206,9 +232,12 @@ def look_round(orbit: Orbit, steps: Sequence[Step]) -> Look:
         for step in steps
     ]
     up = common_up([camera.c2w_opengl for camera in orbit.cameras])
+    after = [
+        replace(step.rendering, opacity=step.rendering.opacity * step.is_used) for step in steps
+    ]
     return Look(
         before=cloud(before),
-        after=cloud([step.rendering for step in steps]),
+        after=cloud(after),
         camera=start_at(orbit.cameras[0], focus=focus, radius=radius, up=up),
     )
 
@@ -255,6 +284,7 @@ def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
     described = {
         "model": manifest["model"],
         **{f"{part} weights": source for part, source in manifest["sources"].items()},
+        **{f"{part} licence": licence for part, licence in manifest.get("licences", {}).items()},
         **{name: value for name, value in manifest["settings"].items() if name != "prompt"},
         "seed of evaluate": params.seed,
         "scenestyle": version("scenestyle"),

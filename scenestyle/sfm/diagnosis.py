@@ -183,8 +183,8 @@ def _advice(num_keypoints: int, partners: Sequence[Partner]) -> str:
         return "blurred, dark or without texture: take it again"
     if not partners:
         return (
-            "matches no other photo: take photos between it and the others, or leave it out if it "
-            "shows something else"
+            "matches no other photo: take photos between it and its neighbours, or leave it out if "
+            "it shows something else"
         )
     nearest = partners[0]
     if not nearest.placed:
@@ -198,8 +198,8 @@ def _advice(num_keypoints: int, partners: Sequence[Partner]) -> str:
             f"({MIN_MATCHES_TO_PLACE} are needed): take photos between the two"
         )
     return (
-        f"matches {nearest.photo} with {nearest.matches} points, but no place fits: something "
-        "moved, or a pattern repeats; take photos between the two"
+        f"matches {nearest.photo} with {nearest.matches} points, too few of which other photos see "
+        "as well: take photos between the two"
     )
 
 

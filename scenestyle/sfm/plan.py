@@ -34,7 +34,7 @@ def seen_from_above(
 
     Returns:
         `cameras`: `photo`, `at` [x, y], `looks` [x, y], the viewing direction of length 1 or less;
-        `points`: some [x, y]; `lost`: `photo` and `near` [x, y].
+        `points`: some [x, y]; `lost`: `photo` and `near` [x, y], null if it matches none of these.
     """
     views = sorted((view for view in model.images.values() if view.has_pose), key=_by_name)
     poses = np.stack([_c2w_opengl(view) for view in views])
@@ -51,9 +51,8 @@ def seen_from_above(
         ],
         "points": [_short(xy) for xy in _some_points(model, origin, axes)],
         "lost": [
-            {"photo": each.photo, "near": _short(near)}
-            for each in lost
-            if (near := _near(each, place)) is not None
+            {"photo": each.photo, "near": None if near is None else _short(near)}
+            for each, near in ((each, _near(each, place)) for each in lost)
         ],
     }
 

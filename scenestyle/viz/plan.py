@@ -4,8 +4,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-_INCHES, _PNG_DPI = 6.4, 140
-_MAX_LABELS = 14
+_INCHES, _PNG_DPI = 5.4, 160
+_MAX_LABELS = 12
 _PLACED, _LOST, _POINTS = "#3264a8", "#c2372e", "#b9b4aa"
 
 
@@ -16,7 +16,8 @@ def camera_plan(
 
     Args:
         plan: `cameras`, each with `photo`, `at` [x, y] and `looks` [x, y]; `points` [x, y];
-            `lost`, each with `photo` and `near` [x, y]. Of the cameras some are named.
+            `lost`, each with `photo` and `near` [x, y] or null. Of the cameras some are named,
+            and of the lost photos all that are near a camera.
         format: `png`, or `svg` for a page.
 
     Returns:
@@ -41,9 +42,12 @@ def camera_plan(
         if plan["points"]:
             axes.scatter(*zip(*plan["points"], strict=True), s=3, color=_POINTS, linewidths=0)
         _draw_cameras(axes, plan["cameras"])
-        for lost in plan["lost"]:
+        near = [lost for lost in plan["lost"] if lost["near"] is not None]
+        for lost in near:
             axes.plot(*lost["near"], "x", color=_LOST, markersize=7, markeredgewidth=1.8)
-            _label(axes, lost["photo"], lost["near"], _LOST)
+            _label(axes, lost["photo"], lost["near"], _LOST, below=True)
+        if elsewhere := [lost["photo"] for lost in plan["lost"] if lost["near"] is None]:
+            figure.text(0.02, 0.01, _footer(elsewhere), fontsize=8, color=_LOST, wrap=True)
         file = io.BytesIO()
         metadata = {"Date": None} if format == "svg" else {"Software": None}
         figure.savefig(file, format=format, dpi=_PNG_DPI, metadata=metadata)
@@ -59,13 +63,22 @@ def _draw_cameras(axes: Any, cameras: Sequence[Mapping[str, Any]]) -> None:
         _label(axes, camera["photo"], camera["at"], _PLACED)
 
 
-def _label(axes: Any, text: str, at: Sequence[float], colour: str) -> None:
-    # "$" would begin a formula.
+def _footer(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_LABELS} more" if len(names) > _MAX_LABELS else ""
+    return _plain(f"Lost, near none of these: {', '.join(names[:_MAX_LABELS])}{more}")
+
+
+def _plain(text: str) -> str:
+    """A dollar sign would begin a formula."""
+    return text.replace("$", r"\$")
+
+
+def _label(axes: Any, text: str, at: Sequence[float], colour: str, *, below: bool = False) -> None:
     axes.annotate(
-        text.replace("$", r"\$"),
+        _plain(text),
         at,
-        xytext=(4, 4),
+        xytext=(4, -11 if below else 4),
         textcoords="offset points",
-        fontsize=7,
+        fontsize=8,
         color=colour,
     )

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from cli.doctor import examine, one_opencv
 from cli.main import main
 from cli.status import status_lines
 from engine import Pipeline
+from engine.cache import find_unused
+from engine.pipeline import PipelineError
 from engine.timing import estimate, recorded_seconds
 from engine.upkeep import would_run
 from scenestyle.params import load_params
@@ -124,6 +127,50 @@ def test_prune_removes_what_nothing_needs_and_only_when_told(
     (here.root / "params.yaml").write_text(text)
     here.repro()
     assert here.runs() == [], "what was pruned is still in the cache"
+
+
+def test_prune_takes_from_the_cache_what_is_old_and_not_asked_for(
+    here: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three values of a parameter ran; the file asks for the first again, and nothing ran since."""
+    first, second, third = (f"finetune_nerf: {{seed: {seed}}}" for seed in (0, 1, 2))
+    wanted = here.results()
+    for before, after in ((first, second), (second, third)):
+        here.replace(before, after)
+        here.repro()
+    here.runs()
+    here.replace(third, first)
+
+    assert said(capsys, "prune", "--older-than", "1").endswith("Nothing to prune.\n")
+    before = cached(here)
+    assert "Nothing was deleted" in said(capsys, "prune", "--older-than", "0")
+    assert cached(here) == before
+    said(capsys, "prune", "--older-than", "0", "--yes")
+    gone = {path for path in before - cached(here) if "runs" not in path.parts}
+    assert gone, "the second value's results"
+
+    here.repro()
+    assert here.runs() == [], "the first value's results were kept"
+    assert here.results() == wanted
+    here.replace(first, second)
+    here.repro("finetune_nerf@garden-ink")
+    assert here.runs() == ["finetune_nerf@garden-ink"], "the second value's were not"
+
+
+def cached(toy: Toy) -> set[Path]:
+    return {path for path in (toy.root / ".dvc/cache").rglob("*") if path.is_file()}
+
+
+def test_a_cache_that_others_share_and_a_torn_record_are_left_alone(
+    here: Toy, tmp_path: Path
+) -> None:
+    (here.root / "dvc.lock").write_text("")
+    with pytest.raises(PipelineError, match="torn"):
+        find_unused(here.root, timedelta(0))
+    here.run("dvc", "cache", "dir", "--local", str(tmp_path / "shared"))
+    (here.root / "dvc.lock").unlink()
+    with pytest.raises(PipelineError, match="lies outside of this project"):
+        find_unused(here.root, timedelta(0))
 
 
 def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,3 +201,20 @@ def write_tiny_image_adapter(folder: Path, unet: Any) -> Path:
     file = folder / "ip-adapter_tiny.safetensors"
     save_file(tensors, file)
     return file
+
+
+def write_tiny_lora(file: Path, *, seed: int) -> Path:
+    """A random LoRA of rank 2 for the attention of `tiny_pipeline`'s UNet, as diffusers saves it."""
+    import torch
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, layer in tiny_pipeline().unet.named_modules():
+        if name.rsplit(".", 1)[-1] in ("to_q", "to_k", "to_v"):
+            for part, shape in (("down", (2, layer.in_features)), ("up", (layer.out_features, 2))):
+                key = f"unet.{name}.lora.{part}.weight"
+                tensors[key] = torch.randn(shape, generator=generator)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, file)
+    return file
