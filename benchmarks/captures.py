@@ -3,9 +3,9 @@
     python -m benchmarks.captures CAPTURES --work FOLDER
 
 CAPTURES holds a folder per capture, each with `images/`: kitchen, flower, fern and, with the poses
-that it was published with, fox. They are tried as they are and made harder in many ways; beside them
-a walk through the demo scene that is rendered here, and a camera that only turns. What is finished
-in the work folder is not computed twice. Writes benchmarks/results/captures_*.
+that it was published with, fox. They are tried as they are and made harder in many ways; beside
+them a walk through the demo scene that is rendered here, and a camera that only turns. What is
+finished in the work folder is not computed twice. Writes benchmarks/results/captures_*.
 """
 
 import argparse
@@ -67,10 +67,11 @@ def main() -> None:
         origin,
         "",
         "Placed: photos in the core of the best model. Before: placed by incremental mapping that "
-        "starts at 16 degrees, COLMAP's default, on the same plain matches. Error: largest distance and "
-        "rotation from the truth after similarity alignment (fox: its published poses; video: the "
-        "cameras it was rendered from; variants of kitchen: kitchen's own poses; of turned photos only "
-        "the distance). Seconds are of processor time, a rung's with the features and matches that it was the first to need.",
+        "starts at 16 degrees, COLMAP's default, on the same plain matches. Error: largest "
+        "distance and rotation from the truth after similarity alignment (fox: its published "
+        "poses; video: the cameras it was rendered from; variants of kitchen: kitchen's own poses; "
+        "of turned photos only the distance). Seconds are of processor time, a rung's with the "
+        "features and matches that it was the first to need.",
         "",
         table(
             ["capture", "photos", "before", "placed", "points", "px", "error", "rungs: placed, s"],
