@@ -168,7 +168,6 @@ def rendering(run: Path, views: list[View], ours: Any) -> list[list[object]]:
     from nerfstudio.models.nerfacto import NerfactoModel
 
     from scenestyle.nerf.dataset import camera_rays, read_photo
-    from scenestyle.nerf.field import render
 
     held_out = [view for view in views if view.split == "held_out"]
     camera = held_out[0].camera.resized(*VIEW_SIZE)
@@ -195,8 +194,8 @@ def rendering(run: Path, views: list[View], ours: Any) -> list[list[object]]:
         errors = [np.mean((draw(view.camera) - read_photo(run, view)) ** 2) for view in held_out]
         return float(np.mean(-10 * np.log10(errors)))
 
-    render(ours, camera)
-    ours_seconds = seconds(lambda: render(ours, camera), 9)
+    ours.render(camera)
+    ours_seconds = seconds(lambda: ours.render(camera), 9)
     plain_seconds = seconds(lambda: with_nerfstudio(ours, camera), 3)
     return [
         [
@@ -207,7 +206,7 @@ def rendering(run: Path, views: list[View], ours: Any) -> list[list[object]]:
         [
             "our field, ours",
             _median_and_range(ours_seconds),
-            f"{psnr(lambda view: render(ours, view).rgb):.2f}",
+            f"{psnr(lambda view: ours.render(view).rgb):.2f}",
         ],
     ]
 

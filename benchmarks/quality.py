@@ -43,7 +43,6 @@ from scenestyle.artifacts import read_json, read_rgb, read_views
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.features import FeatureExtractor
 from scenestyle.finetune.finetune import finetune
-from scenestyle.finetune.patch_losses import render_patch
 from scenestyle.finetune.patches import Target, random_patch
 from scenestyle.metrics.image import rmse
 from scenestyle.metrics.intervals import bootstrap_mean
@@ -214,12 +213,11 @@ def rgb_losses(
     """
 
     def losses(generator: torch.Generator) -> dict[str, Tensor]:
-        patch = random_patch(targets, params.patch_size, generator)
-        rendered = render_patch(trainer.model, patch.rays)
-        void = torch.rand(3, generator=generator).to(rendered.rgb)
-        rgb = rendered.rgb + (1 - rendered.opacity) * void
-        target = patch.rgb[0].flatten(1).T
-        return {"style": mse_loss(rgb, target), **rendered.auxiliary}
+        patch = random_patch(targets, params.patch_size or 64, generator)
+        shown = patch.seen_by(trainer.model)
+        void = torch.rand(3, generator=generator).to(shown.rgb)
+        rgb = shown.rgb + (1 - shown.opacity) * void[:, None, None]
+        return {"style": mse_loss(rgb, patch.rgb[0]), **shown.auxiliary}
 
     return losses
 

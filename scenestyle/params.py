@@ -125,18 +125,36 @@ class EstimatePoses:
 
 @dataclass(config=_STRICT)
 class TrainNerf:
-    """Source radiance field (nerfacto)."""
+    """Source radiance field: nerfacto, or Gaussian splats."""
 
+    field: Literal["nerfacto", "splats"] = "nerfacto"
+    """kind of field: `nerfacto`, the paper's, a neural field that is rendered along rays; `splats`,
+    Gaussians that are drawn as a whole view within milliseconds. What is said of one kind below is
+    ignored by the other"""
     iterations: Positive = 1500
     """optimisation steps"""
-    rays_per_batch: Positive = 1024
-    """rays per step"""
     max_image_side: Positive = 240
     """long side of the training images, pixels"""
     holdout_every: Annotated[int, Field(ge=2, strict=True)] = 8
     """every n-th view is held out of training and measures PSNR"""
+    num_gaussians: Positive | None = None
+    """splats: most Gaussians; null: 15000 at max_image_side 240, and with its 1.4th power, which is
+    40000 at 480"""
+    sh_degree: Annotated[int, Field(ge=0, le=1, strict=True)] = 0
+    """splats: degree of the harmonics by which a colour changes with the direction, 0 (not at all)
+    or 1"""
+    start_pixels: Annotated[int, Field(ge=0, strict=True)] = 3000
+    """splats: Gaussians at the start besides the points of the poses: pixels of training views, at
+    the depth of the points around them"""
+    coarse_image_side: Positive = 240
+    """splats: long side of the images in the first steps, pixels"""
+    coarse_share: Share = 0.4
+    """splats: fraction of the steps, from the first, that see images of coarse_image_side"""
+    rays_per_batch: Positive = 1024
+    """nerfacto: rays per step"""
     num_levels: Positive = 8
-    """resolutions of the hash encoding; GPU (paper) value 16"""
+    """nerfacto, as all that follows but background and seed: resolutions of the hash encoding; GPU
+    (paper) value 16"""
     max_resolution: Positive = 1024
     """finest resolution of the hash encoding, cells per axis; GPU 2048"""
     log2_hashmap_size: Annotated[int, Field(ge=8, le=24, strict=True)] = 16
@@ -152,7 +170,8 @@ class TrainNerf:
     appearance_dim: Annotated[int, Field(ge=0, strict=True)] = 0
     """numbers that absorb a photo's exposure; GPU 32, 0: none"""
     background: Literal["random", "last_sample", "black", "white"] = "random"
-    """what lies behind a ray that meets nothing; `random` teaches that every ray meets something"""
+    """what lies behind a ray that meets nothing; `random` teaches that every ray meets something;
+    `last_sample` is nerfacto's alone"""
     proposal_warmup: Positive = 5000
     """steps until the proposal networks learn only every fifth step"""
     anneal_iterations: Positive = 100
@@ -162,7 +181,7 @@ class TrainNerf:
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step"""
     seed: Seed = 0
-    """seed of initialisation and ray sampling"""
+    """seed of initialisation and of the choice of rays or views"""
 
 
 @dataclass(config=_STRICT)
@@ -255,8 +274,9 @@ class FinetuneNerf:
 
     iterations: Positive = 400
     """further optimisation steps, one patch each; paper 15000"""
-    patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] = 64
-    """side of the square that a step renders and compares, pixels, 32 to 1024; paper 256"""
+    patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] | None = None
+    """side of the square that a step renders and compares, pixels, 32 to 1024; null: 64 for
+    nerfacto (paper 256), whole views for splats"""
     patch_scales: Annotated[
         tuple[Annotated[float, Field(gt=0, le=1, strict=True)], ...], Field(min_length=1)
     ] = (1.0, 0.5)
@@ -279,14 +299,14 @@ class FinetuneNerf:
     depth_weight: NonNegative = 0.1
     """weight of the relative change of depth against the source, 0 (paper): off"""
     interlevel_weight: NonNegative = 1.0
-    """weight of nerfacto's loss that keeps the proposal networks in step with the field"""
+    """nerfacto: weight of its loss that keeps the proposal networks in step with the field"""
     distortion_weight: NonNegative = 0.002
-    """weight of nerfacto's loss that concentrates density along a ray"""
+    """nerfacto: weight of its loss that concentrates density along a ray"""
     freeze_geometry: StrictBool = False
     """learn colours only: density, depth and opacity stay as they are, to the bit"""
     rays_per_pass: Positive | None = None
-    """rays whose intermediate values are in memory at a time; null: the whole patch. Fewer bound
-    the memory of large patches, up to whole views, at the price of rendering them twice"""
+    """nerfacto: rays whose intermediate values are in memory at a time; null: the whole patch.
+    Fewer bound the memory of large patches, up to whole views, at the price of rendering twice"""
     region_box: Box | None = None
     """two corners, in the trained field's frame, of the box to which the edit is confined; null:
     everywhere"""
@@ -295,7 +315,8 @@ class FinetuneNerf:
     views; null: everywhere. DVC does not watch it: after new masks, `dvc repro -f -s
     finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
-    """learning rate of Adam at the first step; paper 0.0025"""
+    """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move three times
+    as fast, opacities five times, shapes and centres in proportion"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step; paper 0.0018"""
     decay_iterations: Positive | None = None

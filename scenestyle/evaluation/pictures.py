@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,9 +232,12 @@ def look_round(orbit: Orbit, steps: Sequence[Step]) -> Look:
         for step in steps
     ]
     up = common_up([camera.c2w_opengl for camera in orbit.cameras])
+    after = [
+        replace(step.rendering, opacity=step.rendering.opacity * step.is_used) for step in steps
+    ]
     return Look(
         before=cloud(before),
-        after=cloud([step.rendering for step in steps]),
+        after=cloud(after),
         camera=start_at(orbit.cameras[0], focus=focus, radius=radius, up=up),
     )
 

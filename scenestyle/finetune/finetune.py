@@ -37,17 +37,21 @@ from scenestyle.finetune.patch_losses import patch_losses
 from scenestyle.finetune.patches import Target
 from scenestyle.finetune.regions import read_regions
 from scenestyle.nerf.checkpoints import load_checkpoint, recorded_params, run_checkpoint
+from scenestyle.nerf.dataset import read_run_views
 from scenestyle.nerf.progress import ProgressStrip
 from scenestyle.nerf.run_folder import write_run
+from scenestyle.nerf.splats import finetuned_optimizers
 from scenestyle.nerf.trainer import Trainer, build_model, load_model_state, optimise
 from scenestyle.nerfstudio_plugin.config import optimizer_configs
 from scenestyle.nerfstudio_plugin.model import SourceModel
+from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import FinetuneNerf
 
 Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
 """per view, one image per style"""
 
-_DATASET = ("transforms.json", "images")
+_DATASET = ("transforms.json", "images", "masks")
+"""what a run has of its scene; masks only if photos hide something"""
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +102,7 @@ def finetune(
     pictures = read_pictures(rendered, list(shares), params)
     targets = training_targets(rendered, pictures, params, device)
     features = target_features(targets, params)
-    for name in _DATASET:
+    for name in filter(lambda name: (source / name).exists(), _DATASET):
         copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
         copy(source / name, out / name)
 
@@ -217,6 +221,8 @@ def training_targets(
             rendered.opacity(view),
             region,
             device,
+            used=rendered.is_used(view).astype(np.float32),
+            is_cut_out=view.is_cut_out,
         ).resized(scale)
         for index, (view, picture, region) in enumerate(train)
         for scale in params.patch_scales
@@ -254,35 +260,36 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
     source_params = recorded_params(checkpoint, source)
     model = build_model(source, source_params, device)
     load_model_state(model, checkpoint)
-    model.config = replace(
-        model.config,
-        interlevel_loss_mult=params.interlevel_weight,
-        distortion_loss_mult=params.distortion_weight,
-    )
+    if isinstance(model, SourceModel):
+        model.config = replace(
+            model.config,
+            interlevel_loss_mult=params.interlevel_weight,
+            distortion_loss_mult=params.distortion_weight,
+        )
     if params.freeze_geometry:
-        freeze_geometry(model)
+        model.freeze_geometry()
     schedule = replace(
         source_params,
         iterations=params.decay_iterations or params.iterations,
         learning_rate=params.learning_rate,
         final_learning_rate=params.final_learning_rate,
     )
+    if isinstance(model, SplatModel):
+        views = read_run_views(source, holdout_every=source_params.holdout_every)
+        cameras = [view.camera for view in views if view.split == "train"]
+        optimizers = finetuned_optimizers(model, cameras, schedule)
+    else:
+        optimizers = Optimizers(optimizer_configs(schedule), model.get_param_groups())
     return Trainer(
         model=model,
         # Adam starts without memory: the squared gradients of the photometric loss are of another
         # magnitude, and their average would outlive a finetune of some hundred steps.
-        optimizers=Optimizers(optimizer_configs(schedule), model.get_param_groups()),
+        optimizers=optimizers,
         params=source_params,
         seed=params.seed,
         step=checkpoint["step"] + 1,
         finetune_params=params,
     )
-
-
-def freeze_geometry(model: SourceModel) -> None:
-    """Let only the colour head learn: what density is computed from gets no gradient."""
-    model.requires_grad_(False)
-    model.field.mlp_head.requires_grad_(True)
 
 
 def extension(run: Path, params: FinetuneNerf) -> tuple[dict[str, Any], FinetuneNerf]:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from nerfstudio.cameras.rays import RayBundle
 from torch import Generator, Tensor
 from torch.nn.functional import interpolate
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.geometry import ray_from_z_depth
-from scenestyle.nerf.dataset import camera_rays
+from scenestyle.nerfstudio_plugin.interface import FieldModel, Shown
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,10 @@ class Target:
     """opacity of the source field, 0 to 1"""
     region: Float[Tensor, "1 1 height width"]
     """1 where the view is to change, 0 where it is to stay"""
+    used: Float[Tensor, "1 1 height width"]
+    """1 where the view counts, 0 where its photo is hidden"""
+    filled: Float[Tensor, "1 1 height width"]
+    """`used` times how opaque the stylized view is, which is 1 unless its photo was cut out"""
 
     @classmethod
     def from_view(
@@ -45,11 +48,16 @@ class Target:
         opacity: Float[np.ndarray, "height width"],
         region: Float[np.ndarray, "height width"],
         device: torch.device,
+        *,
+        used: Float[np.ndarray, "height width"] | None = None,
+        is_cut_out: bool = False,
     ) -> "Target":
-        """A view as the folders between the stages hold it."""
+        """A view as the folders between the stages hold it; `used` None: all of it."""
+        used = np.ones_like(opacity) if used is None else used
+        filled = used * opacity if is_cut_out else used
         maps = (
             torch.as_tensor(each, device=device)[None, None]
-            for each in (ray_from_z_depth(depth_z, camera), opacity, region)
+            for each in (ray_from_z_depth(depth_z, camera), opacity, region, used, filled)
         )
         return cls(
             camera, view_index, torch.as_tensor(rgb, device=device).permute(0, 3, 1, 2), *maps
@@ -61,47 +69,61 @@ class Target:
         return Target(
             self.camera.resized(width, height),
             self.view_index,
-            *(
-                interpolate(each, size=(height, width), mode="area")
-                for each in (self.rgb, self.depth_ray, self.opacity, self.region)
-            ),
+            *(interpolate(each, size=(height, width), mode="area") for each in self._maps),
         )
 
     def crop(self, rows: slice, columns: slice) -> "Patch":
         """A rectangle of it."""
-        rays = camera_rays(
-            self.camera,
-            self.rgb.device,
-            rows=rows,
-            columns=columns,
-            camera_index=self.view_index,
-        )
-        maps = (
-            each[..., rows, columns]
-            for each in (self.rgb, self.depth_ray, self.opacity, self.region)
-        )
-        return Patch(rays, *maps)
+        maps = (each[..., rows, columns] for each in self._maps)
+        return Patch(self.camera, self.view_index, rows, columns, *maps)
+
+    @property
+    def _maps(self) -> tuple[Tensor, ...]:
+        return (self.rgb, self.depth_ray, self.opacity, self.region, self.used, self.filled)
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A rectangle of a target: the rays to render and what they should give."""
+    """A rectangle of a target: what to render and what it should give."""
 
-    rays: RayBundle
-    """row by row"""
+    camera: PinholeCamera
+    """of the whole view, in the field's frame"""
+    view_index: int
+    """position among the training views"""
+    rows: slice
+    """of the rectangle"""
+    columns: slice
+    """of the rectangle"""
     rgb: Float[Tensor, "styles 3 height width"]
     depth_ray: Float[Tensor, "1 1 height width"]
     opacity: Float[Tensor, "1 1 height width"]
     region: Float[Tensor, "1 1 height width"]
+    used: Float[Tensor, "1 1 height width"]
+    filled: Float[Tensor, "1 1 height width"]
+
+    def seen_by(self, model: FieldModel, rays_per_pass: int | None = None) -> Shown:
+        """What a field that learns shows there; `rays_per_pass` as in `FieldModel.show`."""
+        return model.show(
+            self.camera,
+            rows=self.rows,
+            columns=self.columns,
+            view_index=self.view_index,
+            rays_per_pass=rays_per_pass,
+        )
 
 
-def random_patch(targets: Sequence[Target], size: int, generator: Generator) -> Patch:
-    """A square of `size` pixels anywhere in any of the targets; a shorter side is taken whole."""
+def random_patch(targets: Sequence[Target], size: int | None, generator: Generator) -> Patch:
+    """A square of `size` pixels anywhere in any of the targets; a shorter side is taken whole.
+
+    Without a size, any of the targets as a whole.
+    """
 
     def draw(end: int) -> int:
         return int(torch.randint(end, (), generator=generator))
 
     target = targets[draw(len(targets))]
     height, width = target.rgb.shape[2:]
+    if size is None:
+        return target.crop(slice(0, height), slice(0, width))
     top, left = draw(max(1, height - size + 1)), draw(max(1, width - size + 1))
     return target.crop(slice(top, top + size), slice(left, left + size))

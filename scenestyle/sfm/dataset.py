@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from scenestyle.artifacts import write_json
+from scenestyle.artifacts import write_json, write_points
 from scenestyle.cameras import fit_within
 from scenestyle.capture.pictures import resized, to_rgb_or_rgba
 from scenestyle.geometry import invert_rigid, opengl_from_opencv
 from scenestyle.sfm.photos import reduce_mask
+from scenestyle.sfm.points import points_of
 
 if TYPE_CHECKING:
     import pycolmap
@@ -29,9 +30,9 @@ def write_dataset(
     """Undistort the registered images of a model and write the poses folder around them.
 
     Writes `images/NAME.png`, `masks/NAME.png`, `sparse/` (COLMAP), `transforms.json` (nerfstudio,
-    world frame of the model, OpenGL camera axes, pinhole intrinsics per frame) and, if the model
-    has points, `sparse_pc.ply`. An image that is already undistorted and small enough keeps its
-    pixels. docs/reference/artifacts.md says what masks and alpha mean.
+    world frame of the model, OpenGL camera axes, pinhole intrinsics per frame), `points.npz` and,
+    if the model has points, `sparse_pc.ply`. An image that is already undistorted and small enough
+    keeps its pixels. docs/reference/artifacts.md says what masks and alpha mean.
 
     Args:
         model: Its images are named `NAME.png` as in `images`; it is changed to the new cameras.
@@ -61,6 +62,7 @@ def write_dataset(
     model.write(out / "sparse")
     if model.num_points3D():
         model.export_PLY(out / "sparse_pc.ply")
+    write_points(out, points_of(model))
     write_json(
         out / "transforms.json",
         {
