@@ -109,7 +109,6 @@ def cases(captures: Path) -> dict[str, Callable[[], Photos]]:
         "kitchen, 5 copies, 5 recompressed": kitchen(copied),
         "flower, every 2nd": halved("flower"),
         "fern, every 2nd": halved("fern"),
-        "fox, every 2nd": halved("fox"),
         "turning on the spot, 20": lambda: turning(read("fox")),
     }
 
