@@ -16,13 +16,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.machine import ROOT, provenance, table, write_result
 
 KEPT = ROOT / ".work" / "two_fields"
 
 
-def measure(poses: Path, field: str, side: int, steps: int) -> dict[str, float]:
+def measure(
+    poses: Path, field: Literal["nerfacto", "splats"], side: int, steps: int
+) -> dict[str, float]:
     """Train one cell and look at its held-out views."""
     import numpy as np
     from skimage.metrics import structural_similarity
