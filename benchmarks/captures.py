@@ -21,6 +21,7 @@ from PIL import Image
 
 from benchmarks.machine import provenance, table, write_result
 from scenestyle.artifacts import read_json, write_json
+from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import GateError
 from scenestyle.geometry import pose_errors
 from scenestyle.params import EstimatePoses
@@ -52,7 +53,10 @@ def main() -> None:
             found[name] = tried(name, make, arguments.work)
             print(json.dumps({"case": name, **found[name]}), flush=True)
     reference = poses_of(arguments.work / "kitchen" / "poses")
-    truths = {"fox": given_poses(arguments.captures / "fox"), "video": dict(walk())}
+    truths = {
+        "fox": given_poses(arguments.captures / "fox"),
+        "video": {name: camera.c2w_opengl for name, camera in walk_cameras().items()},
+    }
     rows = [
         row(name, result, arguments.work, truths.get(name.split(",")[0], reference))
         for name, result in found.items()
@@ -276,12 +280,7 @@ def turning(photos: Photos) -> Photos:
     return views
 
 
-def walk() -> "list[tuple[str, np.ndarray]]":
-    """Frames of a smooth walk round most of the demo scene, and where they were taken."""
-    return [(name, camera.c2w_opengl) for name, camera in walk_cameras().items()]
-
-
-def walk_cameras() -> "dict":
+def walk_cameras() -> dict[str, PinholeCamera]:
     """Cameras along 250 degrees, rising and falling, coming nearer and going away."""
     from training.procedural.demo_scene import demo_cameras
     from training.procedural.raycast import field_of_view_camera, look_at

@@ -4,15 +4,16 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 
-from scenestyle.artifacts import View, write_rgb, write_views
+from scenestyle.artifacts import View, ViewsFolder, write_cut_out, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.export_names import Format, Up
@@ -60,7 +61,8 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
     - `splat`: the Gaussians of a field of splats, in the .ply file of 3DGS that its viewers read.
     - `mesh`: the same as triangles with a colour per vertex.
     - `video`: H.264 MP4 along the path.
-    - `frames`: PNG files along the path and `cameras.json`, their poses and intrinsics.
+    - `frames`: PNG files along the path, transparent if photos were cut out, and `cameras.json`,
+      their poses and intrinsics.
     - `nerfstudio`: the run itself, for ns-viewer, ns-render and ns-export from any folder, as long
       as it stays where it is written to.
 
@@ -127,9 +129,19 @@ def _rendered(finetuned: Path, cameras: Sequence[PinholeCamera]) -> list[Renderi
 def _surface_renders(
     finetuned: Path, views: Path, options: ExportOptions
 ) -> tuple[list[PinholeCamera], list[Rendering]]:
-    posed, _ = read_surfaces(views)
-    cameras = [_sized(view.camera, options.size) for view in posed]
-    return cameras, _rendered(finetuned, cameras)
+    source = ViewsFolder.open(views)
+    cameras = [_sized(view.camera, options.size) for view in source.views]
+    pairs = zip(source.views, _rendered(finetuned, cameras), strict=True)
+    return cameras, [_known(rendering, source.is_used(view)) for view, rendering in pairs]
+
+
+def _known(rendering: Rendering, is_used: Bool[np.ndarray, "_ _"]) -> Rendering:
+    """The rendering, empty where the photo of its view is hidden: nothing was learned there."""
+    if is_used.all():
+        return rendering
+    height, width = rendering.opacity.shape
+    mask = Image.fromarray(is_used).resize((width, height), Image.Resampling.NEAREST)
+    return replace(rendering, opacity=rendering.opacity * np.asarray(mask))
 
 
 def _write_points(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
@@ -189,8 +201,13 @@ def _write_frames(finetuned: Path, views: Path, out: Path, options: ExportOption
     cameras = path_cameras(views, options)
     field = load_field(finetuned)
     names = [f"frame_{index:05d}" for index in range(len(cameras))]
+    is_cut_out = any(view.is_cut_out for view in field.views)
     for name, camera in zip(names, cameras, strict=True):
-        write_rgb(out / f"{name}.png", field.render(camera).rgb)
+        rendering = field.render(camera)
+        if is_cut_out:
+            write_cut_out(out / f"{name}.png", rendering.rgb, rendering.opacity)
+        else:
+            write_rgb(out / f"{name}.png", rendering.rgb)
     write_views(
         out, [View(name, "held_out", camera) for name, camera in zip(names, cameras, strict=True)]
     )
