@@ -118,7 +118,7 @@ def test_pixels_of_a_plane_begin_on_it():
     points = SparsePoints(xyz, np.zeros_like(xyz), np.zeros(200, np.float32), names, rows)
     photo = rng.random((30, 40, 3), dtype=np.float32)
     start = first_gaussians(
-        [View("view", "train", camera)], [photo], points, num_pixels=300, seed=0
+        [View("view", "train", camera)], [photo], points, max_points=500, num_pixels=300, seed=0
     )
     added = start.means[200:]
     assert 250 < len(added) < 350
