@@ -25,7 +25,7 @@ from scenestyle.nerf.dataset import TrainingViews, parse_dataset, read_photo, re
 from scenestyle.nerf.splat_growth import Growth, median_pixel
 from scenestyle.nerf.splat_start import first_gaussians, in_field_frame, nearest_known, plant
 from scenestyle.nerf.trainer import Losses, Trainer, build_model, seeded
-from scenestyle.nerfstudio_plugin.config import splat_optimizer_configs
+from scenestyle.nerfstudio_plugin.config import num_gaussians, splat_optimizer_configs
 from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import TrainNerf
 
@@ -59,6 +59,7 @@ def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> T
         views,
         [read_photo(run, view) for view in views],
         points,
+        max_points=num_gaussians(params) // 2,
         num_pixels=params.start_pixels,
         seed=params.seed,
     )

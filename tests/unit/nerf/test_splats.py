@@ -118,7 +118,7 @@ def test_pixels_of_a_plane_begin_on_it():
     points = SparsePoints(xyz, np.zeros_like(xyz), np.zeros(200, np.float32), names, rows)
     photo = rng.random((30, 40, 3), dtype=np.float32)
     start = first_gaussians(
-        [View("view", "train", camera)], [photo], points, num_pixels=300, seed=0
+        [View("view", "train", camera)], [photo], points, max_points=500, num_pixels=300, seed=0
     )
     added = start.means[200:]
     assert 250 < len(added) < 350
@@ -129,10 +129,21 @@ def test_pixels_of_a_plane_begin_on_it():
     np.testing.assert_array_equal(start.colours[200:], photo[lines, columns])
 
 
+def test_of_too_many_points_those_that_most_views_saw_are_taken():
+    rng = np.random.default_rng(0)
+    xyz = rng.uniform(-0.5, 0.5, (100, 3)).astype(np.float32)
+    sightings = [(0, index) for index in range(100)] + [(1, index) for index in range(1, 100, 2)]
+    names, rows = ["view", "other"], np.array(sightings, np.int32)
+    points = SparsePoints(xyz, np.zeros_like(xyz), np.zeros(100, np.float32), names, rows)
+    view, photo = View("view", "train", facing()), np.zeros((30, 40, 3), np.float32)
+    start = first_gaussians([view], [photo], points, max_points=50, num_pixels=0, seed=0)
+    np.testing.assert_array_equal(start.means, xyz[1::2])
+
+
 def test_without_points_pixels_begin_anywhere_and_it_is_said(caplog):
     photo = np.zeros((30, 40, 3), np.float32)
     views = [View("view", "train", facing())]
-    start = first_gaussians(views, [photo], None, num_pixels=10, seed=0)
+    start = first_gaussians(views, [photo], None, max_points=9, num_pixels=10, seed=0)
     assert "0 points, too few" in caplog.text
     assert len(start.means) > 7000
     depth = 2.0 - start.means[:, 2]
@@ -311,7 +322,7 @@ def test_planting_fills_the_first_places(run):
     model = build_model(run, SPLATS, CPU)
     views = read_run_views(run, holdout_every=4)
     photos = [read_rgb(run / "images" / f"{view.name}.png") for view in views]
-    start = first_gaussians(views, photos, None, num_pixels=80, seed=0)
+    start = first_gaussians(views, photos, None, max_points=9, num_pixels=80, seed=0)
     few = Start(start.means[:30], start.sizes[:30], start.colours[:30])
     assert isinstance(model, SplatModel)
     plant(model, few)
