@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from scenestyle.device import select_device
-from scenestyle.diffusion.inputs import RenderedViews
+from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced
 from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import DiffusionModel, load_pipeline
 from scenestyle.diffusion.monocular import with_chosen_depth
@@ -25,6 +25,10 @@ from scenestyle.diffusion.stylize import (
     working_size,
 )
 from scenestyle.params import Style, StylizeViews
+
+_REDRAWN_VIEWS = 3
+_TOO_LITTLE_REDRAWN = 0.6
+"""share of the edges; the report's bound, too"""
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +87,36 @@ class Restyler:
         for text in found:
             logger.warning(text)
         return found
+
+    def edges_redrawn(self, caption: str, settings: Settings) -> float | None:
+        """How much of some views' edges is left when the model redraws them as photographs, each alone: 1 for all.
+
+        Where it is little, no style will show the scene either: it lies outside of what the model can draw. None for a model
+        that knows any style, and so any scene.
+        """
+        from scenestyle.metrics.structure import edge_correlation
+
+        if "photo" not in self.model.known_styles:
+            return None
+        shown = evenly_spaced(len(self.views.names), _REDRAWN_VIEWS)
+        before = self.views.rgb[shown]
+        after = stylize(
+            self.model,
+            before,
+            self.views.disparity[shown],
+            alone(replace(settings, prompt=f"a photo of {caption}")),
+            replace(Plan.joint(len(shown)), sharing="none", offload=self.plan.offload),
+        )
+        share = float(
+            np.mean([edge_correlation(*pair) for pair in zip(before, after, strict=True)])
+        )
+        if share < _TOO_LITTLE_REDRAWN:
+            logger.warning(
+                "The model is at a loss with this scene: redrawn as photographs, views keep %.2f of their edges. Expect styles that "
+                "show little of it; larger models (stylize_views.model: sdxl) know more scenes.",
+                share,
+            )
+        return share
 
     def outlook(self, settings: Settings) -> str:
         """The plan and about how long it will take, in a sentence; one view is timed for it."""

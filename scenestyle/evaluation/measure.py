@@ -267,6 +267,12 @@ def source_psnr(nerf: Path, steps: Sequence[Step]) -> Measurements:
     return {"heldout_psnr_source": np.array([by_view[name] for name in held_out])}
 
 
+def model_fit(stylized: Path) -> Measurements:
+    """How much of the views the model itself can draw, as stylize_views noted it; nothing for models that know any scene."""
+    share = read_json(stylized / "manifest.json").get("redrawn_edges")
+    return {} if share is None else {"redrawn_edges": float(share)}
+
+
 def movement(picture: Picture, other: Picture) -> float:
     """RMSE of two pictures."""
     return rmse([picture], [other])
