@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.control_nets import control_nets
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
+from scenestyle.diffusion.noise_offset import NoiseOffset, read_noise_offset
 from scenestyle.diffusion.presets import HubRepository, Preset
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
 from scenestyle.errors import WeightsError
@@ -51,6 +52,8 @@ class DiffusionModel:
     """the styles it knows, by their key words; empty: any"""
     controls: tuple[Control, ...] = ("depth",)
     """what its ControlNets see, in their order"""
+    noise_offset: NoiseOffset | None = None
+    """what its noise has in common over a view; None: nothing"""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
         pipeline = _assemble(_Parts(EMBEDDED_FOLDER), _XL, numbers)
         known = read_known_styles(EMBEDDED_FOLDER)
         held = _held_controls(EMBEDDED_FOLDER, pipeline)
-        return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known, held)
+        offset = read_noise_offset(EMBEDDED_FOLDER)
+        return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known, held, offset)
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
         family = _FIRST if preset is presets.SD15 else _XL
@@ -155,7 +159,8 @@ def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
         controlnet = hub_snapshot(family.controlnet, ["diffusion_pytorch_model.safetensors"])
     pipeline = _assemble(_Parts(base, controlnet=controlnet), family, numbers)
     known, held = read_known_styles(base), _held_controls(base, pipeline)
-    return DiffusionModel(pipeline, device, family.preset, sources, known, held)
+    offset = read_noise_offset(base)
+    return DiffusionModel(pipeline, device, family.preset, sources, known, held, offset)
 
 
 def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:

@@ -140,6 +140,7 @@ def stylize(
     from scenestyle.diffusion.autoencoder import decoded
     from scenestyle.diffusion.in_step import denoising_in_step
     from scenestyle.diffusion.noise import carried_noise
+    from scenestyle.diffusion.noise_offset import offset_noise
 
     num_views, height, width = disparity.shape
     plan = plan or Plan.joint(num_views)
@@ -157,6 +158,8 @@ def stylize(
                 fusion=fusion,
                 work=work and work / _key(settings, plan, model.controls),
             ),
+            # Entered first, it gets the noise last: carried, if it is.
+            offset_noise(model.pipeline.scheduler, model.noise_offset),
             carried_noise(model.pipeline.scheduler, noise, settings.seed),
         ):
             latents = _run(model, rgb, disparity, settings, size)
