@@ -37,7 +37,7 @@ from training.export import HASH_FILE
 if TYPE_CHECKING:
     from scenestyle.diffusion.models import DiffusionModel
 
-Pictures = Float[np.ndarray, "views height width 3"]
+Pictures = Sequence[Float[np.ndarray, "_height _width 3"]]
 
 TAU = 0.02
 COLUMNS = ["scene", "strength", "alone", "shared", "shared / alone", "detail, alone", "shared"]
@@ -46,10 +46,14 @@ COLUMNS = ["scene", "strength", "alone", "shared", "shared / alone", "detail, al
 class OwnNoise(CarriedNoise):
     """Noise of which no view takes anything from another."""
 
-    def __init__(self, num_views: int, latent_size: tuple[int, int]) -> None:
-        """For so many views, of latents with so many rows and columns."""
-        count = num_views * latent_size[0] * latent_size[1]
-        self.draws = np.arange(count).reshape(num_views, *latent_size)
+    def __init__(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """For views whose latents have so many rows and columns."""
+        ends = np.cumsum([rows * columns for rows, columns in sizes])
+        self.draws = [
+            np.arange(end - rows * columns, end).reshape(rows, columns)
+            for end, (rows, columns) in zip(ends, sizes, strict=True)
+        ]
+        self.first = 0
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,11 @@ def restyled(
     """All styles and seeds in one way."""
     count = len(views.names)
     plan = replace(Plan.joint(count), sharing=sharing)
-    columns, rows = (
-        side // model.pipeline.vae_scale_factor
-        for side in working_size(
-            views.rgb.shape[2], views.rgb.shape[1], model.preset.image_side,
-            multiple_of=model.pipeline.vae_scale_factor,
-        )
-    )  # fmt: skip
-    noise = OwnNoise(count, (rows, columns))
+    factor, side = model.pipeline.vae_scale_factor, model.preset.image_side
+    working = [
+        working_size(each.width, each.height, side, multiple_of=factor) for each in views.cameras
+    ]
+    noise = OwnNoise([(height // factor, width // factor) for width, height in working])
     links = link_pairs(list(views.depth_z), views.cameras, nearest_pairs(views.cameras), tau=TAU)
     pictures = {}
     for style in styles:
@@ -97,7 +98,12 @@ def restyled(
                 model, views.rgb, views.disparity, settings, plan, noise=noise
             )
     errors = [warp_errors(list(each), links).mean() for each in pictures.values()]
-    steps = [np.abs(np.diff(p, axis=axis)).mean() for p in pictures.values() for axis in (1, 2)]
+    steps = [
+        np.abs(np.diff(view, axis=axis)).mean()
+        for each in pictures.values()
+        for view in each
+        for axis in (0, 1)
+    ]
     return Way(pictures, float(np.mean(errors)), float(np.mean(steps)))
 
 

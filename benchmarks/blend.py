@@ -2,9 +2,10 @@
 
     python -m benchmarks.blend data/nerf/demo data/views/demo data/stylized/demo/ukiyoe data/stylized/demo/neon
 
-Each t is a finetune of its own from the cached stylized views; nothing is restyled. t is the weight of
-the first style. Distances are sliced Wasserstein distances from held-out renders to the held-out
-stylized views of either style, along the same directions for all. Writes benchmarks/results/blend_*.
+Each t is a finetune of its own from the cached stylized views; nothing is restyled. t is the weight
+of the first style. Distances are sliced Wasserstein distances from held-out renders to the held-out
+stylized views of either style, along the same directions for all. Writes
+benchmarks/results/blend_*.
 """
 
 import argparse

@@ -3,11 +3,12 @@
     dvc repro render_views@demo
     python -m benchmarks.consistency --edits demo-ukiyoe demo-watercolor
 
-Every edit is restyled by the embedded model in every way. The table has the warp RMSE of the views, nearest cameras and seven
-apart in their order (source depth, hidden points left out; `scenestyle/metrics/warp.py`), and what tells a view that agrees from one
-that is merely pale: RMSE to the source (how strong the style is), the mean absolute difference of neighbouring pixels
-(detail), and the RMSE to the first way. Writes the table and a picture per edit to benchmarks/results/.
-Finished ways are kept in `--work`.
+Every edit is restyled by the embedded model in every way. The table has the warp RMSE of the views,
+nearest cameras and seven apart in their order (source depth, hidden points left out;
+`scenestyle/metrics/warp.py`), and what tells a view that agrees from one that is merely pale: RMSE
+to the source (how strong the style is), the mean absolute difference of neighbouring pixels
+(detail), and the RMSE to the first way. Writes the table and a picture per edit to
+benchmarks/results/. Finished ways are kept in `--work`.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def sheet(views: RenderedViews, made: Mapping[str, Pictures]) -> Float[np.ndarra
     shown = evenly_spaced(len(views.names), 4)
     rows = [views.rgb, *made.values()]
     return contact_sheet(
-        [list(row[shown]) for row in rows],
+        [[row[index] for index in shown] for row in rows],
         row_labels=["source", *made],
         column_labels=[views.names[index] for index in shown],
     )
@@ -106,7 +107,7 @@ def measure(
             if not kept.exists():
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 changed = replace(alone, fusion_steps=fusion_steps, **WAYS[way].settings)
-                np.save(kept, _sharing(restyler, WAYS[way].sharing).restyle(changed))
+                np.save(kept, np.stack(_sharing(restyler, WAYS[way].sharing).restyle(changed)))
             made[name] = np.load(kept)
             first = made[f"fused: {fused}, {ways[0]}"]
             rows.append([edit, fused, way, *figures(views, made[name], first)])
@@ -118,7 +119,7 @@ def _sharing(restyler: Restyler, sharing: str) -> Restyler:
     if sharing == "auto":
         return restyler
     params = replace(restyler.params, sharing=sharing)
-    plan = plan_views(restyler.model, restyler.views.cameras, restyler.size, params)
+    plan = plan_views(restyler.model, restyler.views.cameras, restyler.sizes, params)
     return replace(restyler, params=params, plan=plan)
 
 
@@ -153,7 +154,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = params.stylize_views
     text = ["# What views agree in, by what they share", "", origin]
     text += [
-        f"Model {options.model}, {which}, sharing: {options.sharing}, num_references: {options.num_references}.",
+        f"Model {options.model}, {which}, sharing: {options.sharing}, num_references: "
+        f"{options.num_references}.",
         "",
         table(COLUMNS, rows),
     ]

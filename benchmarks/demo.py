@@ -4,8 +4,8 @@
     python -m benchmarks.demo --noop-repeats 5
 
 Nothing is shared with this checkout but the virtual environment: the clone starts with an empty DVC
-cache and an empty cache of compiled code, as after `make setup`. Each stage runs once, since it takes
-minutes; the no-op is repeated after one warm-up.
+cache and an empty cache of compiled code, as after `make setup`. Each stage runs once, since it
+takes minutes; the no-op is repeated after one warm-up.
 """
 
 import argparse
@@ -43,7 +43,8 @@ class Measurement:
     cpu_seconds: float
     """user and system time of the command and its finished children"""
     peak_gb: float
-    """largest sum of resident memory over the process tree, sampled five times a second, in 1e9 bytes"""
+    """largest sum of resident memory over the process tree, sampled five times a second, in 1e9
+    bytes"""
 
 
 def measure(command: list[str], folder: Path) -> Measurement:

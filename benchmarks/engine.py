@@ -3,8 +3,8 @@
     python -m benchmarks.engine                        # writes benchmarks/results/engine_*.md, finishers_*.md
     python -m benchmarks.engine --pairs 1x1 --rounds 2
 
-The toy project has the real graph, engine and stage shell; its stages only mix bytes. So all that is measured
-is DVC, Prefect, processes, and what lies between them.
+The toy project has the real graph, engine and stage shell; its stages only mix bytes. So all that
+is measured is DVC, Prefect, processes, and what lies between them.
 """
 
 import argparse
@@ -74,7 +74,8 @@ class Cost:
     seconds: float
     """wall clock"""
     cpu_seconds: float
-    """processor time of it and its finished children, which other work on the machine lengthens less"""
+    """processor time of it and its finished children, which other work on the machine lengthens
+    less"""
 
     def __str__(self) -> str:
         return f"{self.seconds:.2f} s ({self.cpu_seconds:.2f})"
@@ -172,7 +173,8 @@ def finishers(toy: Toy, rounds: int) -> tuple[int, float]:
     toy.plant_trouble(
         "stylize_views",
         "import os, time\n"
-        "place = Path('begun') / Path('round').read_text(); place.mkdir(parents=True, exist_ok=True)\n"
+        "place = Path('begun') / Path('round').read_text(); place.mkdir(parents=True, "
+        "exist_ok=True)\n"
         "(place / str(os.getpid())).touch()\n"
         "while len(list(place.iterdir())) < 8: time.sleep(0.01)\n",
     )
@@ -220,12 +222,14 @@ def main() -> None:
             "",
             origin,
             "",
-            "Nothing to do, each command in a process of its own: medians of 3, wall clock and in brackets processor time. "
-            "The flow talks to a running server, whose time is not in the brackets.",
+            "Nothing to do, each command in a process of its own: medians of 3, wall clock and in "
+            "brackets processor time. The flow talks to a running server, whose time is not in "
+            "the brackets.",
             "",
             table([*doors[0]], [[*row.values()] for row in doors]),
             "",
-            "One stage that has to run, medians of 5: through the engine; its function in a warm process; the difference.",
+            "One stage that has to run, medians of 5: through the engine; its function in a warm "
+            "process; the difference.",
             "",
             table([*stages[0]], [[*row.values()] for row in stages]),
         ]
@@ -239,8 +243,8 @@ def main() -> None:
                 "",
                 origin,
                 "",
-                f"Eight stages, {args.rounds} rounds: {lost} of {8 * args.rounds} records lost or wrong; {middle:.1f} s a "
-                "round (median).",
+                f"Eight stages, {args.rounds} rounds: {lost} of {8 * args.rounds} records lost or "
+                f"wrong; {middle:.1f} s a round (median).",
             ]
             write_result("finishers", "\n".join(lines), num_threads=num_threads)
 

@@ -2,11 +2,12 @@
 
     python -m benchmarks.field data/poses/demo [data/poses/OTHER ...]     # writes benchmarks/results/field_*.md
 
-Both learn from the same photos at the same size, with the same split, poses and rays per step, in the
-same process, one after the other. The peer is nerfstudio's method `nerfacto` as it stands, but for
-three things: `implementation="torch"` (there is no CUDA), rays drawn in the training process (its
-loader process would take one of the cores), and no LPIPS network (it would be downloaded, and only
-measures). PSNR is over 4096 pixels of held-out views, the same for both; measuring it is not timed.
+Both learn from the same photos at the same size, with the same split, poses and rays per step, in
+the same process, one after the other. The peer is nerfstudio's method `nerfacto` as it stands, but
+for three things: `implementation="torch"` (there is no CUDA), rays drawn in the training process
+(its loader process would take one of the cores), and no LPIPS network (it would be downloaded, and
+only measures). PSNR is over 4096 pixels of held-out views, the same for both; measuring it is not
+timed.
 """
 
 import argparse
@@ -167,7 +168,6 @@ def rendering(run: Path, views: list[View], ours: Any) -> list[list[object]]:
     from nerfstudio.models.nerfacto import NerfactoModel
 
     from scenestyle.nerf.dataset import camera_rays, read_photo
-    from scenestyle.nerf.field import render
 
     held_out = [view for view in views if view.split == "held_out"]
     camera = held_out[0].camera.resized(*VIEW_SIZE)
@@ -194,8 +194,8 @@ def rendering(run: Path, views: list[View], ours: Any) -> list[list[object]]:
         errors = [np.mean((draw(view.camera) - read_photo(run, view)) ** 2) for view in held_out]
         return float(np.mean(-10 * np.log10(errors)))
 
-    render(ours, camera)
-    ours_seconds = seconds(lambda: render(ours, camera), 9)
+    ours.render(camera)
+    ours_seconds = seconds(lambda: ours.render(camera), 9)
     plain_seconds = seconds(lambda: with_nerfstudio(ours, camera), 3)
     return [
         [
@@ -206,7 +206,7 @@ def rendering(run: Path, views: list[View], ours: Any) -> list[list[object]]:
         [
             "our field, ours",
             _median_and_range(ours_seconds),
-            f"{psnr(lambda view: render(ours, view).rgb):.2f}",
+            f"{psnr(lambda view: ours.render(view).rgb):.2f}",
         ],
     ]
 
@@ -273,9 +273,10 @@ def scene_report(poses: Path, params: TrainNerf, stock_steps: int) -> str:
                 ],
             ),
             "",
-            f"Rays per second: {ratio:.1f} times stock's; per second of processor time: {cpu_ratio:.1f} times. Stock has {stock_psnr:.2f} dB after its "
-            f"first {stock_steps} steps, {stock_seconds:.0f} s; ours has them after {steps} steps, "
-            f"{seconds:.2f} s: {stock_seconds / seconds:.0f} times sooner.",
+            f"Rays per second: {ratio:.1f} times stock's; per second of processor time: "
+            f"{cpu_ratio:.1f} times. Stock has {stock_psnr:.2f} dB after its first {stock_steps} "
+            f"steps, {stock_seconds:.0f} s; ours has them after {steps} steps, {seconds:.2f} s: "
+            f"{stock_seconds / seconds:.0f} times sooner.",
             "",
             table(["steps", *our_curve.psnr], [["stock, dB", *_at(stock_curve, our_curve)], ["ours, dB", *_at(our_curve, our_curve)]]),
             "",

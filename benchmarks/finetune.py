@@ -2,16 +2,18 @@
 
     python -m benchmarks.finetune ../shared/data/bear/images ../shared/data/bear/vangogh --poses data/poses/bear
 
-The stylized views were made from the photos themselves, by another program; here they are reduced to the
-size of the rendered views. From one source field two finetunes start with the same parameters:
+The stylized views were made from the photos themselves, by another program; here they are reduced
+to the size of the rendered views. From one source field two finetunes start with the same
+parameters:
 
 - ours: `finetune_nerf` as it is;
-- published loss: the same patches, taps and directions, but the loss step as the authors published it:
-  the network runs four times and keeps four graphs, and its weights are not frozen (see
+- published loss: the same patches, taps and directions, but the loss step as the authors published
+  it: the network runs four times and keeps four graphs, and its weights are not frozen (see
   benchmarks/losses.py). The loss has the same value.
 
-Every so many steps the clock stops and the sliced Wasserstein distance from held-out renders to held-out
-stylized views is measured. Writes benchmarks/results/finetune_* with the curves and a sheet of pictures.
+Every so many steps the clock stops and the sliced Wasserstein distance from held-out renders to
+held-out stylized views is measured. Writes benchmarks/results/finetune_* with the curves and a
+sheet of pictures.
 """
 
 import argparse
@@ -30,7 +32,7 @@ from torch.nn.functional import mse_loss
 from benchmarks.machine import provenance, table, write_picture, write_result
 from scenestyle.artifacts import View, ViewsFolder, read_rgb, read_views, write_rgb
 from scenestyle.features import FeatureExtractor
-from scenestyle.finetune.patch_losses import depth_loss, render_patch
+from scenestyle.finetune.patch_losses import depth_loss
 from scenestyle.finetune.patches import Target, random_patch
 from scenestyle.losses import directions_for
 from scenestyle.nerf.trainer import Losses, Trainer
@@ -99,7 +101,7 @@ def compare(arguments: argparse.Namespace, root: Path, params: FinetuneNerf) -> 
             f"{len(posed)} photos; source field with the defaults of `train_nerf`: held-out "
             f"{source['heldout_psnr']:.2f} dB in {source['seconds']} s. Views of "
             f"{posed[0].camera.width}x{posed[0].camera.height}, {params.iterations} steps of "
-            f"{params.patch_size} px, defaults of `finetune_nerf` otherwise.",
+            f"{params.patch_size or 64} px, defaults of `finetune_nerf` otherwise.",
             "",
             table(
                 ["", "steps", "seconds", "CPU seconds", "held-out SWD", "depth, relative change"],
@@ -118,11 +120,10 @@ def published_losses(
     features.requires_grad_(True)
 
     def losses(generator: torch.Generator) -> Mapping[str, Tensor]:
-        patch = random_patch(targets, params.patch_size, generator)
-        rendered = render_patch(trainer.model, patch.rays)
+        patch = random_patch(targets, params.patch_size or 64, generator)
+        shown = patch.seen_by(trainer.model)
         void = torch.rand(3, generator=generator)
-        rgb = rendered.rgb + (1 - rendered.opacity) * void
-        image = rgb.T.reshape(patch.rgb.shape)
+        image = (shown.rgb + (1 - shown.opacity) * void[:, None, None])[None]
         style = image.new_zeros(())
         render_maps, stylized_maps = features(image), features(patch.rgb)
         directions = directions_for(stylized_maps, generator)
@@ -136,8 +137,8 @@ def published_losses(
         return {
             "style": style,
             "content": params.content_weight * content,
-            "depth": params.depth_weight * depth_loss(rendered.depth_ray, patch),
-            **rendered.auxiliary,
+            "depth": params.depth_weight * depth_loss(shown.depth_ray, patch),
+            **shown.auxiliary,
         }
 
     return losses
@@ -165,7 +166,6 @@ def finetune(
     )
     from scenestyle.finetune.guard import change
     from scenestyle.finetune.patch_losses import patch_losses
-    from scenestyle.nerf.field import render
 
     rendered = ViewsFolder.open(views)
     held_out = rendered.held_out
@@ -183,7 +183,7 @@ def finetune(
     renders: list[np.ndarray] = []
     for step in range(params.iterations + 1):
         if step in MEASURED_AT or step == params.iterations:
-            renders = [render(trainer.model, view.camera).rgb for view in held_out]
+            renders = [trainer.model.render(view.camera).rgb for view in held_out]
             swd = np.mean([distance(x, y) for x, y in zip(renders, wanted, strict=True)])
             depth = change(trainer, rendered)["depth_abs_rel"]
             curve.append(

@@ -2,8 +2,8 @@
 
     python -m benchmarks.kills --kills 2           # writes benchmarks/results/kills_*.md
 
-The demo scene with the small parameters of the tests. A victim is the flow's process, its DVC or the stage itself, by
-SIGKILL, at a moment drawn from the time that the stage took undisturbed.
+The demo scene with the small parameters of the tests. A victim is the flow's process, its DVC or
+the stage itself, by SIGKILL, at a moment drawn from the time that the stage took undisturbed.
 """
 
 import argparse
@@ -55,9 +55,10 @@ def main() -> None:
         "",
         table(["stage", "seconds undisturbed", "killed", "in the last run"], rows),
         "",
-        f"{sum(bool(victim) for _, victim in killed)} kills (seed {args.seed}); {len(different)} of {len(wanted)} files of "
-        f"the results differ from the undisturbed ones{': ' if different else ''}{', '.join(different)}, those with "
-        f"wall-clock seconds left out. All runs together {took:.0f} s, undisturbed {sum(seconds.values()):.0f} s.",
+        f"{sum(bool(victim) for _, victim in killed)} kills (seed {args.seed}); {len(different)} "
+        f"of {len(wanted)} files of the results differ from the undisturbed "
+        f"ones{': ' if different else ''}{', '.join(different)}, those with wall-clock seconds "
+        f"left out. All runs together {took:.0f} s, undisturbed {sum(seconds.values()):.0f} s.",
     ]
     write_result("kills", "\n".join(lines), num_threads=num_threads)
 

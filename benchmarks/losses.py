@@ -2,15 +2,15 @@
 
     python -m benchmarks.losses          # writes benchmarks/results/losses_*.md
 
-The published code of Style-NeRF2NeRF runs the network four times per step, each time keeping the graph:
-render and stylized patch for the style loss, both again for the content loss; its weights are not
-frozen, so their gradients are computed too. That step is written down here as `published_step`. Ours
-runs the frozen network once with a graph and once without. Both get the same directions and must give
-the same value and the same gradient of the render.
+The published code of Style-NeRF2NeRF runs the network four times per step, each time keeping the
+graph: render and stylized patch for the style loss, both again for the content loss; its weights
+are not frozen, so their gradients are computed too. That step is written down here as
+`published_step`. Ours runs the frozen network once with a graph and once without. Both get the same
+directions and must give the same value and the same gradient of the render.
 
-The network has VGG-19's architecture and random weights: arithmetic costs the same, and nothing has to be
-downloaded. Every measurement is a process of its own; memory is the growth of its resident set's peak
-over the steps.
+The network has VGG-19's architecture and random weights: arithmetic costs the same, and nothing has
+to be downloaded. Every measurement is a process of its own; memory is the growth of its resident
+set's peak over the steps.
 """
 
 import argparse
@@ -170,7 +170,8 @@ def main() -> None:
         "# A loss step with VGG-19: ours against the published one",
         "",
         origin,
-        f"Style and content, forward and backward; median and range of {REPEATS} steps after one warm-up.",
+        f"Style and content, forward and backward; median and range of {REPEATS} steps after one "
+        "warm-up.",
         "",
         table(header, rows),
     ]

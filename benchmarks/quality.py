@@ -7,16 +7,18 @@ Every style is made in three ways and judged by the stage `evaluate`:
 
 - method: views restyled together, SWD loss;
 - no sharing: every view restyled by itself (no shared attention, noise or fusion in 3D), SWD loss;
-- RGB loss: views restyled together, the field finetuned by the mean squared difference of colours instead of
-  the SWD, content and depth terms, on the same patches with the same steps.
+- RGB loss: views restyled together, the field finetuned by the mean squared difference of colours
+  instead of the SWD, content and depth terms, on the same patches with the same steps.
 
-"Together" is three things: self-attention shared with reference views, as in the paper, and fusion in 3D and noise that
-sticks to the scene, which are ours. A second table takes them apart on the stylized pictures, which need no field.
+"Together" is three things: self-attention shared with reference views, as in the paper, and fusion
+in 3D and noise that sticks to the scene, which are ours. A second table takes them apart on the
+stylized pictures, which need no field.
 
-Writes the tables and two pictures per scene to benchmarks/results/. Finished ways are kept in `--work`, in a folder
-per parameters, weights and views: a killed run goes on where it was, and one with other sizes starts anew. Figures
-of consistency are lower is better; so is the held-out SWD, but "no sharing" is held against its own stylized
-pictures, so that its figure compares with the others only in kind.
+Writes the tables and two pictures per scene to benchmarks/results/. Finished ways are kept in
+`--work`, in a folder per parameters, weights and views: a killed run goes on where it was, and one
+with other sizes starts anew. Figures of consistency are lower is better; so is the held-out SWD,
+but "no sharing" is held against its own stylized pictures, so that its figure compares with the
+others only in kind.
 """
 
 import argparse
@@ -41,7 +43,6 @@ from scenestyle.artifacts import read_json, read_rgb, read_views
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.features import FeatureExtractor
 from scenestyle.finetune.finetune import finetune
-from scenestyle.finetune.patch_losses import render_patch
 from scenestyle.finetune.patches import Target, random_patch
 from scenestyle.metrics.image import rmse
 from scenestyle.metrics.intervals import bootstrap_mean
@@ -65,7 +66,8 @@ TOGETHER = {
     "fusion": {"sharing": "none", "carry_noise": False},
     "alone": {"sharing": "none", "fusion_steps": 0, "carry_noise": False},
 }
-"""what the views know of each other -> parameters of stylize_views that differ from those of `params.yaml`"""
+"""what the views know of each other -> parameters of stylize_views that differ from those of
+`params.yaml`"""
 
 TOGETHER_NAMES = {
     "shared": "attention, fusion and noise",
@@ -211,12 +213,11 @@ def rgb_losses(
     """
 
     def losses(generator: torch.Generator) -> dict[str, Tensor]:
-        patch = random_patch(targets, params.patch_size, generator)
-        rendered = render_patch(trainer.model, patch.rays)
-        void = torch.rand(3, generator=generator).to(rendered.rgb)
-        rgb = rendered.rgb + (1 - rendered.opacity) * void
-        target = patch.rgb[0].flatten(1).T
-        return {"style": mse_loss(rgb, target), **rendered.auxiliary}
+        patch = random_patch(targets, params.patch_size or 64, generator)
+        shown = patch.seen_by(trainer.model)
+        void = torch.rand(3, generator=generator).to(shown.rgb)
+        rgb = shown.rgb + (1 - shown.opacity) * void[:, None, None]
+        return {"style": mse_loss(rgb, patch.rgb[0]), **shown.auxiliary}
 
     return losses
 
@@ -253,8 +254,8 @@ def agreement(views: Path, stylized: Path, alone: Path, *, tau: float) -> Agreem
 def agreement_table(found: dict[tuple[str, str], Agreement]) -> str:
     """Attention and fusion apart, each difference with its interval over pairs of views.
 
-    The pairs are the same in every row, so that the interval is that of a mean of paired differences, which is
-    narrower than those of the two means suggest.
+    The pairs are the same in every row, so that the interval is that of a mean of paired
+    differences, which is narrower than those of the two means suggest.
     """
     rows = []
     for (style, views_as), each in found.items():
@@ -325,7 +326,8 @@ def summary(
     ]
     counts = [
         f"- {heading}: lower with the method than {against} in "
-        f"{sum(figures[s, 'method'][key] < figures[s, against][key] for s in styles)} of {len(styles)} styles."
+        f"{sum(figures[s, 'method'][key] < figures[s, against][key] for s in styles)} of "
+        f"{len(styles)} styles."
         for key, heading, against in (
             ("views_warp_stylized", "Disagreement of the stylized pictures", "no sharing"),
             ("views_warp", "Disagreement of the field's views", "no sharing"),
@@ -389,11 +391,12 @@ def main() -> None:
             "# What sharing and the sliced Wasserstein loss are worth",
             "",
             origin,
-            f"{params.stylize_views.model} model, {sizes.iterations} finetuning steps of one seed, orbit of "
-            f"{sizes.num_frames} frames; everything else as in `params.yaml`. `benchmarks/quality.py` says what "
-            "the ways are. One seed and one training per cell: differences in the last digit mean nothing. "
-            "Per scene the fields first, then the stylized pictures alone, where a row's difference to views that "
-            "share nothing has its bootstrap interval over pairs of neighbouring views.",
+            f"{params.stylize_views.model} model, {sizes.iterations} finetuning steps of one seed, "
+            f"orbit of {sizes.num_frames} frames; everything else as in `params.yaml`. "
+            "`benchmarks/quality.py` says what the ways are. One seed and one training per cell: "
+            "differences in the last digit mean nothing. Per scene the fields first, then the "
+            "stylized pictures alone, where a row's difference to views that share nothing has "
+            "its bootstrap interval over pairs of neighbouring views.",
             "",
             *parts,
         ]

@@ -3,10 +3,12 @@
     python -m benchmarks.sharing                  # writes benchmarks/results/
     python -m benchmarks.sharing --side 256
 
-The embedded model with guidance. A step is all that the networks do for all views at one timestep, the least of three;
-shared self-attention, which is all that the forms of sharing differ in, is also timed by itself. Memory is the largest
-resident memory of a call less that before it, after a warm-up on one small view, with an allocator that gives back at
-once what is freed (Linux). Each figure comes from a process of its own. Random pictures, since the time does not depend on what they show.
+The embedded model with guidance. A step is all that the networks do for all views at one timestep,
+the least of three; shared self-attention, which is all that the forms of sharing differ in, is also
+timed by itself. Memory is the largest resident memory of a call less that before it, after a
+warm-up on one small view, with an allocator that gives back at once what is freed (Linux). Each
+figure comes from a process of its own. Random pictures, since the time does not depend on what they
+show.
 """
 
 import argparse
@@ -64,15 +66,16 @@ class Job:
         settings = _settings(model, params, executed_steps=1)
         width, height = settings.working_size(4, 3, model)
         rgb = np.random.default_rng(0).random((num_views, height, width, 3), dtype=np.float32)
-        stylize(model, rgb[:1, :64, :64], rgb[:1, :64, :64, 0], settings)
-        return cls(model, plan_views(model, cameras, (width, height), params), rgb, params)
+        stylize(model, [rgb[0, :64, :64]], [rgb[0, :64, :64, 0]], settings)
+        sizes = [(width, height)] * len(cameras)
+        return cls(model, plan_views(model, cameras, sizes, params), rgb, params)
 
     def run(self, executed_steps: int) -> None:
         """Restyle the views."""
         from scenestyle.diffusion.stylize import stylize
 
         settings = _settings(self.model, self.params, executed_steps)
-        stylize(self.model, self.rgb, self.rgb[..., 0], settings, self.plan)
+        stylize(self.model, list(self.rgb), list(self.rgb[..., 0]), settings, self.plan)
 
 
 def _settings(model: Any, params: Any, executed_steps: int) -> Any:
@@ -134,7 +137,8 @@ def measure_apart(row: Row, args: argparse.Namespace) -> dict[str, float]:
     """The best of some processes: other work on the machine only ever adds time."""
     runs = [_in_process("seconds", row, args.side, os.environ) for _ in range(args.repeats)]
     figures = {name: min(run[name] for run in runs) for name in runs[0]}
-    # Else the allocator keeps what is freed, by chance up to twice as much as is used at the peak; this takes time.
+    # Else the allocator keeps what is freed, by chance up to twice as much as is used at the peak;
+    # this takes time.
     environment = {**os.environ, **dict.fromkeys(_ALLOCATOR_THRESHOLDS, str(256 * 1024))}
     return {**figures, **_in_process("gb", row, args.side, environment)}
 
@@ -176,8 +180,9 @@ def report(origin: str, rows: dict[Row, dict[str, float]], args: argparse.Namesp
         "# Sharing attention between views: exact and in step",
         "",
         origin,
-        f"Embedded model, long side {args.side}, with guidance, least of {args.repeats} processes of three steps; "
-        f"at most {VIEWS_PER_CALL_ON_CPU} views per call, unless all or the references pass together.",
+        f"Embedded model, long side {args.side}, with guidance, least of {args.repeats} processes "
+        f"of three steps; at most {VIEWS_PER_CALL_ON_CPU} views per call, unless all or the "
+        "references pass together.",
         "",
         table(
             [

@@ -1,34 +1,100 @@
 """`scenestyle add-scene`."""
 
-from cli.console import LAYOUT, NewName, Source, say
-from scenestyle.errors import ParamsError
+from pathlib import Path
+
+from cli.console import LAYOUT, NewName, Source, given, say
+from engine.captures import CaptureError, track
+from scenestyle.capture import Capture
+from scenestyle.capture.capture import counted
+from scenestyle.errors import InputError, ParamsError
 from scenestyle.params import check_id, load_params
-from scenestyle.project.scenes import NUM_STILLS, add_scene_folder
+from scenestyle.project.scenes import NUM_STILLS, Wishes, add_scene_folder
 
 
-def add_scene(name: NewName, source: Source, *, caption: str, num_stills: int = NUM_STILLS) -> None:
-    """Add a scene: a folder of photos, a video, or a dataset that comes with poses.
+def add_scene(
+    name: NewName,
+    source: Source,
+    *,
+    caption: str,
+    masks: Path | None = None,
+    num_stills: int = NUM_STILLS,
+    start: float = 0.0,
+    stop: float | None = None,
+) -> None:
+    """Add a scene: photos, a video, a ZIP file, or a data set that comes with poses.
 
-    It is checked, then copied to data/scenes/NAME. A posed dataset has a transforms.json
-    (nerfstudio) or a COLMAP model. Of a video, the sharpest frames are taken, evenly spaced.
+    It is checked, then copied to data/scenes/NAME and put under DVC. Poses may come as a
+    transforms.json (nerfstudio, instant-ngp, Blender) or a COLMAP model. Of a video, the sharpest
+    frames are taken, evenly spaced. 360 degree pictures are split into views.
 
     Example: scenestyle add-scene fern ~/photos/fern --caption "a fern in an office"
 
     Args:
         name: Letters, digits and underscores.
-        source: The folder or the video; it is only read.
+        source: Folder, video or ZIP file; it is only read.
         caption: What the photos show; fills {caption} in a style's prompt.
+        masks: Folder of images named as the photos; what is black in them is not used.
         num_stills: How many images to take from a video.
+        start: Second of the video from which they are taken.
+        stop: Second of the video up to which they are taken; by default its end.
     """
     check_id("scene", name)
     if name in load_params(LAYOUT.params).scenes:
         raise ParamsError(f"there is a scene {name!r} already. Choose another name.")
+    masks = None if masks is None else given(masks)
+    if masks is not None and not masks.is_dir():
+        raise InputError(f"{masks} is no folder; wanted is the folder of the masks.")
+    if start < 0 or (stop is not None and stop <= start):
+        raise InputError(f"start {start:g} and stop {stop} of the video: wanted 0 <= start < stop.")
     found = add_scene_folder(
-        name, source, caption, scenes=LAYOUT.scenes, params=LAYOUT.params, num_stills=num_stills
+        name,
+        given(source),
+        caption,
+        scenes=LAYOUT.scenes,
+        params=LAYOUT.params,
+        wishes=Wishes(num_stills, start, stop, masks),
+        tell=say,
     )
-    sizes = ", ".join(f"{width}x{height}" for width, height in found.sizes[:3])
-    poses = "poses will be estimated" if found.kind == "photos" else f"with poses ({found.kind})"
-    say(f"Added scene {name}: {len(found.images)} pictures of {sizes} pixels, {poses}.")
-    if found.ignored:
-        say(f"Left out {len(found.ignored)} other files: {', '.join(found.ignored[:5])}.")
-    say(f"Next: scenestyle restyle {name} STYLE")
+    for warning in found.warnings:
+        say(f"Warning: {warning}")
+    say(f"Added scene {name}: {found_in_words(found)}.", changes_in_words(found))
+    say(_under_dvc(name), f"Next: scenestyle restyle {name} STYLE")
+
+
+def found_in_words(found: Capture) -> str:
+    """Layout, number and sizes of photos, lens, masks and transparency, in one line."""
+    sizes = [f"{width}x{height}" for width, height in found.sizes]
+    more = f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else ""
+    used = f"{len(found.photos):,}"
+    if found.listed > len(found.photos):
+        used += f" of {found.listed:,}"
+    poses = "poses will be estimated" if found.model is None else f"with poses ({found.layout})"
+    masked = sum(photo.mask is not None for photo in found.photos)
+    cut_out = sum(photo.transparent for photo in found.photos)
+    return ", ".join(
+        [
+            f"{used} pictures of {', '.join(sizes[:3])}{more} pixels",
+            poses,
+            *([] if found.model is None else [found.lens]),
+            f"{counted(masked, 'mask')}" if masked else "no masks",
+            *([f"{counted(cut_out, 'picture')} with transparency"] if cut_out else []),
+        ]
+    )
+
+
+def changes_in_words(found: Capture) -> str:
+    """What was left out and what was changed, in one line."""
+    left_out = "; ".join(found.left_out) or "nothing"
+    changed = "; ".join(found.changed) or "nothing"
+    return f"Left out: {left_out}. Changed: {changed}."
+
+
+def _under_dvc(name: str) -> str:
+    """Put the photos under DVC; what became of it. The scene is there either way."""
+    try:
+        tracked = track(LAYOUT.root, [name])
+    except CaptureError as error:
+        return f"Warning: the photos have no second copy: {error}"
+    if not tracked:
+        return f"{LAYOUT.scene(name)} is kept by git."
+    return f"Its photos are in DVC's cache; keep them for others: git add {tracked[0]}; dvc push"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cli.console import LAYOUT, NewName, Prompt, say
+from cli.console import LAYOUT, NewName, Prompt, given, say
 from scenestyle.errors import ParamsError
 from scenestyle.params import check_id, load_params
 from scenestyle.project.params_file import add_entry
@@ -39,7 +39,8 @@ def add_style(
         image_scale: Weight of the image, 0 to 2; default 0.6.
     """
     check_id("style", name)
-    if name in load_params(LAYOUT.params).styles:
+    params = load_params(LAYOUT.params)
+    if name in params.styles:
         raise ParamsError(
             f"there is a style {name!r} already. Change it in {LAYOUT.params}, or choose another "
             "name."
@@ -52,7 +53,12 @@ def add_style(
         "seed": seed,
         "image_scale": image_scale,
     }
-    given = {option: value for option, value in options.items() if value is not None}
-    with taken_in(image, name, LAYOUT.styles) as picture:
-        add_entry(LAYOUT.params, "styles", name, given | picture)
-    say(f"Added style {name}. Next: scenestyle restyle SCENE {name}")
+    said = {option: value for option, value in options.items() if value is not None}
+    with taken_in(given(image) if image else None, name, LAYOUT.styles) as picture:
+        add_entry(LAYOUT.params, "styles", name, said | picture)
+    say(f"Added style {name}.")
+    captions = [scene.caption for scene in params.scenes.values()]
+    from scenestyle.project.prompts import prompt_warnings
+
+    say(*prompt_warnings(prompt, captions, params.stylize_views.model))
+    say(f"Next: scenestyle restyle SCENE {name}")

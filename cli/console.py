@@ -1,12 +1,13 @@
 """What the subcommands of `scenestyle` share: types of arguments, and how they answer."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from scenestyle.project.layout import Layout
+from scenestyle.project.layout import Layout, project_of
 
 LAYOUT = Layout()
 """The project in the current folder, where every command runs."""
@@ -18,6 +19,24 @@ StyleIds = Positional[Annotated[tuple[str, ...], arg(metavar="[STYLE ...]")]]
 Prompt = Positional[Annotated[str, arg(metavar="PROMPT")]]
 Source = Positional[Annotated[Path, arg(metavar="SOURCE")]]
 Shares = Positional[Annotated[tuple[str, ...], arg(metavar="STYLE=WEIGHT ...")]]
+
+_started_in = Path()
+"""where the user called the command; relative paths that he gives start there"""
+
+
+def enter_project() -> None:
+    """Go to the root of the project that the current folder lies in, as git does."""
+    global _started_in
+    here = Path.cwd()
+    root = project_of(here)
+    _started_in = Path() if root in (None, here) else here
+    if root is not None:
+        os.chdir(root)
+
+
+def given(path: Path) -> Path:
+    """A path as the user means it: from where he called the command, `~` his home."""
+    return _started_in / path.expanduser()
 
 
 def say(*lines: str) -> None:

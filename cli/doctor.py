@@ -12,10 +12,13 @@ from typing import Literal
 
 from cli.console import LAYOUT, say
 from scenestyle.errors import ParamsError, ScenestyleError
+from scenestyle.params import load_params
 from scenestyle.project.layout import Layout
 
 _GB = 1e9
-_LOW_DISK_GB = 10
+_LOW_DISK_GB, _FULL_DISK_GB = 10, 1
+_START_SERVER = "prefect server start > server.log 2>&1 &"
+_NO_GIT = "git init, or do without: dvc config core.no_scm true"
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,18 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
         "GPU": _gpu,
         "tiny-cuda-nn": _tiny_cuda_nn,
         "embedded weights": _embedded_weights,
+        "licences": _licences,
         "feature weights": _feature_weights,
+        "git": _git,
+        "project folder": _project_folder,
         "disk": _disk,
         "cache": _cache,
+        "results": _results,
         "params.yaml": _params,
         "dvc.lock": _lock,
         "DVC's locks": _rwlock,
         "Prefect server": _prefect_server,
+        "nightly runs": _nightly_runs,
     }
     for name, check in checks.items():
         try:
@@ -129,14 +137,53 @@ def _embedded_weights(_: Path) -> Finding:
     return Finding("ok", f"as listed in SHA256SUMS ({verified(EMBEDDED_FOLDER)[:12]})")
 
 
+def _licences(root: Path) -> Finding:
+    from scenestyle.diffusion.models import licences_of
+
+    model = load_params(Layout(root).params).stylize_views.model
+    parts = licences_of(model)
+    said = ", ".join(f"{part} {licence}" for part, licence in parts.items())
+    limited = any("non-commercial" in licence for licence in parts.values())
+    way_out = "set stylize_views.model: sdxl-lightning or sdxl for commercial work"
+    return Finding("note" if limited else "ok", f"{model}: {said}", way_out if limited else "")
+
+
 def _feature_weights(_: Path) -> Finding:
     from scenestyle.features.efficientnet import packaged_weights
 
     return Finding("ok", packaged_weights().name)
 
 
+def _git(root: Path) -> Finding:
+    from configparser import ConfigParser
+
+    if (root / ".git").exists():
+        return Finding("ok", "a repository")
+    config = ConfigParser()
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    if config.getboolean("core", "no_scm", fallback=False):
+        return Finding("ok", "none, and DVC does without")
+    return Finding("broken", f"{root.resolve()} is no git repository", _NO_GIT)
+
+
+def _project_folder(root: Path) -> Finding:
+    layout = Layout(root)
+    folders = [root, layout.data, layout.scenes, layout.work]
+    if locked := [str(each) for each in folders if each.exists() and not os.access(each, os.W_OK)]:
+        return Finding(
+            "broken",
+            f"may not be written: {', '.join(locked)}",
+            f"chmod -R u+w {' '.join(locked)}",
+        )
+    return Finding("ok", "can be written")
+
+
 def _disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free / _GB
+    if free < _FULL_DISK_GB:
+        return Finding(
+            "broken", f"{free:.1f} GB free", "scenestyle prune --yes; dvc gc --workspace"
+        )
     if free < _LOW_DISK_GB:
         return Finding("note", f"{free:.1f} GB free", "scenestyle prune --yes; dvc gc --workspace")
     return Finding("ok", f"{free:.0f} GB free")
@@ -152,9 +199,24 @@ def _cache(root: Path) -> Finding:
     return Finding("ok", f"{place} can be written")
 
 
-def _params(root: Path) -> Finding:
-    from scenestyle.params import load_params
+def _results(root: Path) -> Finding:
+    from engine import Pipeline
+    from engine.lockfile import has_conflict, is_torn
 
+    if has_conflict(Layout(root).record) or is_torn(Layout(root).record):
+        return Finding("note", "not looked at, since dvc.lock cannot be read")
+    lacking, objects = Pipeline(root).cached_objects()
+    if lacking:
+        return Finding(
+            "note",
+            f"{lacking} of {objects} files of the recorded results are missing in the cache; what "
+            "needs them will be computed again",
+            "dvc pull, if a remote has them",
+        )
+    return Finding("ok", f"all {objects} files of the recorded results are in the cache")
+
+
+def _params(root: Path) -> Finding:
     params = load_params(Layout(root).params)
     scenes = [name for name in params.scenes if not Layout(root).scene(name).is_dir()]
     if scenes:
@@ -167,8 +229,14 @@ def _params(root: Path) -> Finding:
 
 
 def _lock(root: Path) -> Finding:
-    from engine.lockfile import is_torn
+    from engine.lockfile import has_conflict, is_torn
 
+    if has_conflict(Layout(root).record):
+        return Finding(
+            "broken",
+            "has the conflict marks of a git merge",
+            "git checkout --ours dvc.lock; dvc repro takes the rest from the run-cache",
+        )
     if is_torn(Layout(root).record):
         return Finding(
             "broken",
@@ -192,8 +260,10 @@ def _rwlock(root: Path) -> Finding:
     readers = [entry for entries in held.get("read", {}).values() for entry in entries]
     pids = {int(entry["pid"]) for entry in (*readers, *held.get("write", {}).values())}
     if dead := {pid for pid in pids if not psutil.pid_exists(pid)}:
-        return Finding("note", f"left by processes that ended: {dead}; dvc removes them by itself")
-    return Finding("ok", f"held by running processes: {pids}" if pids else "none held")
+        ended = ", ".join(map(str, sorted(dead)))
+        return Finding("note", f"left by ended processes ({ended}); dvc removes them by itself")
+    living = ", ".join(map(str, sorted(pids)))
+    return Finding("ok", f"held by running processes ({living})" if pids else "none held")
 
 
 def _prefect_server(_: Path) -> Finding:
@@ -206,8 +276,47 @@ def _prefect_server(_: Path) -> Finding:
     try:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
     except httpx.HTTPError as error:
-        return Finding("broken", f"{url} does not answer ({error})", "prefect server start -b")
+        return Finding("broken", f"{url} does not answer ({error})", _START_SERVER)
     return Finding("ok", f"{url} answers")
+
+
+def _nightly_runs(_: Path) -> Finding:
+    import httpx
+    from prefect.exceptions import PrefectException
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+
+    from cli.slots import leases_outlast_the_server, slots_nobody_holds
+
+    if not PREFECT_API_URL.value():
+        return Finding("note", "no server is named, so there are none")
+    try:
+        held, lasting = slots_nobody_holds(), leases_outlast_the_server()
+    except (httpx.HTTPError, PrefectException):
+        left = PREFECT_HOME.value() / "server.pid"
+        if left.is_file():
+            return Finding(
+                "broken",
+                f"the server does not answer and left {left}, as after a power cut; with it "
+                "`prefect server start -b` believes that one runs, and `prefect server stop` may "
+                "end another program",
+                f"rm {left}; {_START_SERVER}",
+            )
+        return Finding("note", "the server could not be asked")
+    if held:
+        names = ", ".join(slot.deployment for slot in held)
+        return Finding(
+            "broken",
+            f"{names}: no run lives, but one that died holds the slot, and all others wait for it",
+            "; ".join(slot.release for slot in held),
+        )
+    if not lasting:
+        return Finding(
+            "note",
+            "the server keeps leases in memory: after a power cut the slot of a nightly run stays "
+            "held, and no later one runs",
+            "start the server in the project's folder, whose prefect.toml keeps them on disk",
+        )
+    return Finding("ok", "no slot is held by a run that died")
 
 
 def _lines(path: Path) -> list[str]:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from cli.console import LAYOUT, SceneId, StyleId, say
+from cli.console import LAYOUT, SceneId, StyleId, given, say
 from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.export_names import ENDINGS, Format, default_name
 from scenestyle.params import edit_key, load_params
 
 
@@ -12,7 +13,7 @@ def export(
     scene: SceneId,
     style: StyleId,
     *,
-    format: Literal["ply", "mesh", "video", "frames", "nerfstudio"],
+    format: Format,
     out: Path | None = None,
     path: Literal["orbit", "capture"] = "orbit",
     seconds: float = 4.0,
@@ -40,9 +41,20 @@ def export(
         max_points: Largest number of points of a point cloud.
     """
     edit = edit_key(load_params(LAYOUT.params), scene, style)
-    least = {"--seconds": seconds, "--fps": fps, "--size": size or 1, "--max-points": max_points}
-    if too_small := [name for name, value in least.items() if value <= 0]:
-        raise ParamsError(f"{', '.join(too_small)}: must be above 0.")
+    least = {"--seconds": seconds, "--fps": fps, "--size": size, "--max-points": max_points}
+    faults = [
+        f"{name}: must be above 0, got {value:g}"
+        for name, value in least.items()
+        if value is not None and value <= 0
+    ]
+    target = given(out) if out else LAYOUT.export(default_name(format, edit))
+    if target.exists():
+        faults.append(f"{target} exists already; remove it, or choose another --out")
+    ending = ENDINGS.get(format, "")
+    if ending and target.suffix.lower() != ending:
+        faults.append(f"--out: {format} is written to a file that ends in {ending}, got {target}")
+    if faults:
+        raise ParamsError(f"{'; '.join(faults)}.")
     finetuned = LAYOUT.finetuned(scene, style)
     for folder, stage in (
         (LAYOUT.views(scene), f"render_views@{scene}"),
@@ -50,10 +62,9 @@ def export(
     ):
         if not folder.is_dir():
             raise ArtifactError(f"{folder}: not made yet. Run: dvc repro {stage}")
-    from scenestyle.export import ExportOptions, default_name
+    from scenestyle.export import ExportOptions
     from scenestyle.export import export as write
 
-    target = out or LAYOUT.export(default_name(format, edit))
     options = ExportOptions(path, seconds, fps, size, max_points)
     write(finetuned, LAYOUT.views(scene), format, target, options)
     say(f"{format}: {target.resolve()}")

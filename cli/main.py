@@ -1,31 +1,43 @@
-"""The command `scenestyle`, run in the project's root folder; a module per subcommand."""
+"""The command `scenestyle`, run anywhere within a project's folder; a module per subcommand."""
 
+import difflib
 import logging
+import os
+import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 import tyro
 
 from cli.add_scene import add_scene
 from cli.add_style import add_style
 from cli.blend import blend
+from cli.console import enter_project
 from cli.doctor import doctor
 from cli.export import export
+from cli.make_catalog import make_catalog
+from cli.open import open_result
 from cli.preview import preview
 from cli.prune import prune
 from cli.restyle import restyle
 from cli.status import status
+from cli.watch import watch
+from engine.troubles import in_words
 from scenestyle.device import let_idle_threads_sleep
-from scenestyle.errors import ScenestyleError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "add-scene": add_scene,
     "add-style": add_style,
+    "make-catalog": make_catalog,
     "restyle": restyle,
     "preview": preview,
     "blend": blend,
+    "open": open_result,
     "export": export,
     "status": status,
+    "watch": watch,
     "prune": prune,
     "doctor": doctor,
 }
@@ -38,12 +50,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: Its words; by default those of this program.
     """
+    words = [*(sys.argv[1:] if argv is None else argv)]
+    if words == ["--version"]:
+        sys.stdout.write(f"scenestyle {version('scenestyle')}\n")
+        return
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        sys.stderr.write(f"error: {_unknown(words[0])}\n")
+        raise SystemExit(2)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    warnings.simplefilter("ignore")  # of pinned libraries, for their developers; ours are logged
     let_idle_threads_sleep()
+    enter_project()
     try:
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="scenestyle", description="Restyle captured scenes.", args=argv
+            COMMANDS, prog="scenestyle", description="Restyle captured scenes.", args=words
         )
-    except ScenestyleError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; what is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(128 + signal.SIGINT) from interrupt
+    except Exception as error:
+        sentence = in_words(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"error: {sentence}\n")
         raise SystemExit(1) from error
+
+
+def _unknown(command: str) -> str:
+    close = difflib.get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(COMMANDS)}"
+    return f"there is no command {command!r}; {hint}"

@@ -6,6 +6,7 @@ from cli.console import LAYOUT, say
 from engine import Pipeline, estimate
 from engine.upkeep import would_run
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params, load_params, lookup
+from scenestyle.progress import duration
 
 _SHOWN_REASONS = 3
 
@@ -56,26 +57,36 @@ def status_lines(
         ]
         running = [name for name in instances if name in runs]
         counted |= set(running)
-        state = f"{len(running)} of {len(instances)} stages would run"
+        state = f"{len(running)} of {_stages(len(instances))} would run"
         lines.append(
             f"{edit.scene} in {edit.style}: "
-            + (f"{state}, {_minutes(running, recorded)}" if running else "up to date")
+            + (f"{state}, {_time(running, recorded)}" if running else "up to date")
         )
         lines += [f"  {name}: {_in_short(stale[name])}" for name in running if name in stale]
     if not edits:
         return ["Nothing is asked for yet: scenestyle restyle SCENE STYLE"]
     if scene is None:
         lines.append(f"overview: {'would be written anew' if 'overview' in runs else 'up to date'}")
-    return [*lines, "", f"{len(counted)} stages in all, {_minutes([*counted], recorded)}."]
+    if not counted:
+        return [*lines, "", "Nothing to do."]
+    return [*lines, "", f"{_stages(len(counted))} in all, {_time([*counted], recorded)}."]
 
 
-def _minutes(names: Sequence[str], recorded: Mapping[str, float]) -> str:
+def _time(names: Sequence[str], recorded: Mapping[str, float]) -> str:
     seconds = [estimate(name, recorded) for name in names]
-    known = sum(value for value in seconds if value is not None)
-    unknown = sum(value is None for value in seconds)
+    known = [value for value in seconds if value is not None]
+    unknown = len(seconds) - len(known)
     if not unknown:
-        return f"about {known / 60:.0f} min"
-    return f"about {known / 60:.0f} min and {unknown} stages that never ran here"
+        return f"about {duration(sum(known))}"
+    if not known:
+        return "time unknown until they ran once"
+    return (
+        f"about {duration(sum(known))} and {_stages(unknown)} whose time is unknown until run once"
+    )
+
+
+def _stages(count: int) -> str:
+    return "1 stage" if count == 1 else f"{count} stages"
 
 
 def _in_short(reasons: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from engine.pipeline import Pipeline
 from engine.runner import Outcome, StageError, run_stage
-from engine.share import Parcel, parcel, run_shared, take_over
+from engine.share import Parcel, bring_back, parcel, run_shared, take_over
 from engine.timing import estimate
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Parcel",
     "Pipeline",
     "StageError",
+    "bring_back",
     "estimate",
     "parcel",
     "run_shared",

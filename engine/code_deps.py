@@ -21,7 +21,7 @@ from scenestyle.project.layout import Layout
 if TYPE_CHECKING:
     from grimp import ImportGraph
 
-CONTRACTS = frozenset({"errors", "params", "shapes", "device", "files"})
+CONTRACTS = frozenset({"errors", "params", "shapes", "device", "files", "yaml_text", "progress"})
 """Modules of the library that every stage imports and that compute nothing; listed, a new parameter
 of one stage would rerun all others."""
 

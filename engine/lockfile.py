@@ -36,6 +36,9 @@ class Entries(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         return _parsed(_HEAD + self._blocks[name])[name]
 
+    def __contains__(self, name: object) -> bool:  # by default it parses the entry
+        return name in self._blocks
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._blocks)
 
@@ -109,6 +112,11 @@ def without(text: str, names: Collection[str]) -> str | None:
         return None
     head, blocks = parts
     return "".join([head, *(block for name, block in blocks.items() if name not in names)])
+
+
+def has_conflict(path: Path) -> bool:
+    """Whether a git merge left its marks in the file."""
+    return path.is_file() and b"\n<<<<<<< " in b"\n" + path.read_bytes()
 
 
 def is_torn(path: Path) -> bool:

@@ -1,9 +1,10 @@
 """What DVC knows: the stage instances of dvc.yaml, their order, and which are out of date.
 
-With `lockfile`, the only module that touches DVC's Python objects (3.67). It takes none of DVC's
-locks and writes nothing, so it can ask while a stage runs.
+With `lockfile` and `cache`, the only module that touches DVC's Python objects (3.67). It takes none
+of DVC's locks and writes nothing, so it can ask while a stage runs.
 """
 
+import json
 import logging
 import threading
 import time
@@ -18,6 +19,7 @@ from scenestyle.files import write_whole
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency, ParamsDependency
+    from dvc.output import Output
     from dvc.repo import Repo
     from dvc.stage import PipelineStage, Stage
     from dvc_data.hashfile.hash_info import HashInfo
@@ -89,6 +91,26 @@ class Pipeline:
                 for name, entry in lockfile.read(self._root / "dvc.lock").items()
             }
         )
+
+    def cached_objects(self) -> tuple[int, int]:
+        """How many files of the recorded results the local cache lacks, and how many there are."""
+
+        def count(repo: "Repo") -> tuple[int, int]:
+            cache = repo.cache.local
+            recorded = [
+                out["md5"]
+                for entry in lockfile.read(self._root / "dvc.lock").values()
+                for out in entry.get("outs", ())
+            ]
+            objects = set(recorded)
+            for name in recorded:
+                listing = Path(cache.oid_to_path(name))
+                if name.endswith(".dir") and listing.is_file():
+                    members = json.loads(listing.read_text(encoding="utf-8"))
+                    objects |= {member["md5"] for member in members}
+            return sum(not cache.exists(name) for name in objects), len(objects)
+
+        return self._ask(count)
 
     def forget(self, names: Collection[str]) -> None:
         """Take stage instances out of dvc.lock."""
@@ -172,6 +194,11 @@ class Pipeline:
         record = self._root / "dvc.lock"
         with self._mutex:
             while True:
+                if lockfile.has_conflict(record):
+                    raise PipelineError(
+                        f"{record} has the conflict marks of a git merge. Take either side, since "
+                        "the run-cache has both: git checkout --ours dvc.lock; then dvc repro."
+                    )
                 before = _state(record)
                 try:
                     return question(self._read(again=again))
@@ -180,7 +207,7 @@ class Pipeline:
                 except DvcException as error:
                     whole = not lockfile.is_torn(record) and _state(record) == before
                     if whole or self._opened is None:
-                        raise PipelineError(f"{self._root}: {error}") from error
+                        raise PipelineError(f"{self._root}: {error}{_way_out(error)}") from error
                 _mend(record, self._opened)
                 again = True
 
@@ -195,6 +222,12 @@ class Pipeline:
             self._opened._reset()
             self._written = written
         return self._opened
+
+
+def _way_out(error: Exception) -> str:
+    if "is not a git repository" in str(error):
+        return ". Run git init, or do without: dvc config core.no_scm true"
+    return ""
 
 
 def _mend(record: Path, repo: "Repo") -> None:
@@ -240,20 +273,27 @@ class _Look:
                     else self._of_file(dep)
                 )
             ),
-            *(f"{change}: {out}" for out in stage.outs for change in out.status().values()),
+            *(change for out in stage.outs for change in self._of_output(out)),
         ]
+        _forget_staged_folders()
         return [*changes, *(["modified: command"] if stage.changed_stage() else [])]
 
-    def _of_file(self, dep: "Dependency") -> Iterator[str]:
-        path = dep.fs_path
+    def _of_output(self, out: "Output") -> Iterator[str]:
+        if out.hash_info and out.use_cache and out.changed_cache():
+            yield f"not in cache: {out}"
+        else:
+            yield from self._of_file(out)
+
+    def _of_file(self, part: "Dependency | Output") -> Iterator[str]:
+        path = part.fs_path
         if path not in self._hashes:
-            self._hashes[path] = dep.get_hash() if dep.exists else None
+            self._hashes[path] = part.get_hash() if part.exists else None
         if self._hashes[path] is None:
-            yield f"deleted: {dep}"
-        elif not dep.hash_info:
-            yield f"new: {dep}"
-        elif self._hashes[path] != dep.hash_info:
-            yield f"modified: {dep}"
+            yield f"deleted: {part}"
+        elif not part.hash_info:
+            yield f"new: {part}"
+        elif self._hashes[path] != part.hash_info:
+            yield f"modified: {part}"
 
     def _of_parameters(self, dep: "ParamsDependency") -> Iterator[str]:
         from dvc.utils.serialize import load_path
@@ -263,8 +303,8 @@ class _Look:
         recorded = dep.hash_info.value or {}
         assert isinstance(recorded, dict)
         for name in dep.params:
-            value = _at(self._parameters[dep.fs_path], name)
-            if value is _NOTHING:
+            value = value_at(self._parameters[dep.fs_path], name)
+            if value is NOTHING:
                 yield f"deleted: {name}"
             elif name not in recorded:
                 yield f"new: {name}"
@@ -272,12 +312,26 @@ class _Look:
                 yield f"modified: {name}"
 
 
-_NOTHING = object()
+def _forget_staged_folders() -> None:
+    """Drop the listings of folders that DVC keeps in memory for good.
+
+    It looks through all of them whenever it adds one, which takes a time that grows with the square
+    of their number.
+    """
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    for path in [path for path in MemoryFileSystem.store if path.startswith("/dvc-staging")]:
+        del MemoryFileSystem.store[path]
 
 
-def _at(values: Any, path: str) -> Any:
+NOTHING = object()
+"""What `value_at` finds where nothing is."""
+
+
+def value_at(values: Any, path: str) -> Any:
+    """What stands at a path such as `styles.ukiyoe` of parsed parameters."""
     for key in path.split("."):
         if not isinstance(values, Mapping) or key not in values:
-            return _NOTHING
+            return NOTHING
         values = values[key]
     return values

@@ -5,13 +5,13 @@ remote, together with the run-cache. So any clone that has the code of the same 
 stage, and dvc.lock needs no merging.
 """
 
-import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine import lockfile
+from engine.captures import track
 from engine.pipeline import Pipeline
 from engine.runner import Outcome, dvc_process, run_stage
 from scenestyle.errors import ScenestyleError
@@ -38,7 +38,7 @@ class Parcel:
 def parcel(root: Path, upstream: Collection[str], scenes: Collection[str]) -> Parcel:
     """Push upstream results and captures to the remote; return their records."""
     entries = lockfile.read(Layout(root).record)
-    captures = _added_captures(root, scenes)
+    captures = track(root, scenes)
     _dvc(root, "push", *captures, *upstream)
     return Parcel(
         (Layout(root).params).read_text(encoding="utf-8"),
@@ -93,19 +93,15 @@ def take_over(root: Path, entries: Mapping[str, Any], more: Collection[str] = ()
     _dvc(root, "pull", "--force", *more, *entries)
 
 
-def _added_captures(root: Path, scenes: Collection[str]) -> list[str]:
-    """`.dvc` files of the captures; those that git keeps need none."""
-    by_git = subprocess.run(
-        ["git", "ls-files", str(Layout().scenes)],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    kept = {Path(line).parts[2] for line in by_git.stdout.splitlines() if len(Path(line).parts) > 3}
-    captures = [Layout().scene(scene).as_posix() for scene in scenes if scene not in kept]
-    _dvc(root, "add", *captures)
-    return [f"{capture}.dvc" for capture in captures]
+def bring_back(root: Path, folder: Path) -> bool:
+    """Restore a folder that `track` put into the cache; whether that was possible."""
+    if not (root / f"{folder}.dvc").is_file():
+        return False
+    try:
+        _dvc(root, "checkout", "--force", f"{folder}.dvc")
+    except ShareError:  # its bytes are gone
+        return False
+    return (root / folder).is_dir()
 
 
 def _dvc(root: Path, command: str, *arguments: str) -> None:

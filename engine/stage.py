@@ -15,20 +15,20 @@ The signature of `run` is the command line; its parameters go by name:
 
 | parameter | command line | what `run` gets |
 |---|---|---|
-| `params` | `--scene ID`, `--style ID` for a stage of an edit | its block of params.yaml, with what that scene or edit has of its own; the annotation says which stage this is |
+| `params` | `--scene ID`, of an edit `--style ID` | its block of params.yaml, by the annotation |
 | `out` | `--out PATH` | an empty folder, renamed to PATH when `run` returns |
 | `work` | | if wanted: folder for checkpoints, the same again after a kill, removed on success |
 | `caption` | | the scene's caption |
 | `style` | | the `Style` |
 | any other | `--PARAMETER PATH` | an existing input folder |
 
-`run` returns its headline figures, which go to the log; beside its files lies `provenance.json`. params.yaml is read from the current folder.
+`run` returns its headline figures, which go to the log; beside its files lies `provenance.json`.
+params.yaml is read from the current folder.
 """
 
 import argparse
 import hashlib
 import inspect
-import json
 import logging
 import shutil
 import signal
@@ -41,6 +41,7 @@ from pathlib import Path
 
 import scenestyle
 from engine.gpu import GPU_STAGES, gpus, one_gpu
+from engine.jobs import note_job
 from engine.process import MAY_PASS, die_with_parent
 from engine.provenance import FILE, provenance
 from engine.troubles import PassingError, in_words, may_pass
@@ -50,6 +51,9 @@ from scenestyle.errors import InputError
 from scenestyle.files import locked, whole_folder
 from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
 from scenestyle.project.layout import Layout, instance_of
+
+_REPORT = "report.html"
+"""what a person opens, where a stage makes a page"""
 
 Run = Callable[..., dict[str, object]]
 
@@ -80,12 +84,17 @@ class Job:
     style: str | None
     """id of the style; none for a stage of a scene"""
 
+    @property
+    def instance(self) -> str:
+        """Its name in dvc.yaml, such as `train_nerf@fern`."""
+        return f"{self.stage}@{self.scene}{f'-{self.style}' if self.style else ''}"
+
 
 def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     """Run a stage as a program.
 
-    An error of the user's making ends it with one sentence and exit code 1, one that may pass by itself with
-    `MAY_PASS`.
+    An error of the user's making ends it with one sentence and exit code 1, one that may pass by
+    itself with `MAY_PASS`.
     """
     die_with_parent(signal.SIGKILL)
     let_idle_threads_sleep()
@@ -104,7 +113,18 @@ def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         sys.stderr.write("interrupted; the next run goes on from the last checkpoint\n")
         raise SystemExit(128 + signal.SIGINT) from interrupt
-    logging.getLogger(job.stage).info("%s", json.dumps(figures, default=str))
+    logging.getLogger(job.stage).info("%s", conclusion(job, figures))
+
+
+def conclusion(job: Job, figures: Mapping[str, object]) -> str:
+    """The last line of a stage: its headline figures, and where to look."""
+    shown = [f"{name.replace('_', ' ')} {_rounded(value)}" for name, value in figures.items()]
+    page = job.out / _REPORT
+    return ", ".join([*shown, f"open {page}" if page.exists() else f"written to {job.out}"])
+
+
+def _rounded(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def parse(run: Run, argv: Sequence[str] | None = None) -> Job:
@@ -153,6 +173,7 @@ def perform(run: Run, job: Job) -> dict[str, object]:
     settings, contents, code = _settings(job, wanted), _contents(job), _sources()
     work = _LAYOUT.work / job.stage / _digest([settings, contents, code])
     with _claimed(work):
+        note_job(work, job.instance)
         with whole_folder(job.out) as partial:
             scratch = {"work": work} if "work" in wanted else {}
             figures = run(**job.inputs, **settings, **scratch, out=partial)
@@ -197,7 +218,7 @@ def _sources() -> dict[Path, str]:
 def _check_unchanged(
     job: Job, settings: dict[str, object], contents: dict[Path, str], code: dict[Path, str]
 ) -> None:
-    """DVC records inputs as they are after a run, so an edit during it would be stored as this result's cause."""
+    """DVC records inputs after a run: an edit during it would be stored as this result's cause."""
     changed = [
         *([_LAYOUT.params] if _settings(job, settings) != settings else []),
         *_differences(contents, _contents(job)),
@@ -205,7 +226,8 @@ def _check_unchanged(
     ]
     if changed:
         raise InputsChangedError(
-            f"{changed[0]} was changed while {job.stage} ran, so the result was dropped. Run it again."
+            f"{changed[0]} was changed while {job.stage} ran, so the result was dropped. Run it "
+            "again."
         )
 
 
@@ -241,6 +263,7 @@ def _claimed(work: Path) -> Iterator[None]:
             held.enter_context(locked(work, wait=False))
         except BlockingIOError as error:
             raise BusyError(
-                f"another process is at the same work ({work}). Wait for it, or end it and run again."
+                f"another process is at the same work ({work}). Wait for it, or end it and run "
+                "again."
             ) from error
         yield

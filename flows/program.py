@@ -1,11 +1,22 @@
 """A flow as a program in the foreground."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterable
 
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+import httpx
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 
+from engine.troubles import in_words
 from scenestyle.errors import ScenestyleError
+
+
+class ServerError(ScenestyleError):
+    """The Prefect server that the settings name does not answer."""
 
 
 def run_in_foreground(check: Callable[[], object], flow: Callable[[], Iterable[str]]) -> int:
@@ -21,10 +32,34 @@ def run_in_foreground(check: Callable[[], object], flow: Callable[[], Iterable[s
     """
     try:
         check()
+        check_server(PREFECT_API_URL.value())
         # A run in the foreground needs no heartbeat, and its thread takes a second to stop.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             sys.stdout.writelines(f"{path}\n" for path in flow())
-    except ScenestyleError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the next run resumes from the last checkpoint\n")
+        return 128 + signal.SIGINT
+    except Exception as error:
+        sentence = in_words(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"error: {sentence}\n")
         return 1
     return 0
+
+
+def check_server(url: str | None) -> None:
+    """Ask the server whether it is well; without a URL each flow run starts one of its own.
+
+    Raises:
+        ServerError: If it does not answer; says how to start or forget it.
+    """
+    if not url:
+        return
+    try:
+        httpx.get(f"{url}/health", timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        raise ServerError(
+            f"no Prefect server answers at {url}, which PREFECT_API_URL names. Start it: prefect "
+            "server start -b; or do without: prefect config unset PREFECT_API_URL -y"
+        ) from error

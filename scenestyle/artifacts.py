@@ -1,9 +1,11 @@
-"""What lies in the folders between stages: file names, dtypes and units, and how to read and write them.
+"""The folders between stages: file names, dtypes and units, and how to read and write them.
 
 | folder | files |
 |---|---|
-| poses | `images/NAME.png`, `transforms.json` (nerfstudio), `sparse/`, `sparse_pc.ply`, `report.json` |
-| nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv`, `loss_curve.png`, `progress.png` |
+| poses | `images/NAME.png`, `transforms.json`, `points.npz`, `sparse/`, `sparse_pc.ply` |
+| | `masks/NAME.png`, `report.json`, `cameras.png` |
+| nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv` |
+| | `loss_curve.png`, `progress.png` |
 | views | `cameras.json`, `rgb/NAME.png`, `depth_z/NAME.npy`, `opacity/NAME.npy`, `report.json` |
 | stylized | `rgb/NAME.png`, `contact_sheet.png`, `manifest.json` |
 | results | `metrics.json`, `report.html`, `orbit.mp4`, `stills/` |
@@ -13,18 +15,19 @@ A view keeps its NAME (the photo's stem) through all of them. Folder locations a
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
-from scenestyle.files import write_whole
+from scenestyle.files import whole_file, write_whole
 
 MIN_OPACITY = 0.5
 """at or below it a pixel is empty space"""
@@ -172,16 +175,16 @@ class ViewsFolder:
         return [view for view in self.views if view.split == "held_out"]
 
     def rgb(self, view: View) -> Float[np.ndarray, "_height _width 3"]:
-        """Colours of a view, 0..1."""
-        return read_rgb(self._file("rgb", view))
+        """Colours of a view, 0..1; raises as all reading here if they are not of its size."""
+        return self._checked(read_rgb, "rgb", view)
 
     def depth_z(self, view: View) -> Float[np.ndarray, "_height _width"]:
         """z-depth of a view, scene units; means nothing where there is no surface."""
-        return read_map(self._file("depth_z", view))
+        return self._checked(read_map, "depth_z", view)
 
     def opacity(self, view: View) -> Float[np.ndarray, "_height _width"]:
         """How much of the light a view's pixels stop, 0..1."""
-        return read_map(self._file("opacity", view))
+        return self._checked(read_map, "opacity", view)
 
     def is_surface(self, view: View) -> Bool[np.ndarray, "_height _width"]:
         """Where a view sees a surface and not empty space."""
@@ -191,8 +194,85 @@ class ViewsFolder:
         """z-depth of a view where it sees a surface, NaN elsewhere."""
         return surface_z(self.depth_z(view), self.opacity(view))
 
-    def _file(self, part: str, view: View) -> Path:
-        return self.folder / part / f"{view.name}{_PARTS[part]}"
+    def _checked(self, read: Callable[[Path], np.ndarray], part: str, view: View) -> np.ndarray:
+        path = self.folder / part / f"{view.name}{_PARTS[part]}"
+        values = read(path)
+        check_size(path, values, view, way_out="Rerun render_views.")
+        return values
+
+
+def check_size(path: Path, values: np.ndarray, view: View, *, way_out: str) -> None:
+    """Check that what was read from `path` is as large as its view.
+
+    Raises:
+        ArtifactError: If it is not; ends with the way out.
+    """
+    height, width = values.shape[:2]
+    wanted = view.camera
+    if (width, height) != (wanted.width, wanted.height):
+        raise ArtifactError(
+            f"{path} is {width}x{height} pixels, its view {wanted.width}x{wanted.height}. {way_out}"
+        )
+
+
+@dataclass(frozen=True)
+class SparsePoints:
+    """Points of a scene that structure from motion found, and which views saw them."""
+
+    xyz: Float[np.ndarray, "n 3"]
+    """in the world frame of `transforms.json`"""
+    rgb: Float[np.ndarray, "n 3"]
+    """colours in [0, 1]"""
+    error_px: Float[np.ndarray, " n"]
+    """mean distance of a point's projections from where they were seen, pixels of the photos"""
+    names: Sequence[str]
+    """of the views"""
+    sightings: Int[np.ndarray, "m 2"]
+    """position of the view in `names`, and of the point"""
+
+    def seen_by(self, name: str) -> Int[np.ndarray, " k"]:
+        """Positions of the points that a view saw; none if it is not among the views."""
+        if name not in self.names:
+            return np.empty(0, np.int32)
+        views, points = self.sightings.T
+        return points[views == self.names.index(name)]
+
+
+def write_points(folder: Path, points: SparsePoints) -> None:
+    """Write `points.npz`, whole or not at all."""
+    with whole_file(folder / _POINTS) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            xyz=points.xyz.astype(np.float32),
+            rgb=points.rgb.astype(np.float32),
+            error_px=points.error_px.astype(np.float32),
+            names=np.array(points.names, dtype=np.str_),
+            sightings=points.sightings.astype(np.int32),
+        )
+
+
+def read_points(folder: Path) -> SparsePoints | None:
+    """The points of a poses folder, or None if it has none.
+
+    Raises:
+        ArtifactError: If its file is damaged.
+    """
+    path = folder / _POINTS
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return SparsePoints(
+                xyz=arrays["xyz"],
+                rgb=arrays["rgb"],
+                error_px=arrays["error_px"],
+                names=[str(name) for name in arrays["names"]],
+                sightings=arrays["sightings"],
+            )
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ArtifactError(
+            f"{path} cannot be read as points ({error}). Rerun estimate_poses."
+        ) from error
 
 
 def surface_z(
@@ -217,6 +297,7 @@ def check_same_views(folder: Path, names: Iterable[str], *, suffix: str, stage: 
         )
 
 
+_POINTS = "points.npz"
 _PARTS = {"rgb": ".png", "depth_z": ".npy", "opacity": ".npy"}
 """Sub-folders of rendered views, and how their files end."""
 _INTRINSICS = ("fx", "fy", "cx", "cy", "width", "height")

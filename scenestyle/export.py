@@ -1,5 +1,7 @@
 """A restyled scene in the formats of other programs."""
 
+import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,17 +14,21 @@ from jaxtyping import Float, UInt8
 from scenestyle.artifacts import View, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
+from scenestyle.export_names import Format
 from scenestyle.files import partial_of
 from scenestyle.nerf.field import Rendering, load_field
 from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.novel.surface import surface_points, thinned
-from scenestyle.viz.video import write_video
+from scenestyle.viz.video import centred, write_video
 
-Format = Literal["ply", "mesh", "video", "frames", "nerfstudio"]
 CameraPath = Literal["orbit", "capture"]
 
 MAX_POINTS = 300_000
+_RUN_FOLDER = re.compile(
+    r"^( *(?:output_dir|data): !!python/object/apply:pathlib\.PosixPath) \[\]$", re.MULTILINE
+)
+"""where nerfstudio's configuration says that a run lies in the current folder"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class ExportOptions:
 
     path: CameraPath = "orbit"
     """cameras of a video or frames: the novel orbit of the report, or the cameras of the capture in
-    their order"""
+    their order; a video has one size, and smaller images stand on black in its middle"""
     seconds: float = 4.0
     """length of an orbit, above 0"""
     fps: int = 12
@@ -42,11 +48,6 @@ class ExportOptions:
     """largest number of points of a point cloud, above 0"""
 
 
-def default_name(format: Format, edit: str) -> str:
-    """File or folder name of an export of `edit`."""
-    return edit + {"ply": ".ply", "mesh": "-mesh.ply", "video": ".mp4"}.get(format, f"-{format}")
-
-
 def export(finetuned: Path, views: Path, format: Format, out: Path, options: ExportOptions) -> None:
     """Write a restyled scene to `out`, which must not exist, as a whole or not at all.
 
@@ -54,7 +55,8 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
     - `mesh`: the same as triangles with a colour per vertex.
     - `video`: H.264 MP4 along the path.
     - `frames`: PNG files along the path and `cameras.json`, their poses and intrinsics.
-    - `nerfstudio`: the run itself, for ns-viewer, ns-render and ns-export.
+    - `nerfstudio`: the run itself, for ns-viewer, ns-render and ns-export from any folder, as long
+      as it stays where it is written to.
 
     All but `nerfstudio` are in the field's frame, where no unit is a metre.
 
@@ -78,7 +80,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
         "mesh": lambda: _write_mesh(finetuned, views, partial, options),
         "video": lambda: _write_video(finetuned, views, partial, options),
         "frames": lambda: _write_frames(finetuned, views, partial, options),
-        "nerfstudio": lambda: _copy_run(finetuned, partial),
+        "nerfstudio": lambda: _copy_run(finetuned, partial, out.resolve()),
     }
     write[format]()
     partial.rename(out)
@@ -95,7 +97,7 @@ def path_cameras(views: Path, options: ExportOptions) -> list[PinholeCamera]:
         cameras = [view.camera for view in posed]
     else:
         num_frames = max(1, round(options.seconds * options.fps))
-        whole = max(posed[0].camera.width, posed[0].camera.height)
+        whole = max(max(view.camera.width, view.camera.height) for view in posed)
         cameras = novel_path(posed, surfaces_z, num_frames, max_side=whole)
     return [_sized(camera, options.size) for camera in cameras]
 
@@ -144,7 +146,9 @@ def _as_bytes(colours: Float[np.ndarray, "n 3"]) -> UInt8[np.ndarray, "n 3"]:
 
 def _write_video(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
     field = load_field(finetuned)
-    frames = (field.render(camera).rgb for camera in path_cameras(views, options))
+    cameras = path_cameras(views, options)
+    height, width = (max(getattr(c, side) for c in cameras) for side in ("height", "width"))
+    frames = (centred(field.render(camera).rgb, height, width) for camera in cameras)
     write_video(out, frames, fps=options.fps)
 
 
@@ -159,6 +163,10 @@ def _write_frames(finetuned: Path, views: Path, out: Path, options: ExportOption
     )
 
 
-def _copy_run(finetuned: Path, out: Path) -> None:
+def _copy_run(finetuned: Path, partial: Path, out: Path) -> None:
+    """A run that nerfstudio's tools open from any folder, since its paths are those of `out`."""
     load_field(finetuned)  # refuses a folder that is no complete run
-    shutil.copytree(finetuned, out)
+    shutil.copytree(finetuned, partial)
+    config = partial / "config.yml"
+    absolute = f"\\1 [{json.dumps(str(out))}]"
+    config.write_text(_RUN_FOLDER.sub(absolute, config.read_text(encoding="utf-8")), "utf-8")

@@ -44,7 +44,7 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
 def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
     """Write a text as UTF-8, whole or not at all; `durable` as in `whole_file`."""
     with whole_file(path, durable=durable) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", newline="")
 
 
 @contextmanager

@@ -4,16 +4,17 @@ Inside the project the values are trusted; nothing after `load_params` looks for
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-import yaml
 from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from scenestyle import yaml_text
 from scenestyle.errors import ParamsError
 
 T = TypeVar("T")
@@ -28,9 +29,13 @@ Sharing = Literal["auto", "full", "references", "none"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Offload = Literal["auto", "none", "model"]
 Control = Literal["depth", "tile"]
+Scheduler = Literal["euler", "euler-trailing", "dpm++", "ddim", "ddim-trailing", "lcm"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
 """two opposite corners of an axis-aligned box"""
+
+_SHOWN_CHARACTERS = 60
+"""of a value that is not allowed"""
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 """Names of scenes and styles: they become paths and stage names, joined by one hyphen."""
@@ -108,29 +113,48 @@ class EstimatePoses:
     """Structure from motion (COLMAP)."""
 
     min_registered_share: Share = 0.7
-    """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails"""
+    """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails. Photos
+    count that hang together with the others by 30 points of the scene that two see in common"""
     max_image_side: Positive = 1600
     """long side of the undistorted images, pixels; larger photos are reduced before matching"""
     max_num_features: Positive = 8192
-    """SIFT keypoints per photo"""
+    """most SIFT keypoints per photo; time and memory of matching grow with the square"""
     seed: Seed = 0
-    """seed of the robust estimators"""
+    """seed of the robust estimators and of global mapping"""
 
 
 @dataclass(config=_STRICT)
 class TrainNerf:
-    """Source radiance field (nerfacto)."""
+    """Source radiance field: nerfacto, or Gaussian splats."""
 
+    field: Literal["nerfacto", "splats"] = "nerfacto"
+    """kind of field: `nerfacto`, the paper's, a neural field that is rendered along rays; `splats`,
+    Gaussians that are drawn as a whole view within milliseconds. What is said of one kind below is
+    ignored by the other"""
     iterations: Positive = 1500
     """optimisation steps"""
-    rays_per_batch: Positive = 1024
-    """rays per step"""
     max_image_side: Positive = 240
     """long side of the training images, pixels"""
     holdout_every: Annotated[int, Field(ge=2, strict=True)] = 8
     """every n-th view is held out of training and measures PSNR"""
+    num_gaussians: Positive | None = None
+    """splats: most Gaussians; null: 15000 at max_image_side 240, and with its 1.4th power, which is
+    40000 at 480"""
+    sh_degree: Annotated[int, Field(ge=0, le=1, strict=True)] = 0
+    """splats: degree of the harmonics by which a colour changes with the direction, 0 (not at all)
+    or 1"""
+    start_pixels: Annotated[int, Field(ge=0, strict=True)] = 3000
+    """splats: Gaussians at the start besides the points of the poses: pixels of training views, at
+    the depth of the points around them"""
+    coarse_image_side: Positive = 240
+    """splats: long side of the images in the first steps, pixels"""
+    coarse_share: Share = 0.4
+    """splats: fraction of the steps, from the first, that see images of coarse_image_side"""
+    rays_per_batch: Positive = 1024
+    """nerfacto: rays per step"""
     num_levels: Positive = 8
-    """resolutions of the hash encoding; GPU (paper) value 16"""
+    """nerfacto, as all that follows but background and seed: resolutions of the hash encoding; GPU
+    (paper) value 16"""
     max_resolution: Positive = 1024
     """finest resolution of the hash encoding, cells per axis; GPU 2048"""
     log2_hashmap_size: Annotated[int, Field(ge=8, le=24, strict=True)] = 16
@@ -146,7 +170,8 @@ class TrainNerf:
     appearance_dim: Annotated[int, Field(ge=0, strict=True)] = 0
     """numbers that absorb a photo's exposure; GPU 32, 0: none"""
     background: Literal["random", "last_sample", "black", "white"] = "random"
-    """what lies behind a ray that meets nothing; `random` teaches that every ray meets something"""
+    """what lies behind a ray that meets nothing; `random` teaches that every ray meets something;
+    `last_sample` is nerfacto's alone"""
     proposal_warmup: Positive = 5000
     """steps until the proposal networks learn only every fifth step"""
     anneal_iterations: Positive = 100
@@ -156,7 +181,7 @@ class TrainNerf:
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step"""
     seed: Seed = 0
-    """seed of initialisation and ray sampling"""
+    """seed of initialisation and of the choice of rays or views"""
 
 
 @dataclass(config=_STRICT)
@@ -168,12 +193,29 @@ class RenderViews:
 
 
 @dataclass(config=_STRICT)
+class Lora:
+    """A small file that shifts the weights of the diffusion model."""
+
+    file: Annotated[str, Field(min_length=1)]
+    """local .safetensors file, made for the model that is used"""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """its checksum (`sha256sum FILE`), so that another file is another result"""
+    scale: Annotated[float, Field(ge=-4, le=4, strict=True)] = 1.0
+    """factor on the shift; 0: none"""
+
+
+@dataclass(config=_STRICT)
 class StylizeViews:
     """All views of a scene restyled together."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, `sdxl`, `sdxl-turbo`, `sd15`, a hub repository `organisation/name@COMMIT`, or a
-    local diffusers folder"""
+    """`embedded`, `sdxl`, `sdxl-lightning`, `sdxl-turbo`, `sd15`, a hub repository
+    `organisation/name@COMMIT`, or a local diffusers folder"""
+    loras: tuple[Lora, ...] = ()
+    """LoRAs that are added to the model's weights, in order"""
+    scheduler: Scheduler | None = None
+    """how the model goes from noise to image; null: the model's own. The trailing ones are for
+    models distilled to few steps"""
     sharing: Sharing = "auto"
     """what a view's self-attention sees: all views (`full`, cost grows with their square), itself
     and a few `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views
@@ -232,8 +274,9 @@ class FinetuneNerf:
 
     iterations: Positive = 400
     """further optimisation steps, one patch each; paper 15000"""
-    patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] = 64
-    """side of the square that a step renders and compares, pixels, 32 to 1024; paper 256"""
+    patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] | None = None
+    """side of the square that a step renders and compares, pixels, 32 to 1024; null: 64 for
+    nerfacto (paper 256), whole views for splats"""
     patch_scales: Annotated[
         tuple[Annotated[float, Field(gt=0, le=1, strict=True)], ...], Field(min_length=1)
     ] = (1.0, 0.5)
@@ -256,14 +299,14 @@ class FinetuneNerf:
     depth_weight: NonNegative = 0.1
     """weight of the relative change of depth against the source, 0 (paper): off"""
     interlevel_weight: NonNegative = 1.0
-    """weight of nerfacto's loss that keeps the proposal networks in step with the field"""
+    """nerfacto: weight of its loss that keeps the proposal networks in step with the field"""
     distortion_weight: NonNegative = 0.002
-    """weight of nerfacto's loss that concentrates density along a ray"""
+    """nerfacto: weight of its loss that concentrates density along a ray"""
     freeze_geometry: StrictBool = False
     """learn colours only: density, depth and opacity stay as they are, to the bit"""
     rays_per_pass: Positive | None = None
-    """rays whose intermediate values are in memory at a time; null: the whole patch. Fewer bound
-    the memory of large patches, up to whole views, at the price of rendering them twice"""
+    """nerfacto: rays whose intermediate values are in memory at a time; null: the whole patch.
+    Fewer bound the memory of large patches, up to whole views, at the price of rendering twice"""
     region_box: Box | None = None
     """two corners, in the trained field's frame, of the box to which the edit is confined; null:
     everywhere"""
@@ -272,7 +315,8 @@ class FinetuneNerf:
     views; null: everywhere. DVC does not watch it: after new masks, `dvc repro -f -s
     finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
-    """learning rate of Adam at the first step; paper 0.0025"""
+    """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move three times
+    as fast, opacities five times, shapes and centres in proportion"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step; paper 0.0018"""
     decay_iterations: Positive | None = None
@@ -412,26 +456,40 @@ def load_params(path: Path) -> Params:
     Raises:
         ParamsError: Listing every fault of the file at once.
     """
-    if not path.is_file():
-        raise ParamsError(f"{path} does not exist. Run from the project's root folder.")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
-    return parse_params(raw, source=str(path))
+    return read_params(path)[0]
 
 
-def parse_params(raw: object, *, source: str = "params.yaml") -> Params:
-    """Check parsed YAML; `source` names the file in the message.
+def read_params(path: Path) -> tuple[Params, dict[str, Any]]:
+    """As `load_params`, and the file's own values beside what they mean."""
+    text = yaml_text.read_text(path)
+    raw = yaml_text.parse(text, str(path))
+    return parse_params(raw, source=str(path), text=text), raw
+
+
+def parse_params(raw: object, *, source: str = "params.yaml", text: str = "") -> Params:
+    """Check parsed YAML.
+
+    Args:
+        raw: The values.
+        source: Names the file in the message.
+        text: What was parsed, so that the message can name lines.
 
     Raises:
         ParamsError: Listing every fault at once.
     """
     if not isinstance(raw, Mapping):
-        raise ParamsError(f"{source}: expected a mapping of blocks, got {type(raw).__name__}.")
+        got = "nothing" if raw is None else f"a {type(raw).__name__}"
+        raise ParamsError(
+            f"{source}: wanted blocks such as `scenes:` and `train_nerf:`, got {got}."
+        )
     if faults := params_faults(raw):
-        raise ParamsError(list_faults(source, faults))
+        raise ParamsError(list_faults(source, [_with_line(fault, text) for fault in faults]))
     return TypeAdapter(Params).validate_python(raw)
+
+
+def _with_line(fault: str, text: str) -> str:
+    line = yaml_text.line_of(text, fault.split(":")[0].split(".")) if text else None
+    return f"line {line}: {fault}" if line else fault
 
 
 def params_faults(raw: Mapping[str, Any]) -> list[str]:
@@ -473,7 +531,51 @@ def _field_faults(error: ValidationError, within: tuple[str, ...] = ()) -> Itera
             own = len(location) > 1 and location[-1] in (*SCENE_STAGES, *EDIT_STAGES)
             yield f"{where}: missing{'; write {} where it has nothing of its own' if own else ''}"
         else:
-            yield f"{where}: {detail['msg']} (got {detail['input']!r})"
+            yield f"{where}: {_in_plain_words(detail)}"
+
+
+def _in_plain_words(detail: Mapping[str, Any]) -> str:
+    """What pydantic found, without names of Python's types."""
+    kind, got, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if got is None and kind in _EMPTY:
+        return f"is empty; {_EMPTY[kind]}"
+    if kind == "int_type" and isinstance(got, float) and got.is_integer():
+        return f"must be a whole number; write {got:.0f}"
+    wanted = _WANTED[kind].format(**context) if kind in _WANTED else detail["msg"]
+    return f"{wanted} (got {_as_written(got)})"
+
+
+_EMPTY = {
+    "dict_type": "write {} where there is nothing",
+    "string_type": 'write "" for an empty text',
+    "tuple_type": "write [] where there is nothing",
+    "list_type": "write [] where there is nothing",
+}
+_WANTED = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "literal_error": "must be {expected}",
+    "dict_type": "must be a block of `name: value`",
+    "dataclass_type": "must be a block of `name: value`",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "finite_number": "must be finite",
+    "missing_argument": "is missing",
+}
+"""pydantic's kind of fault -> what is wanted"""
+
+
+def _as_written(value: object) -> str:
+    """As YAML writes it, on one line and not too long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _did_you_mean(location: tuple[Any, ...]) -> str:
@@ -497,6 +599,10 @@ def _reference_faults(raw: Mapping[str, Any]) -> Iterator[str]:
             for name in names
             if not (isinstance(name, str) and ID_PATTERN.fullmatch(name))
         )
+    for name, scene in scenes.items():
+        caption = scene.get("caption") if isinstance(scene, Mapping) else None
+        if isinstance(caption, str) and caption and not caption.strip():
+            yield f"scenes.{name}.caption: must say what the photos show (got {caption!r})"
     for name, style in styles.items():
         yield from _prompt_faults(name, style)
         yield from _image_faults(name, style)
@@ -517,6 +623,8 @@ def _prompt_faults(name: object, style: object) -> Iterator[str]:
     prompt = style.get("prompt") if isinstance(style, Mapping) else None
     if not isinstance(prompt, str):
         return
+    if not prompt.strip():
+        yield f"styles.{name}.prompt: must say how the images should look (got {prompt!r})"
     fields = re.findall(r"\{([^{}]*)\}", prompt)
     leftover = re.sub(r"\{[^{}]*\}", "", prompt)
     unknown = [field for field in fields if field != "caption"]

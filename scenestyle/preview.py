@@ -36,7 +36,7 @@ def preview(
         `out`.
 
     Raises:
-        ArtifactError: If the views are incomplete or not of one size.
+        ArtifactError: If the views are incomplete.
         WeightsError: If the model's weights are missing or damaged.
         ParamsError: If a style leaves no step to run, or the GPU's memory does not hold the batch.
     """
@@ -49,7 +49,7 @@ def preview(
     restyled = [restyler.restyle(each) for each in settings]
     rows = [few.rgb, *restyled]
     sheet = contact_sheet(
-        [list(row) for row in rows],
+        rows,
         row_labels=["rendered", *styles],
         column_labels=few.names,
     )

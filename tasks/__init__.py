@@ -1,1 +1,1 @@
-"""One module per stage: `run` is the stage, `python -m tasks.STAGE` its program, dvc.yaml its caller."""
+"""One module per stage: `run` is the stage, `python -m tasks.STAGE` what dvc.yaml calls."""

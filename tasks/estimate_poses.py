@@ -1,4 +1,4 @@
-"""Pose the photos of a scene. Reads its folder of photos or posed dataset, writes the poses folder."""
+"""Pose the photos of a scene. Reads photos or a posed dataset, writes the poses folder."""
 
 from pathlib import Path
 

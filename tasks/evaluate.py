@@ -1,4 +1,4 @@
-"""Judge a restyled scene and show it. Reads all earlier results, writes figures, orbit, stills, report."""
+"""Judge a restyled scene. Reads all earlier results, writes metrics, orbit, stills, report."""
 
 import logging
 import time
@@ -15,23 +15,16 @@ from scenestyle.evaluation.measure import (
     summary,
 )
 from scenestyle.evaluation.pictures import (
-    commands,
-    error_maps,
+    build_report,
     flicker_curves,
-    look_round,
-    loss_chart,
-    seconds_per_stage,
-    settings,
-    sheet,
-    title,
     write_curves,
     write_orbit,
     write_stills,
 )
 from scenestyle.evaluation.renders import Inputs, choose_views, render
 from scenestyle.params import Evaluate, Style
-from scenestyle.report.report import Comparison, Report, render_report
-from scenestyle.report.verdicts import read_figures
+from scenestyle.report.report import render_report
+from scenestyle.report.verdicts import in_short, read_figures
 
 logger = logging.getLogger(__name__)
 
@@ -76,26 +69,18 @@ def run(
     shown = choose_views(steps, params.num_stills)
     write_stills(out / "stills", shown)
     write_orbit(out / "orbit.mp4", orbit, fps=params.fps)
-    report = Report(
-        scene=finetuned.parent.name,
-        style=finetuned.name,
-        caption=caption,
-        prompt=texts[1],
-        look=look_round(orbit, steps),
+    report = build_report(
+        inputs,
+        params,
+        texts=texts,
+        orbit=orbit,
+        steps=steps,
+        shown=shown,
+        links=links["short"],
+        flicker=flicker,
         video_mp4=(out / "orbit.mp4").read_bytes(),
-        comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],
-        contact_sheet=sheet(shown),
-        fits=[Comparison(title(step.view), step.stylized, step.after) for step in steps],
         figures=read_figures(figures, intervals),
         not_computed=not_computed,
-        maps=error_maps(orbit, links["short"], flicker),
-        charts=[
-            loss_chart("Source field", nerf),
-            loss_chart("Restyled field", finetuned),
-        ],
-        seconds=seconds_per_stage(inputs),
-        settings=settings(inputs, params),
-        commands=commands(finetuned),
     )
     write_curves(out, flicker, finetuned)
     (out / "report.html").write_text(render_report(report), encoding="utf-8")
@@ -108,7 +93,7 @@ def run(
     )
     figures["seconds"] = round(written - started, 1)
     write_json(out / "metrics.json", figures)
-    return dict(figures)
+    return {**in_short(read_figures(figures)), "seconds": figures["seconds"]}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Move the source field towards the stylized views. Reads the run, its views and their stylized pictures; writes a run."""
+"""Move the source field towards its stylized views. Reads run and views, writes a run."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from scenestyle.params import FinetuneNerf
 def run(
     nerf: Path, views: Path, stylized: Path, out: Path, params: FinetuneNerf, *, work: Path
 ) -> dict[str, object]:
-    """Continue the source field with the sliced Wasserstein loss; fails if it did not do what it should."""
+    """Finetune the source field with the sliced Wasserstein loss; fails if it did not move."""
     from scenestyle.finetune.finetune import finetune
 
     metrics = finetune(nerf, views, {stylized: 1.0}, out, params, work=work)

@@ -1,4 +1,8 @@
-"""Show all results on one page. Reads the results of all edits, writes the overview."""
+"""Show all results on one page. Reads the results of all edits, writes the overview.
+
+Not a program of `engine.stage`, which serves one scene and refuses inputs that change meanwhile:
+the page belongs to the whole project, and may be made while other flows write their results.
+"""
 
 import argparse
 import logging
@@ -20,8 +24,10 @@ def run(results: Path, out: Path, params: Params) -> dict[str, object]:
     Unlike the other stages it is one for the whole project.
 
     Args:
-        results: Folder with `SCENE/STYLE/` of the stage evaluate; an edit without one is shown as missing.
-        out: Folder to write `index.html` to, replaced as a whole; the page links to the reports from there.
+        results: Folder with `SCENE/STYLE/` of the stage evaluate; an edit without one is shown as
+            missing.
+        out: Folder to write `index.html` to, replaced as a whole; the page links to the reports
+            from there.
         params: All parameters.
 
     Returns:

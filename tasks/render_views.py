@@ -1,6 +1,7 @@
-"""Render the source field from every posed camera. Reads a run, writes colour, z-depth, opacity, cameras."""
+"""Render the field from every posed camera. Reads a run, writes colour, depth, opacity, cameras."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -13,7 +14,8 @@ from scenestyle.errors import ArtifactError
 from scenestyle.params import RenderViews
 
 _MULTIPLE = 8
-"""Latents of diffusion models are an eighth of the picture; other sizes would be padded or cropped."""
+"""Latents of diffusion models are an eighth of the picture; other sizes would be padded or cropped.
+"""
 
 
 def run(nerf: Path, poses: Path, out: Path, params: RenderViews) -> dict[str, object]:
@@ -32,15 +34,23 @@ def run(nerf: Path, poses: Path, out: Path, params: RenderViews) -> dict[str, ob
         write_map(out / "depth_z" / f"{view.name}.npy", rendering.depth_z)
         write_map(out / "opacity" / f"{view.name}.npy", rendering.opacity)
     write_views(out, views)
+    sizes = Counter((view.camera.width, view.camera.height) for view in views)
+    (width, height), _ = sizes.most_common(1)[0]
     figures = {
         "views": len(views),
-        "width": views[0].camera.width,
-        "height": views[0].camera.height,
+        "width": width,
+        "height": height,
+        **({"sizes": _listed(sizes)} if len(sizes) > 1 else {}),
         "seconds": round(time.perf_counter() - start, 1),
     }
     versions = {name: version(name) for name in ("nerfstudio", "numba", "torch")}
     write_json(out / "report.json", {**figures, "versions": versions})
     return figures
+
+
+def _listed(sizes: Counter[tuple[int, int]]) -> dict[str, int]:
+    """Number of views of each size."""
+    return {f"{width}x{height}": count for (width, height), count in sizes.items()}
 
 
 def _check_same_photos(views: Sequence[View], poses: Path) -> None:

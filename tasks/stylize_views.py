@@ -27,7 +27,7 @@ def run(
     views that was finished.
 
     Raises:
-        ArtifactError: If the views are incomplete or not of one size.
+        ArtifactError: If the views are incomplete.
         WeightsError: If the model's weights are missing or damaged.
         ParamsError: If strength leaves no step to run, or memory does not hold the smallest group.
     """
@@ -44,7 +44,7 @@ def run(
 
     shown = evenly_spaced(len(after), _VIEWS_ON_SHEET)
     sheet = contact_sheet(
-        [list(before.rgb[shown]), list(after[shown])],
+        [[pictures[index] for index in shown] for pictures in (before.rgb, after)],
         row_labels=["rendered", settings.prompt],
         column_labels=[before.names[index] for index in shown],
     )
@@ -59,6 +59,7 @@ def run(
             "redrawn_edges": redrawn,
             "model": params.model,
             "sources": dict(model.sources),
+            "licences": dict(model.licences),
             "controls": list(model.controls),
             "device": str(model.device),
             "params": asdict(params),

@@ -5,7 +5,8 @@ import pytest
 
 from tests.support.toy_project import Toy
 
-# As `scenestyle.device.let_idle_threads_sleep`, which cannot be imported before its types are checked.
+# As `scenestyle.device.let_idle_threads_sleep`, which cannot be imported before its types are
+# checked.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

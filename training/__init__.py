@@ -1,1 +1,1 @@
-"""The training program of the embedded model: SDXL's architecture at a size two CPU cores can train."""
+"""Training of the embedded model: SDXL's architecture at a size two CPU cores can train."""

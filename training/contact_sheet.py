@@ -2,9 +2,9 @@
 
     python -m training.contact_sheet --weights scenestyle/embedded/weights --out sheet.png
 
-Per scene and half of the styles: the photograph and the filters' pictures, then one row per strength, led by the
-disparity. Logs two figures per scene and strength: mean absolute colour difference at 32 pixels, and
-correlation of the edges.
+Per scene and half of the styles: the photograph and the filters' pictures, then one row per
+strength, led by the disparity. Logs two figures per scene and strength: mean absolute colour
+difference at 32 pixels, and correlation of the edges.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,7 +22,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenestyle.diffusion.models import load_pipeline
-from scenestyle.diffusion.noise_offset import offset_noise
 from scenestyle.diffusion.seams import replaced
 from scenestyle.metrics.structure import edge_correlation
 from training import looks
@@ -73,7 +72,7 @@ class Drawn:
 
 
 def load_model(weights: Path) -> "DiffusionModel":
-    """The exported folder in full precision, with all its ControlNets; the scheduler must stay the exported DDIM."""
+    """The exported folder in float32 with all its ControlNets; the scheduler stays its DDIM."""
     model = load_pipeline(str(weights), torch.device("cpu"))
     model.pipeline.set_progress_bar_config(disable=True)
     return model
@@ -97,14 +96,10 @@ def restyle(
     count = len(prompts)
     image = Image.fromarray(np.rint(photo * 255).astype(np.uint8))
     depth = Image.fromarray(np.rint(disparity * 255).astype(np.uint8)).convert("RGB")
-    # One picture per control for the whole batch: of several ControlNets the pipeline refuses lists.
+    # One picture per control for the whole batch: of several ControlNets the pipeline refuses
+    # lists.
     seen = [{"depth": depth, "tile": image}[control] for control in model.controls]
-    scheduler = model.pipeline.scheduler
-    with (
-        training_precision(),
-        _noise_kept(scheduler) as kept,
-        offset_noise(scheduler, model.noise_offset),
-    ):
+    with training_precision(), _noise_kept(model) as kept:
         result = model.pipeline(
             prompt=list(prompts),
             image=[image] * count,
@@ -121,16 +116,17 @@ def restyle(
 
 
 @contextmanager
-def _noise_kept(scheduler: Any) -> Iterator[list[Tensor]]:
-    """Within the block, the noise that `scheduler` adds is written to the list, too."""
+def _noise_kept(model: "DiffusionModel") -> Iterator[list[Tensor]]:
+    """Within the block the model's noise has its offset, and is written to the list."""
     kept: list[Tensor] = []
-    add_noise = scheduler.add_noise
+    add_noise = model.pipeline.scheduler.add_noise
 
-    def add_and_keep(samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    def add_and_keep(samples: Tensor, white: Tensor, timesteps: Tensor) -> Tensor:
+        noise = model.noise_offset.added(white) if model.noise_offset else white
         kept.append(noise)
         return add_noise(samples, noise, timesteps)
 
-    with replaced(scheduler, "add_noise", add_and_keep):
+    with replaced(model.pipeline.scheduler, "add_noise", add_and_keep):
         yield kept
 
 

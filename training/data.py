@@ -1,11 +1,12 @@
 """Training data: shards of scenes as latents, pictures, disparity and caption tokens.
 
 `python -m training.data --work .work/embedded --shards 0:40` writes the shards that are
-missing. Three of four show photographs (`training.photos`), each as three crops; the others made-up scenes, each from three
-viewpoints. At every one of them a scene is there as a clean photograph, as two spoilt ones (soft
-and noisy, as the renders of a radiance field are) and in the same styles, so that views can be trained together; every style equally often.
-Disparity is scaled to 0..1 over all viewpoints, as it is over all views of a scene when the model is
-used. All pictures of a shard have one size; shards of several sizes take turns.
+missing. Three of four show photographs (`training.photos`), each as three crops; the others made-up
+scenes, each from three viewpoints. At every one of them a scene is there as a clean photograph, as
+two spoilt ones (soft and noisy, as the renders of a radiance field are) and in the same styles, so
+that views can be trained together; every style equally often. Disparity is scaled to 0..1 over all
+viewpoints, as it is over all views of a scene when the model is used. All pictures of a shard have
+one size; shards of several sizes take turns.
 """
 
 import argparse
@@ -103,7 +104,7 @@ def shard_size(shard: int) -> Size:
 
 
 def shard_scenes(shard: int, scenes: int) -> int:
-    """Scenes in a shard, by its index, so that every shard has the pixels of `scenes` squares, or somewhat less."""
+    """Scenes in a shard, by its index: as many as have the pixels of `scenes` squares."""
     return max(1, scenes * math.prod(SQUARE) // math.prod(shard_size(shard)))
 
 

@@ -1,8 +1,8 @@
-"""Write the embedded model as a diffusers folder: half-precision safetensors, its styles, and hashes.
+"""Write the embedded model as a diffusers folder: float16 safetensors, its styles, and hashes.
 
 `python -m training.export --work .work/embedded --out scenestyle/embedded/weights` takes the
-annealed denoiser (or with `--trunk` the trunk's weight average) and the autoencoder as trained so far, or with
-`--autoencoder-of WEIGHTS` that of an exported folder.
+annealed denoiser (or with `--trunk` the trunk's weight average) and the autoencoder as trained so
+far, or with `--autoencoder-of WEIGHTS` that of an exported folder.
 """
 
 import argparse
@@ -33,7 +33,7 @@ CONTROLS = ("depth", "tile")
 
 
 def export(denoiser: Path, pictures: "AutoencoderKL", out: Path) -> None:
-    """Assemble the pipeline from a checkpoint of the denoiser and an autoencoder, and save it to `out`."""
+    """Assemble the pipeline from a denoiser's checkpoint and an autoencoder; save it to `out`."""
     from diffusers import MultiControlNetModel, StableDiffusionXLControlNetImg2ImgPipeline
 
     words = tokenizer.load()

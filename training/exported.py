@@ -1,4 +1,4 @@
-"""An exported folder of weights back as networks in training: where the checkpoints are lost, it goes on from there.
+"""An exported folder as networks in training, to resume where the checkpoints are lost.
 
 What export keeps is the weight average in half precision; the optimizers' state starts anew.
 """
@@ -22,8 +22,8 @@ def load_denoiser(weights: Path) -> Denoiser:
 
     Where the folder has no tile ControlNet, it begins as a weak copy of the one for depth.
 
-    A token that the folder's own tokenizer has keeps its vector, any other begins at random, as do places in the text
-    beyond the folder's longest.
+    A token that the folder's own tokenizer has keeps its vector, any other begins at random, as do
+    places in the text beyond the folder's longest.
     """
     from diffusers import ControlNetModel, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -62,7 +62,7 @@ def load_denoiser(weights: Path) -> Denoiser:
 
 
 def control_folders(weights: Path) -> list[str]:
-    """Folders of the ControlNets within exported weights: for depth, and for the picture itself if there is one."""
+    """Folders of the ControlNets within exported weights: for depth and, if any, the image."""
     return [name for name in ("controlnet", "controlnet_1") if (weights / name).is_dir()]
 
 

@@ -2,9 +2,9 @@
 
 Sixteen numbers per block: the low coefficients of its discrete cosine transform, ten of luma
 (u + v <= 3) and three each of the two chroma channels, shifted to mean zero and divided by the
-square root of their spread. The autoencoder learns to encode to and decode from these numbers, so the
-denoiser can be trained without it. `latent_stats.json` defines the space: trained weights are worthless
-under any other.
+square root of their spread. The autoencoder learns to encode to and decode from these numbers, so
+the denoiser can be trained without it. `latent_stats.json` defines the space: trained weights are
+worthless under any other.
 """
 
 import json

@@ -1,11 +1,14 @@
-"""What a style leaves open: each has two looks, of other inks, paper, light or season, and the noise chooses one.
+"""What a style leaves open: two looks, of other inks, paper, light or season; the noise chooses.
 
-A model that is shown both at random learns their mean, grey mixtures. So what decides must be seen by it: the sign of the mean of one
-channel of the initial noise, over all views that attend to each other. A view alone follows its own noise; views that share attention
-follow the noise of all of them, which is what sharing is for; another seed is another look. The mean stays when noise moves
-with the surfaces. That of white noise is too faint to be learnt in hours, so it has an offset (`scenestyle.diffusion.noise_offset`).
+A model that is shown both at random learns their mean, grey mixtures. So what decides must be seen
+by it: the sign of the mean of one channel of the initial noise, over all views that attend to each
+other. A view alone follows its own noise; views that share attention follow the noise of all of
+them, which is what sharing is for; another seed is another look. The mean stays when noise moves
+with the surfaces. That of white noise is too faint to be learnt in hours, so it has an offset
+(`scenestyle.diffusion.noise_offset`).
 
-A look is an affine map of colours, hence of latents: a shard holds a style once, and training recolours it.
+A look is an affine map of colours, hence of latents: a shard holds a style once, and training
+recolours it.
 """
 
 from dataclasses import dataclass
@@ -22,10 +25,12 @@ from training.procedural.arrays import floats
 from training.procedural.styles import STYLES
 
 LOOKS_FILE = "looks.json"
-"""names the looks of the styles that exported weights have; weights without it were trained on what the filters draw"""
+"""beside exported weights: the names of their looks; weights without it know none"""
 OFFSET = NoiseOffset(channel=12, std=1.0)
-"""The channel is the change of blueness from top to bottom within a block: pictures have next to none on average, and an untrained
-network passes it on (a linear probe of the first attention's tokens finds a channel's mean with a correlation of 0.0 to 0.4, this one's with 0.36)."""
+"""The channel is the change of blueness from top to bottom within a block: pictures have next to
+none on average, and weights that knew no looks passed it on. (A linear probe of the tokens of the
+first self-attention found the mean of white noise with a correlation of 0.0 to 0.4 by channel, of
+this one with 0.36.)"""
 
 Colour = tuple[float, float, float]
 """RGB in 0..1"""
@@ -152,7 +157,7 @@ def recoloured(
 def chosen(
     noise: Float[Tensor, "views channels rows columns"], together: int
 ) -> Int[Tensor, " views"]:
-    """Which of its style's looks every view takes, 0 or 1, where so many after each other are restyled together."""
+    """Which of its style's looks, 0 or 1, every view takes; so many in a row go together."""
     return (_statistic(noise, together) > 0).long()
 
 
@@ -168,7 +173,7 @@ def recoloured_latents(
 ) -> Float[Tensor, "views channels rows columns"]:
     """Latents of a style's pictures in a look of it; `style` indexes `STYLES`.
 
-    What only pixels tell is left out: clipping, and colour in detail finer than the chroma channels hold.
+    Left out is what only pixels tell: clipping, and colour in detail that has no chroma channel.
     """
     matrices, offsets = _maps()
     style = style.long()  # torch takes an index of bytes for a mask

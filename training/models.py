@@ -21,7 +21,7 @@ _DETERMINISTIC_LOG_VARIANCE = -14.0
 
 
 class _Together:
-    """Self-attention of so many views after each other as one picture, as `scenestyle.diffusion.attention` shares it."""
+    """Self-attention of `views` views in a row as one picture, as in `diffusion.attention`."""
 
     def __init__(self) -> None:
         self.views = 1
@@ -39,7 +39,8 @@ class _Together:
 class Denoiser(nn.Module):
     """UNet, two ControlNets and both text encoders, trained together.
 
-    `controlnet` sees the disparity, `tile` the picture that is to be restyled: noise hides from the UNet what it shows.
+    `controlnet` sees the disparity, `tile` the picture that is to be restyled: noise hides from the
+    UNet what it shows.
     """
 
     def __init__(self, vocabulary: int, widths: "Sequence[int]" = _UNET_WIDTHS) -> None:
@@ -72,7 +73,7 @@ class Denoiser(nn.Module):
     def encode_text(
         self, tokens: Int[Tensor, "batch length"], keep: Bool[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "batch length features"], Float[Tensor, "batch pooled"]]:
-        """States per token and pooled vector, as SDXL's pipeline takes them; zero where not kept."""
+        """States per token and pooled vector, as SDXL's pipeline takes them; else zero."""
         first = self.text_encoder(tokens, output_hidden_states=True)
         second = self.text_encoder_2(tokens, output_hidden_states=True)
         states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
@@ -89,7 +90,7 @@ class Denoiser(nn.Module):
         time_ids: Float[Tensor, "batch 6"],
         together: int = 1,
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """The clean latents expected behind noisy ones; so many views after each other share the UNet's self-attention."""
+        """The clean latents behind noisy ones; `together` views in a row share attention."""
         self._together.views = together
         states, pooled = self.encode_text(tokens, keep_text)
         conditions = {
@@ -125,8 +126,9 @@ class Denoiser(nn.Module):
     ) -> None:
         """Give the ControlNets' zero convolutions a start at which gradients flow.
 
-        Two zero layers in a row are a saddle that training from scratch leaves only after hundreds of
-        steps. The embedding of what a net sees gets the spread of the latents' own embedding, each residual 0.3.
+        Two zero layers in a row are a saddle that training from scratch leaves only after hundreds
+        of steps. The embedding of what a net sees gets the spread of the latents' own embedding,
+        each residual 0.3.
         """
         batch = len(noisy)
         states, pooled = self.encode_text(tokens, torch.ones(batch, dtype=torch.bool))

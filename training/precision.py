@@ -1,7 +1,7 @@
-"""The numbers that training computes in: bfloat16 where the processor has instructions for it, else float32.
+"""The dtype of training: bfloat16 where the processor has instructions for it, else float32.
 
-Without them bfloat16 is emulated: on a processor with AVX2 alone, a step of the denoiser took 15 s of CPU time with it
-and 1.3 s without.
+Without them bfloat16 is emulated: on a processor with AVX2 alone, a step of the denoiser took 15 s
+of CPU time with it and 1.3 s without.
 """
 
 from functools import cache
@@ -9,7 +9,8 @@ from functools import cache
 import torch
 
 _CAPABILITIES_WITH_BFLOAT16 = ("AVX512",)
-"""as torch names processors; those of this kind that lack the instructions emulate them fast enough"""
+"""as torch names processors; those of this kind that lack the instructions emulate them fast enough
+"""
 
 
 @cache

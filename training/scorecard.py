@@ -1,18 +1,21 @@
 """How well the embedded model does on held-out scenes, in figures.
 
     python -m training.scorecard --weights scenestyle/embedded/weights --out scorecard.md
-    python -m training.scorecard --weights scenestyle/embedded/weights --photographs .work/embedded --out real.md
+    python -m training.scorecard --weights WEIGHTS --photographs .work/embedded --out real.md
 
-The second is on views of captures that no training has seen, gathered by `training.photos.collect`, whole and 320 pixels long.
+The second is on views of captures that no training has seen, gathered by `training.photos.collect`,
+whole and 320 pixels long.
 
-Recognition: a classifier that has only seen what the style filters draw of other scenes (a linear layer on means and
-deviations of pretrained feature maps) names the style of the model's pictures. Beside it, two bounds: how it does on the
-filters' own pictures of the held-out scenes, and on these once encoded and decoded, about the best that a denoiser can
-reach with this autoencoder. Edges: correlation of the gradient's strength with that of the filter's picture, and the same bound.
-Content: how much of the photograph is kept, as the correlation of the edges with the photograph's own and as the likeness of deep
-features at the same place, each beside what the filter's picture keeps. Identity: what the prompt for a photograph changes.
-A style's picture is wanted in the look that the noise asks for (`training.looks`); how much of it the model's has is the last
-column: 1 all, 0 as much as of the other look, -1 all of the wrong one.
+Recognition: a classifier that has only seen what the style filters draw of other scenes (a linear
+layer on means and deviations of pretrained feature maps) names the style of the model's pictures.
+Beside it, two bounds: how it does on the filters' own pictures of the held-out scenes, and on these
+once encoded and decoded, about the best that a denoiser can reach with this autoencoder. Edges:
+correlation of the gradient's strength with that of the filter's picture, and the same bound.
+Content: how much of the photograph is kept, as the correlation of the edges with the photograph's
+own and as the likeness of deep features at the same place, each beside what the filter's picture
+keeps. Identity: what the prompt for a photograph changes.
+A style's picture is wanted in the look that the noise asks for (`training.looks`); how much of it
+the model's has is the last column: 1 all, 0 as much as of the other look, -1 all of the wrong one.
 """
 
 import argparse
@@ -126,7 +129,7 @@ def example_of_photograph(photograph: Photograph, long_side: int) -> Example:
 def train_classifier(examples: Sequence[Example]) -> Classifier:
     """Multinomial logistic regression on clean and on soft, noisy copies, fitted to convergence.
 
-    A third of the examples each is as the filters draw it, in the first and in the second look of the styles.
+    A third of the examples each is as the filters draw it, in the first and in the second look.
     """
     rng = np.random.default_rng(0)
     clean = [
@@ -227,7 +230,7 @@ def score(
 
 
 def share_of_look(drawn: Drawn, both: tuple[Picture, Picture]) -> float:
-    """Where a picture lies between two looks of the wanted one, from -1 at the other to 1 at the look asked for."""
+    """Where a picture lies between both looks: 1 at the one asked for, -1 at the other."""
     if drawn.look is None:
         return float("nan")
     right, wrong = both[drawn.look], both[1 - drawn.look]
@@ -245,7 +248,7 @@ def _at(row: Sequence[Picture] | Picture, column: int) -> Picture:
 
 
 class DeepLikeness:
-    """Mean cosine between what a pretrained network sees at the same place of two pictures, in its deepest maps."""
+    """Mean cosine of a pretrained network's deepest features at the same place of two images."""
 
     def __init__(self) -> None:
         self._features = load_features("efficientnet_lite0")
@@ -264,15 +267,17 @@ def report(scores: dict[str, Score], identity: float, num_scenes: int) -> str:
     """The scores as Markdown."""
     rows = [*scores.items(), ("**all**", _mean(list(scores.values())))]
     lines = [
-        f"{num_scenes} held-out scenes. The photograph's prompt changes a picture by {identity:.3f} on average.",
+        f"{num_scenes} held-out scenes. The photograph's prompt changes a picture by "
+        f"{identity:.3f} on average.",
         "",
-        "| style | recognised | the filter's, coded | the filter's | edges | the filter's, coded | colour | "
-        "content, edges | the filter's | content, features | the filter's | look |",
+        "| style | recognised | the filter's, coded | the filter's | edges | the filter's, coded "
+        "| colour | content, edges | the filter's | content, features | the filter's | look |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(
-            f"| {style} | {each.recognised:.0%} | {each.coded_recognised:.0%} | {each.filter_recognised:.0%} | "
-            f"{each.edges:.2f} | {each.coded_edges:.2f} | {each.colour:.3f} | {each.content_edges:.2f} | "
-            f"{each.filter_content_edges:.2f} | {each.content_features:.2f} | {each.filter_content_features:.2f} | {each.look:.2f} |"
+            f"| {style} | {each.recognised:.0%} | {each.coded_recognised:.0%} | "
+            f"{each.filter_recognised:.0%} | {each.edges:.2f} | {each.coded_edges:.2f} | "
+            f"{each.colour:.3f} | {each.content_edges:.2f} | {each.filter_content_edges:.2f} | "
+            f"{each.content_features:.2f} | {each.filter_content_features:.2f} | {each.look:.2f} |"
             for style, each in rows
         ),
     ]
@@ -349,7 +354,8 @@ def scorecard_of_photographs(
     Args:
         weights: A diffusers folder.
         work: Where `training.photos.collect` has gathered photographs.
-        num_views: Of every capture held out: renders of its field, evenly spaced, as the pipeline is given them.
+        num_views: Of every capture held out: renders of its field, evenly spaced, as the pipeline
+            is given them.
         num_training_photographs: Photographs whose filters' pictures the classifier sees.
         long_side: Pixels of a picture's longer side.
         strength: Share of the noise schedule that is re-run, 0 < s <= 1.

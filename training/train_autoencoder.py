@@ -1,11 +1,12 @@
-"""Train the autoencoder on the fixed latents of `latents.py`; may be killed and resumed at any time.
+"""Train the autoencoder on the fixed latents of `latents.py`; a killed run resumes.
 
     python -m training.train_autoencoder --work .work/embedded --minutes 45
 
-One thread, so that it can share two cores with the denoiser. `--minutes` is the training time summed over all
-sessions; over its last part the learning rate falls to zero. Every third step teaches the encoder the
-fixed latents, the others teach the decoder to restore pictures from slightly noisy ones. With `--begin-from WEIGHTS`
-a new run begins at an exported folder instead of at random.
+One thread, so that it can share two cores with the denoiser. `--minutes` is the training time
+summed over all sessions; over its last part the learning rate falls to zero. Every third step
+teaches the encoder the fixed latents, the others teach the decoder to restore pictures from
+slightly noisy ones. With `--begin-from WEIGHTS` a new run begins at an exported folder instead of
+at random.
 """
 
 import argparse
@@ -121,7 +122,7 @@ def run(work: Path, *, minutes: float, begin_from: Path | None = None, seed: int
 
 @torch.no_grad()
 def held_out_psnr(model: AutoencoderKL, work: Path) -> dict[str, float]:
-    """PSNR in dB on held-out pictures: linear inverse, decoder on exact latents, whole autoencoder."""
+    """PSNR in dB on held-out images: linear inverse, decoder on exact latents, autoencoder."""
     pictures = np.load(work / "data" / f"pictures-{HELD_OUT_SHARD:06d}.npy", mmap_mode="r")
     originals = to_signed(np.ascontiguousarray(pictures.reshape(-1, *SQUARE, 3)[::13]))
     exact = latents.encode(originals)
@@ -189,7 +190,8 @@ def _crops(shards: list[np.ndarray], size: int, count: int, rng: np.random.Gener
     for _ in range(count):
         shard = large_enough[rng.integers(len(large_enough))]
         scene, view, index = (rng.integers(length) for length in shard.shape[:3])
-        # On the grid of the latents and never mirrored, as the styles' tiles, dots and hatching lie.
+        # On the grid of the latents and never mirrored, as the styles' tiles, dots and hatching
+        # lie.
         top, left = (BLOCK * rng.integers((side - size) // BLOCK + 1) for side in shard.shape[3:5])
         crops.append(shard[scene, view, index, top : top + size, left : left + size])
     return np.stack(crops)

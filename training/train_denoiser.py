@@ -5,14 +5,16 @@
 trains the trunk at constant learning rate (after a warm-up), one process with one thread per core,
 gradients averaged. The same command continues it. With `--anneal-minutes 12` it copies the trunk's
 latest checkpoint and brings the learning rate of the copy down to zero: good weights at any time,
-while the trunk can go on. With `--begin-from WEIGHTS` a new trunk begins at an exported folder instead of at random. Every step draws from a generator seeded with the step, so a resumed run is
-the run that was interrupted, as long as no shards have been added. A batch comes from one shard, read
-anew from the system's page cache, so that memory does not grow with the data.
+while the trunk can go on. With `--begin-from WEIGHTS` a new trunk begins at an exported folder
+instead of at random. Every step draws from a generator seeded with the step, so a resumed run is
+the run that was interrupted, as long as no shards have been added. A batch comes from one shard,
+read anew from the system's page cache, so that memory does not grow with the data.
 
-The objective is the clean latents (x0) under noise that image-to-image really meets: a run that starts
-from a photograph at timestep s sees, at a later timestep t, latents that are still part photograph. With
-r(t) = alpha_t / sigma_t, a deterministic DDIM path (Song et al. 2021, arXiv 2010.02502, eq. 12) with right
-predictions stands at alpha_t (style + r(s)/r(t) (photo - style)) + sigma_t noise.
+The objective is the clean latents (x0) under noise that image-to-image really meets: a run that
+starts from a photograph at timestep s sees, at a later timestep t, latents that are still part
+photograph. With r(t) = alpha_t / sigma_t, a deterministic DDIM path (Song et al. 2021, arXiv
+2010.02502, eq. 12) with right predictions stands at alpha_t (style + r(s)/r(t) (photo - style)) +
+sigma_t noise.
 """
 
 import argparse
@@ -243,8 +245,9 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator, *, together
         shard: What to draw from.
         samples: As many, or the nearest fewer that make whole groups; at least one group.
         rng: Decides everything.
-        together: Views of a scene that are restyled together, one after the other: all in one style, with one caption, at one
-            noise level and in the look that the noise of all chooses.
+        together: Views of a scene that are restyled together, one after the other: all in one
+            style, with one caption, at one noise level and in the look that the noise of all
+            chooses.
     """
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
     groups = max(1, samples // together)
@@ -282,7 +285,8 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator, *, together
         torch.from_numpy(of_all(rng.random(groups) > without).astype(np.float32))
         for without in (_NO_DEPTH, _NO_TILE)
     )
-    # Now and then another size than the true one, so that pictures larger than these are none too strange.
+    # Now and then another size than the true one, so that pictures larger than these are none too
+    # strange.
     claimed = rng.choice(_CLAIMED_SCALES) if rng.random() < 0.2 else 1.0
     height, width = (int(side * claimed) for side in shard.size)
     return Batch(
@@ -306,7 +310,10 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator, *, together
 def _drawn_groups(
     shard: Shard, groups: int, together: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scene, viewpoint and place among its styled pictures, of every view of every group: a group shows one scene in one style."""
+    """Scene, viewpoint and place among its styled pictures of every view, group after group.
+
+    A group shows one scene in one style.
+    """
     drawn = []
     while len(drawn) < groups:
         scene = int(rng.integers(len(shard)))
@@ -323,8 +330,9 @@ def _drawn_groups(
 def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
     """Figures on held-out scenes, every view by itself.
 
-    Mean squared x0 error at the stages of `_VALIDATION`; "D" with another scene's disparity, "P" picture, "T" text. "L" is how much of
-    its look a picture has: 1 all, 0 the mean of both, -1 all of the wrong one.
+    Mean squared x0 error at the stages of `_VALIDATION`; "D" with another scene's disparity, "P"
+    image, "T" text. "L" is how much of its look an image has: 1 all, 0 the mean of both, -1 all of
+    the wrong one.
     """
     size = len(shard)
     each = np.arange(size)
@@ -368,7 +376,7 @@ def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
 
 
 def _share_of_look(predicted: Tensor, clean: Tensor, other: Tensor) -> float:
-    """Mean over pictures of the place between both looks' pictures, -1 at the other, 1 at the right one."""
+    """Mean place between both looks' pictures: 1 at the right one, -1 at the other."""
     half = (clean - other) / 2
     along = ((predicted - (clean + other) / 2) * half).sum((1, 2, 3))
     return (along / half.square().sum((1, 2, 3))).mean().item()
@@ -392,9 +400,17 @@ def run(
     checkpoint = work / "denoiser" / f"{name}.pt"
     with tempfile.TemporaryDirectory() as meeting:
         plan = _Plan(
-            work, checkpoint, recipe, minutes, anneal_minutes, begin_from, processes, checkpoint_minutes,
-            rendezvous=f"file://{meeting}/store", parent=os.getpid(),
-        )  # fmt: skip
+            work,
+            checkpoint,
+            recipe,
+            minutes,
+            anneal_minutes,
+            begin_from,
+            processes,
+            checkpoint_minutes,
+            rendezvous=f"file://{meeting}/store",
+            parent=os.getpid(),
+        )
         if processes == 1:
             _train(0, plan)
         else:
@@ -558,7 +574,7 @@ def _on_the_path(
 
 
 def _timesteps(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where paths start (one in eight from pure noise, most near strength 0.5) and where they stand."""
+    """Where paths start (an eighth in pure noise, most near strength 0.5) and where they stand."""
     kind = rng.random(size)
     started = np.where(kind < 0.7, rng.integers(330, 720, size), rng.integers(720, 990, size))
     started = np.where(kind < 0.12, _LAST_TIMESTEP, started)
@@ -569,7 +585,7 @@ def _timesteps(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
 
 def _varied(disparity: Tensor, together: int, rng: np.random.Generator) -> Tensor:
-    """Disparity as other scenes scale it: only part of the range, bent, sometimes soft; all views of a group alike."""
+    """Disparity as other scenes scale it: part of the range, bent, soft; alike within a group."""
     size = len(disparity) // together
     low = torch.from_numpy(rng.uniform(0, 0.25, size) * (rng.random(size) < 0.4))
     high = torch.from_numpy(1 - rng.uniform(0, 0.45, size) * (rng.random(size) < 0.6))

@@ -7,11 +7,13 @@ For view i, with one head's queries, keys and values Q, K, V, and the reference 
 where a view that is itself a reference is not counted twice. With all n views as references this is
 the fully shared attention of Fujiwara, Mukuta, Harada 2024, "Style-NeRF2NeRF", arXiv:2406.13393,
 section 3.1, whose cost grows with n squared; with m of them it grows with n (m + 1), as in the
-authors' sequel, Fujiwara et al. 2025, arXiv:2509.05285. Cross-attention (text) is left alone.
+authors' sequel, Fujiwara et al. 2025, arXiv:2509.05285. Cross-attention (text) is left alone. The
+views may differ in size: the formula asks for tokens, however many a view has.
 
-Optionally the queries and keys of every view are first given the mean and the deviation over tokens that those of the
-references have (adaptive instance normalisation, as in Hertz et al. 2024, "Style Aligned Image Generation via Shared
-Attention", arXiv:2312.02133, section 3.2, who have one reference).
+Optionally the queries and keys of every view are first given the mean and the deviation over tokens
+that those of the references have (adaptive instance normalisation, as in Hertz et al. 2024, "Style
+Aligned Image Generation via Shared Attention", arXiv:2312.02133, section 3.2, who have one
+reference).
 
 Shape suffixes: B = (G N), batch; G guidance halves (2 with classifier-free guidance, unconditional
 first, else 1); N views of the batch; L tokens of one view; D channels; H heads; E = D / H.
@@ -26,24 +28,37 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from scenestyle.diffusion.lockstep import Lockstep, per_call
 from scenestyle.errors import ShapeError
 
 
 class SharedSelfAttention:
-    """Attention processor of one layer: references attend to each other, every other view to itself and to them.
+    """Attention of one layer: references attend to each other, others to themselves and to them.
 
-    The first batch after construction or `forget` is the references; their keys and values are kept. The
-    batches that follow hold any number of further views. The two halves of classifier-free guidance never mix.
+    The first batch after construction or `forget` is the references; their keys and values are
+    kept. The batches that follow hold any number of further views. The two halves of
+    classifier-free guidance never mix. References of several sizes are one batch per size, in calls
+    that meet in `lockstep`.
     """
 
-    def __init__(self, num_references: int, *, align: bool = False, keep: bool = True) -> None:
+    def __init__(
+        self,
+        num_references: int | Sequence[int],
+        *,
+        align: bool = False,
+        keep: bool = True,
+        lockstep: Lockstep | None = None,
+    ) -> None:
         """The first batch will hold `num_references` views per guidance half.
 
-        `align`: normalise queries and keys; `keep`: further views follow, else every batch is a first one.
+        Several numbers: of each call in lockstep.
+        `align`: normalise queries and keys; `keep`: further views follow, else every batch is a
+        first one.
         """
-        self.num_references = num_references
+        self.num_references = per_call(num_references)
         self.align = align
         self.keep = keep
+        self.lockstep = lockstep or Lockstep()
         self._kept: tuple[Tensor, Tensor] | None = None
         self._statistics: list[tuple[Tensor, Tensor]] = []
 
@@ -60,7 +75,8 @@ class SharedSelfAttention:
     ) -> Float[Tensor, "batch tokens channels"]:
         """Attend. Self-attention over whole images has neither encoder states nor a mask.
 
-        `layer` is a diffusers `Attention` of a transformer block: projections and nothing round them.
+        `layer` is a diffusers `Attention` of a transformer block: projections and nothing round
+        them.
 
         Raises:
             ShapeError: If the references' batch is not a whole number of sets of them.
@@ -70,48 +86,60 @@ class SharedSelfAttention:
             project(x_BLD).unflatten(-1, (layer.heads, -1)).transpose(1, 2)  # B H L E
             for project in (layer.to_q, layer.to_k, layer.to_v)
         )
-        if self._kept is None and len(query) % self.num_references:
+        kept, num_views = self._kept, self.num_references[self.lockstep.turn]
+        if kept is None and len(query) % num_views:
             raise ShapeError(
-                f"Shared attention over {self.num_references} views got a batch of {len(query)}; "
+                f"Shared attention over {num_views} views got a batch of {len(query)}; "
                 "wanted the same number of views in every guidance half."
             )
         if self.align:
-            if self._kept is None:
-                self._statistics = [self._over_references(part) for part in (query, key)]
+            if kept is None:
+                self._statistics = [self._over_references(part, num_views) for part in (query, key)]
             query, key = (
                 _with_statistics(part, *wanted)
                 for part, wanted in zip((query, key), self._statistics, strict=True)
             )
         attended = (
-            self._among_references(query, key, value)
-            if self._kept is None
-            else _with_references(query, key, value, self._kept)
+            self._among_references(query, key, value, num_views)
+            if kept is None
+            else _with_references(query, key, value, kept)
         )
         dropout = layer.to_out[1]
         return dropout(layer.to_out[0](attended.transpose(1, 2).flatten(2)))
 
     def _over_references(
-        self, part: Float[Tensor, "batch heads tokens width"]
+        self, part: Float[Tensor, "batch heads tokens width"], num_views: int
     ) -> tuple[Tensor, Tensor]:
         """Mean and deviation over all tokens of all references, per guidance half."""
-        part_GNHLE = part.unflatten(0, (-1, self.num_references))
+        met = self.lockstep.meet(part.unflatten(0, (-1, num_views)))
+        if len(met) > 1:
+            met = [each.transpose(1, 2).flatten(2, 3)[:, None] for each in met]
+        part_GNHLE = _joined(met, dim=3)
         return part_GNHLE.mean((1, 3), keepdim=True), part_GNHLE.std((1, 3), keepdim=True)
 
-    def _among_references(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def _among_references(
+        self, query: Tensor, key: Tensor, value: Tensor, num_views: int
+    ) -> Tensor:
         query_GHME, key_GHME, value_GHME = (
-            part.unflatten(0, (-1, self.num_references)).transpose(1, 2).flatten(2, 3)
+            part.unflatten(0, (-1, num_views)).transpose(1, 2).flatten(2, 3)
             for part in (query, key, value)
         )  # M = N L tokens, view after view
+        keys, values = zip(*self.lockstep.meet((key_GHME, value_GHME)), strict=True)
+        everyone = _joined(keys, dim=2), _joined(values, dim=2)
         if self.keep:
-            self._kept = key_GHME, value_GHME
-        attended = scaled_dot_product_attention(query_GHME, key_GHME, value_GHME)
-        return attended.unflatten(2, (self.num_references, -1)).transpose(1, 2).flatten(0, 1)
+            self._kept = everyone
+        attended = scaled_dot_product_attention(query_GHME, *everyone)
+        return attended.unflatten(2, (num_views, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat([*parts], dim)
 
 
 def _with_statistics(
     part: Float[Tensor, "batch heads tokens width"], mean: Tensor, deviation: Tensor
 ) -> Float[Tensor, "batch heads tokens width"]:
-    """Every view with this mean and deviation over its tokens, per guidance half, head and channel."""
+    """Every view with this mean and std over its tokens, per guidance half, head and channel."""
     part_GNHLE = part.unflatten(0, (len(mean), -1))
     own_mean, own_deviation = (
         part_GNHLE.mean(3, keepdim=True),
@@ -123,7 +151,7 @@ def _with_statistics(
 def _with_references(
     query: Tensor, key: Tensor, value: Tensor, kept: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """One view at a time, so that the references' keys and values are not copied for the whole batch."""
+    """One view at a time: the references' keys and values are not copied for the whole batch."""
     num_views = len(query) // len(kept[0])
     attended = [
         scaled_dot_product_attention(
@@ -138,24 +166,32 @@ def _with_references(
 
 @contextmanager
 def shared_self_attention(
-    model: Any, num_references: int, *, align: bool = False, keep: bool = True
+    model: Any,
+    num_references: int | Sequence[int],
+    *,
+    align: bool = False,
+    keep: bool = True,
+    lockstep: Lockstep | None = None,
 ) -> Iterator[Sequence[SharedSelfAttention]]:
     """Share every self-attention layer of `model`; afterwards all is as before.
 
     Args:
-        model: A UNet or ControlNet of diffusers, anything with `set_attn_processor`. Batches must hold
-            the same number of views per guidance half, in the order that diffusers' pipelines give them:
-            all views unconditional, then all views conditional.
+        model: A UNet or ControlNet of diffusers, anything with `set_attn_processor`. Batches must
+            hold the same number of views per guidance half, in the order that diffusers' pipelines
+            give them: all views unconditional, then all views conditional.
         num_references: Views of the first batch per guidance half; all views for the exact form.
+            Several: of each of the calls that `lockstep` runs, one per size.
         align: Whether queries and keys take the references' mean and deviation.
-        keep: Whether batches of further views follow, for which the references' keys and values stay in memory.
+        keep: Whether batches of further views follow, for which the references' keys and values
+            stay in memory.
+        lockstep: Runs the calls of references of several sizes.
 
     Yields:
         The layers' processors, to `forget` the references before the next timestep.
     """
     before = model.attn_processors
     shared = {
-        name: SharedSelfAttention(num_references, align=align, keep=keep)
+        name: SharedSelfAttention(num_references, align=align, keep=keep, lockstep=lockstep)
         for name in before
         if _is_self_attention(model, name)
     }

@@ -1,9 +1,10 @@
-"""Pictures behind latents and latents of pictures, one at a time, since an autoencoder works at full resolution.
+"""Images of latents and latents of images, one by one: an autoencoder works at full resolution.
 
-As diffusers' pipelines do it: scaled, and in single precision where the autoencoder overflows in half.
+As diffusers' pipelines do it: scaled, and in single precision where the autoencoder overflows in
+half.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,31 +12,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Latents = Float[Tensor, "views channels rows columns"]
-Pictures = Float[Tensor, "views 3 height width"]
+Latents = Float[Tensor, "1 channels _rows _columns"]
+"""of one view; views may differ in size"""
+Picture = Float[Tensor, "1 3 _height _width"]
 
 
-def decoded(vae: Any, latents: Latents) -> Iterator[Float[Tensor, "1 3 height width"]]:
-    """The picture behind every row of `latents`, in turn: about -1..1, single precision, in main memory."""
-    scale, mean, deviation = _statistics(vae, latents)
+def decoded(vae: Any, latents: Iterable[Latents]) -> Iterator[Picture]:
+    """The image of each view's latents, in turn: about -1..1, float32, in main memory."""
     with torch.no_grad(), _without_overflow(vae):
-        for latent in (latents * deviation / scale + mean).split(1):
-            yield vae.decode(latent.to(vae.dtype), return_dict=False)[0].float().cpu()
+        for latent in latents:
+            scale, mean, deviation = _statistics(vae, latent)
+            latent = (latent * deviation / scale + mean).to(vae.dtype)
+            yield vae.decode(latent, return_dict=False)[0].float().cpu()
 
 
-def encoded(vae: Any, pictures: Pictures, like: Latents) -> Latents:
-    """The most likely latents of pictures in main memory, with the numbers and the device of `like`."""
+def encoded(vae: Any, pictures: Sequence[Picture], like: Tensor) -> list[Latents]:
+    """Most likely latents of images in main memory, with the dtype and the device of `like`."""
     scale, mean, deviation = _statistics(vae, like)
     with torch.no_grad(), _without_overflow(vae):
         codes = [
             vae.encode(picture.to(like.device, vae.dtype)).latent_dist.mode().to(like)
-            for picture in pictures.split(1)
+            for picture in pictures
         ]
-    return (torch.cat(codes) - mean) * scale / deviation
+    return [(code - mean) * scale / deviation for code in codes]
 
 
 def _statistics(vae: Any, like: Tensor) -> tuple[float, Tensor | float, Tensor | float]:
-    """Scale, mean and deviation that the networks' latents are normalised with; most autoencoders have the scale alone."""
+    """Scale, mean and std that latents are normalised with; most autoencoders have scale alone."""
     config = vae.config
     if config.get("latents_mean") is None or config.get("latents_std") is None:
         return config.scaling_factor, 0.0, 1.0
@@ -48,7 +51,7 @@ def _statistics(vae: Any, like: Tensor) -> tuple[float, Tensor | float, Tensor |
 
 @contextmanager
 def _without_overflow(vae: Any) -> Iterator[None]:
-    """Within the block the weights are in single precision if the autoencoder's configuration asks for it."""
+    """Within the block the weights are float32 if the autoencoder's configuration asks for it."""
     dtype = vae.dtype
     if dtype != torch.float16 or not vae.config.force_upcast:
         yield

@@ -4,5 +4,5 @@ from typing import Any
 
 
 def control_nets(controlnet: Any) -> list[Any]:
-    """What is in a pipeline's `controlnet`: a `MultiControlNetModel`'s nets, or the one ControlNet that it is."""
+    """The ControlNets of a pipeline: those of its `MultiControlNetModel`, or its only one."""
     return list(getattr(controlnet, "nets", [controlnet]))

@@ -1,8 +1,9 @@
 """Fusing the views in 3D while they are denoised: what they see of one surface becomes one colour.
 
-At every timestep each view has the picture that the model expects behind the noise. Through the source's
-depth a pixel finds the places where neighbouring views see the same surface; it takes the mean of all of them, and
-the denoising goes on from there. `docs/decisions/stylized_views.md` has the figures that speak for it.
+At every timestep each view has the picture that the model expects behind the noise. Through the
+source's depth a pixel finds the places where neighbouring views see the same surface; it takes the
+mean of all of them, and the denoising goes on from there. `docs/decisions/stylized_views.md` has
+the figures that speak for it.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from scenestyle.cameras import PinholeCamera
 from scenestyle.diffusion.autoencoder import Latents, decoded, encoded
 from scenestyle.geometry import correspondences
 
-Pictures = Float[np.ndarray, "views height width 3"]
+Picture = Float[np.ndarray, "_height _width 3"]
 
 _NUM_NEIGHBOURS = 8
 """views that a view is fused with; the nearest cameras"""
@@ -32,7 +33,7 @@ class Fusion:
 
     def __init__(
         self,
-        depths_z: Float[np.ndarray, "views height width"],
+        depths_z: Sequence[Float[np.ndarray, "_height _width"]],
         cameras: Sequence[PinholeCamera],
         num_steps: int,
     ) -> None:
@@ -40,39 +41,46 @@ class Fusion:
 
         Args:
             depths_z: z-depth of the source, scene units; NaN where there is no surface.
-            cameras: Of the views, of the size of the depths.
+            cameras: Of the views, each of the size of its depth.
             num_steps: Timesteps, from the first, at which views are fused.
         """
         self.num_steps = num_steps
-        self._size = depths_z.shape[1:]
+        self._sizes = [depth_z.shape for depth_z in depths_z]
         self._links = [
             [_Link.between(depths_z, cameras, view, other) for other in neighbours]
             for view, neighbours in enumerate(nearest_views(cameras, _NUM_NEIGHBOURS))
         ]
 
-    def mean(self, pictures: Pictures) -> Pictures:
-        """Every pixel with the mean colour of its surface over the view and the neighbours that see it."""
-        return np.stack(
-            [
-                _mean_over_links(picture, pictures, links)
-                for picture, links in zip(pictures, self._links, strict=True)
-            ]
-        )
+    def mean(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Each pixel with its surface's mean colour over the views that see it."""
+        return [
+            _mean_over_links(picture, pictures, links)
+            for picture, links in zip(pictures, self._links, strict=True)
+        ]
 
-    def change(self, clean: Latents, vae: Any) -> Latents:
+    def change(self, clean: Sequence[Latents], vae: Any) -> list[Latents]:
         """What fusing adds to the latents of the clean pictures.
 
         Args:
-            clean: Latents of what the model expects behind the noise.
-            vae: Autoencoder of the pipeline, to see them as pictures and back. Both the pictures and the
-                fused ones are encoded, so that what it loses cancels.
+            clean: Latents, per view, of what the model expects behind the noise.
+            vae: Autoencoder of the pipeline, to see them as pictures and back. Both the pictures
+                and the fused ones are encoded, so that what it loses cancels.
         """
-        own = torch.cat([*decoded(vae, clean)]).clamp(-1, 1)
-        views = interpolate(own, self._size, mode="bilinear", antialias=True)
-        views = views.movedim(1, -1).numpy()
-        added = torch.from_numpy(self.mean(views) - views).movedim(-1, 1)
-        fused = own + interpolate(added, own.shape[-2:], mode="bilinear")
-        return encoded(vae, fused, clean) - encoded(vae, own, clean)
+        own = [picture.clamp(-1, 1) for picture in decoded(vae, clean)]
+        views = [
+            interpolate(picture, size, mode="bilinear", antialias=True)[0].movedim(0, -1).numpy()
+            for picture, size in zip(own, self._sizes, strict=True)
+        ]
+        added = [
+            torch.from_numpy(mean - view)[None].movedim(-1, 1)
+            for mean, view in zip(self.mean(views), views, strict=True)
+        ]
+        fused = [
+            picture + interpolate(more, picture.shape[-2:], mode="bilinear")
+            for picture, more in zip(own, added, strict=True)
+        ]
+        codes = zip(encoded(vae, fused, clean[0]), encoded(vae, own, clean[0]), strict=True)
+        return [after - before for after, before in codes]
 
 
 class _Link:
@@ -93,7 +101,7 @@ class _Link:
     @classmethod
     def between(
         cls,
-        depths_z: Float[np.ndarray, "views height width"],
+        depths_z: Sequence[Float[np.ndarray, "_height _width"]],
         cameras: Sequence[PinholeCamera],
         view: int,
         other: int,
@@ -103,7 +111,7 @@ class _Link:
         )
         return cls(other, *found)
 
-    def read(self, pictures: Pictures) -> Float[np.ndarray, "height width 3"]:
+    def read(self, pictures: Sequence[Picture]) -> Picture:
         """The other view's colours, at the pixels of the view."""
         return cv2.remap(
             pictures[self.other],
@@ -123,13 +131,14 @@ def nearest_views(cameras: Sequence[PinholeCamera], count: int) -> list[list[int
 
 
 def shifted_prediction(
-    prediction: Tensor, clean_change: Latents, scheduler: Any, timestep: Tensor
+    prediction: Tensor, clean_change: Tensor, scheduler: Any, timestep: Tensor
 ) -> Tensor:
     """The UNet's prediction after the clean latents behind it have changed.
 
-    With x = alpha x0 + sigma eps and x fixed, eps changes by -alpha / sigma times the change of x0, and
-    v = alpha eps - sigma x0 (Salimans, Ho 2022, arXiv:2202.00512) by -1 / sigma times. Both halves of classifier-free
-    guidance get the same change, so that what they are combined to gets it too.
+    With x = alpha x0 + sigma eps and x fixed, eps changes by -alpha / sigma times the change of x0,
+    and v = alpha eps - sigma x0 (Salimans, Ho 2022, arXiv:2202.00512) by -1 / sigma times. Both
+    halves of classifier-free guidance get the same change, so that what they are combined to gets
+    it too.
     """
     alpha, sigma = _alpha_sigma(scheduler, timestep)
     factor = {"sample": 1.0, "epsilon": -alpha / sigma, "v_prediction": -1 / sigma}
@@ -137,8 +146,8 @@ def shifted_prediction(
     return prediction + added.repeat(len(prediction) // len(added), 1, 1, 1).to(prediction)
 
 
-def clean_latents(noisy: Latents, prediction: Latents, scheduler: Any, timestep: Tensor) -> Latents:
-    """The clean latents x0 behind noisy ones, as the UNet's prediction (already guided) has them."""
+def clean_latents(noisy: Tensor, prediction: Tensor, scheduler: Any, timestep: Tensor) -> Tensor:
+    """The clean latents x0 of noisy ones, by the UNet's prediction (already guided)."""
     alpha, sigma = _alpha_sigma(scheduler, timestep)
     kind = scheduler.config.prediction_type
     if kind == "sample":
@@ -155,8 +164,8 @@ def _alpha_sigma(scheduler: Any, timestep: Tensor) -> tuple[float, float]:
 
 
 def _mean_over_links(
-    picture: Float[np.ndarray, "height width 3"], pictures: Pictures, links: Sequence[_Link]
-) -> Float[np.ndarray, "height width 3"]:
+    picture: Picture, pictures: Sequence[Picture], links: Sequence[_Link]
+) -> Picture:
     total, count = picture.copy(), np.ones((*picture.shape[:2], 1), picture.dtype)
     for link in links:
         total += link.read(pictures) * link.weight

@@ -2,9 +2,10 @@
 
 diffusers' pipeline keeps the latents of all views, which are small, and calls its networks once per
 timestep. Here such a call becomes several: the reference views first, whose attention the others
-need, then the rest in groups. The device's memory is that of one group: pictures of all views, which are
-large, wait in main memory. Nothing is computed twice, and the pipeline's own code runs unchanged. Fujiwara et
-al. 2025, arXiv:2509.05285, share with references; the order of the loops is ours.
+need, then the rest in groups. The device's memory is that of one group: pictures of all views,
+which are large, wait in main memory. Nothing is computed twice, and the pipeline's own code runs
+unchanged. Fujiwara et al. 2025, arXiv:2509.05285, share with references; the order of the loops is
+ours.
 """
 
 import logging
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +22,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
+from scenestyle.diffusion.canvas import Canvas
 from scenestyle.diffusion.control_nets import control_nets
 from scenestyle.diffusion.fusion import Fusion, clean_latents, shifted_prediction
+from scenestyle.diffusion.lockstep import Lockstep
 from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
 from scenestyle.diffusion.seams import replaced
 from scenestyle.files import whole_file
+from scenestyle.progress import time_left
 
 T = TypeVar("T")
 
@@ -37,6 +42,7 @@ _SECONDS_BETWEEN_MESSAGES = 10.0
 def denoising_in_step(
     pipeline: Any,
     groups: Sequence[Sequence[int]],
+    canvas: Canvas,
     *,
     share: bool,
     align: bool = False,
@@ -44,32 +50,42 @@ def denoising_in_step(
     fusion: Fusion | None = None,
     work: Path | None = None,
 ) -> Iterator[None]:
-    """Within the block, `pipeline` runs its ControlNets and UNet group by group; afterwards all is as before.
+    """Within the block, `pipeline` runs its ControlNets and UNet group by group.
 
     Args:
-        pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL; batches hold every view of `groups`.
-        groups: Indices of all views, in the order in which they pass through the networks.
+        pipeline: A `StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL; batches
+            hold every view of `groups`.
+        groups: Indices of all views, in the order in which they pass through the networks; the
+            views of one size together, those of the first group in lockstep.
+        canvas: Sizes of the views in the pipeline's batch.
         share: Whether every view attends to the views of the first group, the references.
         align: Whether shared attention gives every view the references' statistics.
         share_norms: Whether group norms take the references' statistics; only where views share.
-        fusion: How what the views show of one surface becomes one at the first timesteps; None: never.
+        fusion: How what the views show of one surface becomes one at the first timesteps; None:
+            never.
         work: Folder for what the UNet predicted; a call that was interrupted goes on after the last
             group that was finished. None: nothing is kept.
     """
     unet, controlnet = pipeline.unet, pipeline.controlnet
     maps = [ControlMaps(net.controlnet_cond_embedding) for net in control_nets(controlnet)]
-    num_references = len(groups[0])
+    lockstep = Lockstep()
+    num_references = [len(part) for part in canvas.parts(groups[0])]
     attention = (
-        shared_self_attention(unet, num_references, align=align, keep=len(groups) > 1)
+        shared_self_attention(
+            unet, num_references, align=align, keep=len(groups) > 1, lockstep=lockstep
+        )
         if share
         else nullcontext([])
     )
-    norms = shared_group_norms(unet, num_references) if share and share_norms else nullcontext([])
+    norms = (
+        shared_group_norms(unet, num_references, lockstep=lockstep)
+        if share and share_norms
+        else nullcontext([])
+    )
     with attention as layers, norms as more_layers, ExitStack() as stand_ins:
         shared = [*layers, *more_layers]
-        loop = GroupLoop(
-            pipeline, groups, shared, unet.forward, controlnet.forward, maps, fusion, work
-        )
+        networks = unet.forward, controlnet.forward
+        loop = GroupLoop(pipeline, groups, canvas, lockstep, shared, *networks, maps, fusion, work)
         for each in maps:
             stand_ins.enter_context(replaced(each.network, "forward", each))
         stand_ins.enter_context(replaced(controlnet, "forward", _Postponed))
@@ -89,30 +105,31 @@ class _Postponed:
 
 
 class ControlMaps:
-    """Stands in for `forward` of a ControlNet's first layers, which see nothing but the picture that controls: depth, say.
+    """Replaces `forward` of a ControlNet's first layers, which see only the image that controls.
 
-    What they make of it is the same at every timestep and in both halves of guidance, and takes as long as a fifth of a
-    step, as they begin at full resolution: it is computed once per view and waits in main memory.
+    What they make of it is the same at every timestep and in both halves of guidance, and takes as
+    long as a fifth of a step, as they begin at full resolution: it is computed once per view and
+    waits in main memory.
     """
 
     def __init__(self, network: Any) -> None:
         """`network`: a ControlNet's `controlnet_cond_embedding`."""
         self.network = network
         self._compute = network.forward
-        self._kept: dict[int, Tensor] = {}
-        self._group, self._halves = 0, 1
+        self._kept: dict[tuple[int, ...], Tensor] = {}
+        self._views, self._halves = (), 1
 
-    def turn_to(self, group: int, halves: int) -> None:
-        """The next call is for this group, whose maps are wanted once per half of guidance."""
-        self._group, self._halves = group, halves
+    def turn_to(self, views: Sequence[int], halves: int) -> None:
+        """The next call is for these views, whose maps are wanted once per half of guidance."""
+        self._views, self._halves = tuple(views), halves
 
     def __call__(self, pictures: Float[Tensor, "views 3 height width"]) -> Tensor:
-        """The group's maps: (halves views) channels rows columns, on the network's device."""
+        """Their maps: (halves views) channels rows columns, on the network's device."""
         weight = next(self.network.parameters())
-        if self._group not in self._kept:
+        if self._views not in self._kept:
             maps = [self._compute(picture.to(weight)).cpu() for picture in pictures.split(1)]
-            self._kept[self._group] = torch.cat(maps)
-        return self._kept[self._group].to(weight.device).repeat(self._halves, 1, 1, 1)
+            self._kept[self._views] = torch.cat(maps)
+        return self._kept[self._views].to(weight.device).repeat(self._halves, 1, 1, 1)
 
 
 @dataclass
@@ -121,6 +138,8 @@ class GroupLoop:
 
     pipeline: Any
     groups: Sequence[Sequence[int]]
+    canvas: Canvas
+    lockstep: Lockstep
     shared: Sequence[SharedSelfAttention | SharedGroupNorm]
     predict: Any
     control: Any
@@ -159,7 +178,7 @@ class GroupLoop:
                 self._record(index, predicted)
                 self.computed += len(group)
                 self._tell(num_views, sum(map(len, self.groups[: index + 1])))
-            prediction[self._rows(index, len(sample))] = predicted.to(prediction)
+            prediction[self._rows(group, len(sample))] = predicted.to(prediction)
         if self.fusion and self.step < self.fusion.num_steps:
             prediction = self._fused(sample[:num_views], prediction, timestep, self.fusion)
         self.step += 1
@@ -172,7 +191,7 @@ class GroupLoop:
             guided = unconditional + self.pipeline.guidance_scale * (guided - unconditional)
         scheduler = self.pipeline.scheduler
         clean = clean_latents(noisy, guided, scheduler, timestep)
-        change = fusion.change(clean, self.pipeline.vae)
+        change = self.canvas.laid(fusion.change(self.canvas.apart(clean), self.pipeline.vae))
         return shifted_prediction(prediction, change, scheduler, timestep)
 
     def _predict(
@@ -183,30 +202,79 @@ class GroupLoop:
         postponed: _Postponed,
         kwargs: Mapping[str, Any],
     ) -> Tensor:
-        batch, views = len(sample), list(self.groups[index])
-        rows = self._rows(index, batch)
+        group = self.groups[index]
+        parts = self.canvas.parts(group)
+        calls = [
+            partial(
+                self._call, [group[place] for place in part], sample, timestep, postponed, kwargs
+            )
+            for part in parts
+        ]
+        must_meet = index == 0 and self.shared
+        predicted = self.lockstep.run(calls) if must_meet else [call() for call in calls]
+        by_size = self.canvas.laid(predicted)
+        halves = range(0, len(by_size), len(group))
+        order = [half + place for part in parts for half in halves for place in part]
+        in_order = torch.empty_like(by_size)
+        in_order[torch.tensor(order)] = by_size
+        return in_order
+
+    def _call(
+        self,
+        views: Sequence[int],
+        sample: Tensor,
+        timestep: Tensor,
+        postponed: _Postponed,
+        kwargs: Mapping[str, Any],
+    ) -> Tensor:
+        """What the networks predict for views of one size, half after half, at that size."""
+        batch, rows = len(sample), self._rows(views, len(sample))
         for each in self.maps:
-            each.turn_to(index, len(rows) // len(views))
+            each.turn_to(views, len(rows) // len(views))
         control_kwargs = dict(postponed.kwargs)
-        # One tensor per view, not per row: `_left_as_it_is`. Several ControlNets have a list of them.
+        # One tensor per view, not per row: `_left_as_it_is`. Several ControlNets have a list of
+        # them.
         seen = control_kwargs.pop("controlnet_cond")
-        seen = [each[views] for each in seen] if isinstance(seen, list) else seen[views]
-        args, control_kwargs = pick_rows((postponed.args, control_kwargs), rows, batch)
-        down, middle = self.control(*args, controlnet_cond=seen, **control_kwargs)
+        factor = self.pipeline.vae_scale_factor
+        cut = partial(self.canvas.cut, view=views[0])
+        seen = (
+            [cut(each[views], scale=factor) for each in seen]
+            if isinstance(seen, list)
+            else cut(seen[views], scale=factor)
+        )
+        (noisy, *args), control_kwargs = pick_rows((postponed.args, control_kwargs), rows, batch)
+        down, middle = self.control(
+            cut(noisy), *args, controlnet_cond=seen, **self._of_own_size(control_kwargs, views[0])
+        )
         return self.predict(
-            pick_rows(sample, rows, batch),
+            cut(pick_rows(sample, rows, batch)),
             timestep,
             down_block_additional_residuals=down,
             mid_block_additional_residual=middle,
             return_dict=False,
-            **pick_rows(kwargs, rows, batch),
+            **self._of_own_size(pick_rows(kwargs, rows, batch), views[0]),
         )[0]
 
-    def _rows(self, index: int, batch: int) -> Tensor:
-        """Of the group's views in a batch of all, one half of guidance after the other."""
+    def _of_own_size(self, kwargs: Mapping[str, Any], view: int) -> Mapping[str, Any]:
+        """The arguments of a network, where SDXL's is told the size of the view, not the batch's.
+
+        `time_ids` holds height and width of the picture, two numbers of where it was cropped, and
+        its height and width once more or a score.
+        """
+        known = kwargs.get("added_cond_kwargs") or {}
+        if "time_ids" not in known or self.canvas.sizes[view] == self.canvas.size:
+            return kwargs
+        size = [side * self.pipeline.vae_scale_factor for side in self.canvas.sizes[view]]
+        ids = known["time_ids"].clone()
+        for first in range(0, ids.shape[1] - 1, 4):
+            ids[:, first : first + 2] = ids.new_tensor(size)
+        return {**kwargs, "added_cond_kwargs": {**known, "time_ids": ids}}
+
+    def _rows(self, views: Sequence[int], batch: int) -> Tensor:
+        """Of the views in a batch of all, one half of guidance after the other."""
         num_views = sum(len(group) for group in self.groups)
         return torch.tensor(
-            [first + view for first in range(0, batch, num_views) for view in self.groups[index]]
+            [first + view for first in range(0, batch, num_views) for view in views]
         )
 
     def _file(self, index: int) -> Path | None:
@@ -233,10 +301,10 @@ class GroupLoop:
         num_steps = self.pipeline.num_timesteps
         left = (num_steps - self.step) * num_views - done_views
         logger.info(
-            "step %d of %d, %d of %d views, about %.0f s left",
-            self.step + 1, num_steps, done_views, num_views,
-            left * (now - self.started) / self.computed,
-        )  # fmt: skip
+            "step %d of %d, %d of %d views, %s",
+            *(self.step + 1, num_steps, done_views, num_views),
+            time_left(now - self.started, self.computed, left),
+        )
 
 
 def pick_rows(value: T, rows: Tensor, batch: int) -> T:
@@ -251,5 +319,5 @@ def pick_rows(value: T, rows: Tensor, batch: int) -> T:
 
 
 def _left_as_it_is(*, image: Tensor, **_: Any) -> Tensor:
-    """For `prepare_control_image`, which would bring two copies of all control pictures to the device, one per half of guidance."""
+    """For `prepare_control_image`, which would bring every image to the device at once."""
     return image

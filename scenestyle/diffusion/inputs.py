@@ -7,35 +7,33 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.artifacts import MIN_OPACITY, ViewsFolder
+from scenestyle.artifacts import ViewsFolder, surface_z
 from scenestyle.cameras import PinholeCamera
-from scenestyle.errors import ArtifactError
 from scenestyle.geometry.depth import disparity_from_z
 
 
 @dataclass(frozen=True)
 class RenderedViews:
-    """Views of one scene, all of one size."""
+    """Views of one scene, each with its maps; sizes may differ."""
 
     names: Sequence[str]
-    rgb: Float[np.ndarray, "views height width 3"]
+    rgb: Sequence[Float[np.ndarray, "_height _width 3"]]
     """0..1"""
-    disparity: Float[np.ndarray, "views height width"]
+    disparity: Sequence[Float[np.ndarray, "_height _width"]]
     """1 / z-depth, 0..1 on one scale for the whole scene; near is bright, empty space 0"""
-    depth_z: Float[np.ndarray, "views height width"]
+    depth_z: Sequence[Float[np.ndarray, "_height _width"]]
     """scene units; NaN in empty space"""
     cameras: Sequence[PinholeCamera]
     """where they were rendered from, in the field's frame"""
 
     def pick(self, indices: Sequence[int]) -> "RenderedViews":
         """Some of the views; their disparities stay on the whole scene's scale."""
-        chosen = list(indices)
         return RenderedViews(
-            [self.names[index] for index in chosen],
-            self.rgb[chosen],
-            self.disparity[chosen],
-            self.depth_z[chosen],
-            [self.cameras[index] for index in chosen],
+            [self.names[index] for index in indices],
+            [self.rgb[index] for index in indices],
+            [self.disparity[index] for index in indices],
+            [self.depth_z[index] for index in indices],
+            [self.cameras[index] for index in indices],
         )
 
 
@@ -48,26 +46,18 @@ def read_rendered_views(folder: Path) -> RenderedViews:
     """Read a views folder in the order of its cameras.
 
     Raises:
-        ArtifactError: If files are missing or unreadable, the field was empty, or the views are
-            not all of one size: they are restyled as one batch.
+        ArtifactError: If files are missing, unreadable or not of their view's size, or the field
+            was empty.
     """
     source = ViewsFolder.open(folder)
-    rgb, depth_z, opacity = (
+    rgb, depths_z, opacities = (
         [read(view) for view in source.views]
         for read in (source.rgb, source.depth_z, source.opacity)
     )
-    sizes = {image.shape[:2] for image in (*rgb, *depth_z, *opacity)}
-    if len(sizes) != 1:
-        listed = ", ".join(sorted(f"{width}x{height}" for height, width in sizes))
-        raise ArtifactError(
-            f"{folder}: the views are restyled as one batch and must have one size, but have "
-            f"{len(sizes)} ({listed}). Use photos of one size and orientation per scene."
-        )
-    depths_z, opacities = np.stack(depth_z), np.stack(opacity)
     return RenderedViews(
         source.names,
-        np.stack(rgb),
+        rgb,
         disparity_from_z(depths_z, opacities),
-        np.where(opacities > MIN_OPACITY, depths_z, np.nan),
+        [surface_z(*maps) for maps in zip(depths_z, opacities, strict=True)],
         [view.camera for view in source.views],
     )

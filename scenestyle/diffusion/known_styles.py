@@ -1,7 +1,7 @@
 """The styles that weights know, where they know few: a prompt for another one gets a warning.
 
-A folder of weights may hold `styles.json`: by style, the words of which a prompt for it has at least one.
-Weights without it, such as SDXL's, are taken to know every style.
+A folder of weights may hold `styles.json`: by style, the words of which a prompt for it has at
+least one. Weights without it, such as SDXL's, are taken to know every style.
 """
 
 import json
@@ -31,8 +31,8 @@ def read_known_styles(weights: Path) -> KnownStyles:
         return {str(style): tuple(map(_word, words)) for style, words in listed.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise WeightsError(
-            f"{path} should map each style to a list of words, and does not ({error}). Restore the file, or "
-            "delete it to have every style taken as known."
+            f"{path} should map each style to a list of words, and does not ({error}). Restore the "
+            "file, or delete it to have every style taken as known."
         ) from error
 
 
@@ -52,8 +52,9 @@ def style_warnings(prompt: str, known: KnownStyles) -> list[str]:
     if not known or named_styles(prompt, known):
         return []
     return [
-        f"The prompt {prompt!r} names no style that this model knows, so the result will follow it poorly. "
-        f"It knows: {', '.join(known)}. Name one of them, or set stylize_views.model to a larger model."
+        f"The prompt {prompt!r} names no style that this model knows, so the result will follow it "
+        f"poorly. It knows: {', '.join(known)}. Name one of them, or set stylize_views.model to a "
+        "larger model."
     ]
 
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.control_nets import control_nets
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
+from scenestyle.diffusion.loras import LoraFile, add_loras, local_loras
 from scenestyle.diffusion.noise_offset import NoiseOffset, read_noise_offset
 from scenestyle.diffusion.presets import HubRepository, Preset
+from scenestyle.diffusion.schedulers import set_scheduler
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
 from scenestyle.errors import WeightsError
-from scenestyle.params import Control, Dtype
+from scenestyle.params import Control, Dtype, Lora, Scheduler
 
 if TYPE_CHECKING:
     import torch
@@ -24,11 +26,15 @@ logger = logging.getLogger(__name__)
 
 _FROM_HUB = {
     "sdxl": (presets.SDXL, presets.SDXL_BASE),
+    "sdxl-lightning": (presets.SDXL_LIGHTNING, presets.SDXL_BASE),
     "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
     "sd15": (presets.SD15, presets.SD15_BASE),
 }
+_HUB_LORAS = {"sdxl-lightning": presets.SDXL_LIGHTNING_LORA}
+UNKNOWN_LICENCE = "not known to scenestyle; ask who made it"
 CONTROLS_FILE = "controls.json"
-"""in a diffusers folder: what its ControlNets see, in their order; without it there is one, for depth"""
+"""in a diffusers folder: what its ControlNets see, in their order; without it there is one, for
+depth"""
 _FP16 = "*.fp16.safetensors"
 _FULL_WEIGHTS = tuple(
     f"{part}/*.safetensors" for part in ("unet", "vae", "text_encoder*", "controlnet*")
@@ -52,6 +58,8 @@ class DiffusionModel:
     """the styles it knows, by their key words; empty: any"""
     controls: tuple[Control, ...] = ("depth",)
     """what its ControlNets see, in their order"""
+    licences: Mapping[str, str] = field(default_factory=dict)
+    """part, as in `sources` -> licence of its weights"""
     noise_offset: NoiseOffset | None = None
     """what its noise has in common over a view; None: nothing"""
 
@@ -101,29 +109,72 @@ def load_pipeline(
     device: "torch.device",
     dtype: Dtype = "auto",
     controls: Sequence[Control] | None = None,
+    loras: Sequence[Lora] = (),
+    scheduler: Scheduler | None = None,
 ) -> DiffusionModel:
-    """Load a depth-controlled image-to-image pipeline of SDXL's or Stable Diffusion 1.5's class into main memory.
+    """Load a controlled image-to-image pipeline of SDXL's or SD 1.5's class into main memory.
 
     Args:
         model: One of
             `embedded`: the tiny model that comes with the library;
             `sdxl`: the paper's models from the hub, each at a pinned commit;
-            `sdxl-turbo`: the same with SDXL Turbo, four steps instead of forty;
+            `sdxl-lightning`: the same with a LoRA for few steps, four instead of forty;
+            `sdxl-turbo`: SDXL Turbo, four steps at half the size, for non-commercial use;
             `sd15`: Stable Diffusion 1.5, a third of the size, for cards on which SDXL does not fit;
             `organisation/name@COMMIT`: a hub repository of either class at a 40-digit commit;
             a local diffusers folder.
-            The last two are used with the values of `sdxl` or `sd15`, by the class in their model_index.json, and with that
-            one's depth ControlNet unless they hold one of their own.
+            The last two are used with the values of `sdxl` or `sd15`, by the class in their
+            model_index.json, and with that one's depth ControlNet unless they hold one of their
+            own.
         device: Where it is to run; `place` brings it there.
         dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
         controls: Which of its ControlNets to use, in any order; None: all that it has.
+        loras: Shifts of its weights.
+        scheduler: How it goes from noise to image; None: as its preset or its weights say.
 
     Raises:
         WeightsError: If `model` is none of these, or its weights are missing, damaged, or not
-            safetensors, or it has no ControlNet for one of `controls`; the message names the way out.
+            safetensors, or it has no ControlNet for one of `controls`, or a LoRA does not fit it;
+            the message names the way out.
     """
+    given = local_loras(loras)
     loaded = _loaded(model, device, dtype)
+    add_loras(loaded.pipeline, [*_hub_loras(model), *given])
+    if chosen := scheduler or loaded.preset.scheduler:
+        set_scheduler(loaded.pipeline, chosen)
+    files = {
+        f"lora {index}": f"{each.file}, sha256:{each.sha256}" for index, each in enumerate(loras)
+    }
+    loaded = replace(
+        loaded,
+        sources={**loaded.sources, **files},
+        licences={**loaded.licences, **dict.fromkeys(files, UNKNOWN_LICENCE)},
+    )
     return loaded if controls is None else _with_controls(loaded, model, controls)
+
+
+def licences_of(model: str) -> dict[str, str]:
+    """Licences of the parts of a model, by its name alone, without loading it."""
+    if model == "embedded":
+        return {"base": presets.EMBEDDED_LICENCE}
+    if model not in _FROM_HUB:
+        return {"base": UNKNOWN_LICENCE}
+    return {part: repository.licence for part, repository in _hub_repositories(model).items()}
+
+
+def _hub_repositories(model: str) -> dict[str, HubRepository]:
+    preset, base = _FROM_HUB[model]
+    family = _FIRST if preset is presets.SD15 else _XL
+    found = {"base": base, "controlnet": family.controlnet}
+    found |= {"vae": presets.SDXL_FP16_VAE} if family is _XL else {}
+    return found | ({"lora": _HUB_LORAS[model].repository} if model in _HUB_LORAS else {})
+
+
+def _hub_loras(model: str) -> list[LoraFile]:
+    if model not in _HUB_LORAS:
+        return []
+    lora = _HUB_LORAS[model]
+    return [LoraFile(hub_snapshot(lora.repository, [lora.file]) / lora.file, 1.0)]
 
 
 def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
@@ -134,37 +185,45 @@ def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
         pipeline = _assemble(_Parts(EMBEDDED_FOLDER), _XL, numbers)
         known = read_known_styles(EMBEDDED_FOLDER)
         held = _held_controls(EMBEDDED_FOLDER, pipeline)
-        offset = read_noise_offset(EMBEDDED_FOLDER)
-        return DiffusionModel(pipeline, device, presets.EMBEDDED, sources, known, held, offset)
+        return DiffusionModel(
+            pipeline,
+            device,
+            presets.EMBEDDED,
+            sources,
+            known,
+            held,
+            licences_of(model),
+            read_noise_offset(EMBEDDED_FOLDER),
+        )
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
         family = _FIRST if preset is presets.SD15 else _XL
-        sources = {"base": str(base), "controlnet": str(family.controlnet)}
-        sources |= {"vae": str(presets.SDXL_FP16_VAE)} if family is _XL else {}
+        sources = {part: str(each) for part, each in _hub_repositories(model).items()}
         pipeline = _assemble(_hub_parts(base, family), family, numbers)
-        return DiffusionModel(pipeline, device, preset, sources)
+        return DiffusionModel(pipeline, device, preset, sources, licences=licences_of(model))
     base = named_folder(model, _FULL_WEIGHTS, exclude=[_FP16], instead="set it to embedded")
     if base is None:
         raise WeightsError(
-            f"stylize_views.model: {model!r} is neither embedded, sdxl, sdxl-turbo nor sd15, nor an existing "
-            "diffusers folder, nor a hub repository with its commit "
+            f"stylize_views.model: {model!r} is none of {', '.join(('embedded', *_FROM_HUB))}, nor "
+            "an existing diffusers folder, nor a hub repository with its commit "
             "(organisation/name@ and 40 hexadecimal digits; a branch name is not enough)."
         )
     index = _index(base)
     family = _family(index, base)
-    sources = {"base": model}
+    sources, licences = {"base": model}, licences_of(model)
     controlnet = None
     if "controlnet" not in index:
         sources["controlnet"] = str(family.controlnet)
+        licences["controlnet"] = family.controlnet.licence
         controlnet = hub_snapshot(family.controlnet, ["diffusion_pytorch_model.safetensors"])
     pipeline = _assemble(_Parts(base, controlnet=controlnet), family, numbers)
     known, held = read_known_styles(base), _held_controls(base, pipeline)
     offset = read_noise_offset(base)
-    return DiffusionModel(pipeline, device, family.preset, sources, known, held, offset)
+    return DiffusionModel(pipeline, device, family.preset, sources, known, held, licences, offset)
 
 
 def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:
-    """Bring the networks to the model's device, all at once or (`model`) each when its turn comes. Again: no change."""
+    """Bring the networks to the model's device, at once or (`model`) in turn. Again: no change."""
     if offload == "model":
         model.pipeline.enable_model_cpu_offload(device=model.device)
     else:
@@ -185,8 +244,9 @@ def _held_controls(folder: Path, pipeline: Any) -> tuple[Control, ...]:
     listed = isinstance(held, list) and all(each in get_args(Control) for each in held)
     if not listed or len(held) != count or len(set(held)) != count:
         raise WeightsError(
-            f"{folder} holds {count} ControlNet(s), and {held} is said of what they see. {CONTROLS_FILE} there has to list it, "
-            f"each of {', '.join(get_args(Control))} at most once, in the order of the ControlNets: {_CONTROLS_EXAMPLE}"
+            f"{folder} holds {count} ControlNet(s), and {held} is said of what they see. "
+            f"{CONTROLS_FILE} there has to list it, each of {', '.join(get_args(Control))} at most "
+            f"once, in the order of the ControlNets: {_CONTROLS_EXAMPLE}"
         )
     return tuple(held)
 
@@ -199,7 +259,8 @@ def _with_controls(
     if missing:
         raise WeightsError(
             f"stylize_views.controls: {name} has no ControlNet for {', '.join(missing)}, only for "
-            f"{', '.join(loaded.controls)}. Leave it out, or set controls: null, which takes all that the model has."
+            f"{', '.join(loaded.controls)}. Leave it out, or set controls: null, which takes all "
+            "that the model has."
         )
     chosen = tuple(control for control in loaded.controls if control in controls)
     if chosen == loaded.controls:
@@ -238,8 +299,8 @@ def _index(folder: Path) -> Mapping[str, Any]:
     index = folder / "model_index.json"
     if not index.is_file():
         raise WeightsError(
-            f"{folder} is not a diffusers folder: it has no model_index.json. Export the model with "
-            "`pipeline.save_pretrained(FOLDER)`."
+            f"{folder} is not a diffusers folder: it has no model_index.json. Export the model "
+            "with `pipeline.save_pretrained(FOLDER)`."
         )
     return json.loads(index.read_text(encoding="utf-8"))
 
@@ -249,8 +310,9 @@ def _family(index: Mapping[str, Any], folder: Path) -> _Family:
     if re.fullmatch(r"StableDiffusion(XL)?(ControlNet)?(Img2Img)?Pipeline", name):
         return _XL if name.startswith("StableDiffusionXL") else _FIRST
     raise WeightsError(
-        f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline or StableDiffusionPipeline, with or without "
-        "ControlNet or Img2Img in the name. Set stylize_views.model to one of that kind, such as sdxl, sd15 or embedded."
+        f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline or StableDiffusionPipeline, "
+        "with or without ControlNet or Img2Img in the name. Set stylize_views.model to one of "
+        "that kind, such as sdxl, sd15 or embedded."
     )
 
 
@@ -289,9 +351,10 @@ def _assemble(parts: _Parts, family: _Family, dtype: "torch.dtype") -> Any:
     widths = [part.config.cross_attention_dim for part in (pipeline.unet, *nets)]
     if len(set(widths)) > 1:
         raise WeightsError(
-            f"The ControlNet {parts.controlnet or parts.base} was made for another model than {parts.base}: its text has "
-            f"{next(width for width in widths if width != widths[0])} channels, the UNet's {widths[0]}. Save the model together with a depth ControlNet of its own "
-            "(`StableDiffusion(XL)ControlNetPipeline.save_pretrained(FOLDER)`)."
+            f"The ControlNet {parts.controlnet or parts.base} was made for another model than "
+            f"{parts.base}: its text has {next(width for width in widths if width != widths[0])} "
+            f"channels, the UNet's {widths[0]}. Save the model together with a depth ControlNet of "
+            "its own (`StableDiffusion(XL)ControlNetPipeline.save_pretrained(FOLDER)`)."
         )
     # One view at a time: the VAE's activations, at full resolution, would outweigh everything else.
     pipeline.vae.enable_slicing()

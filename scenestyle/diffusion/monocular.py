@@ -1,7 +1,7 @@
 """Depth estimated from each rendered picture by itself, for scenes whose field has poor depth.
 
-The estimators of transformers: Depth Anything (Yang et al. 2024, arXiv:2401.10891 and 2406.09414) and DPT / MiDaS
-(Ranftl et al. 2021, arXiv:2103.13413).
+The estimators of transformers: Depth Anything (Yang et al. 2024, arXiv:2401.10891 and 2406.09414)
+and DPT / MiDaS (Ranftl et al. 2021, arXiv:2103.13413).
 """
 
 import logging
@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 _FILES = ("*.safetensors",)
 _INSTEAD = "set stylize_views.depth_model to a local folder, or depth: nerf"
 _ENDS = (1.0, 99.0)
-"""percentiles of the scene's disparities that become 0 and 1, as where the field's own depth is taken"""
+"""percentiles of the scene's disparities that become 0 and 1, as where the field's own depth is
+taken"""
 _LEAST_DEPTH = 1e-3
 """metres; nearer is taken for this near"""
 
@@ -45,7 +46,7 @@ class DepthEstimator:
     def disparity(
         self, picture: Float[np.ndarray, "height width 3"]
     ) -> Float[np.ndarray, "height width"]:
-        """Disparity of an RGB picture in [0, 1], up to a positive scale and a shift that differ between pictures."""
+        """Disparity of an RGB image in [0, 1], up to a positive scale and a shift per image."""
         import torch
 
         # Rendered views are files of 8 bits, and such is what preparations are written for.
@@ -81,44 +82,50 @@ def with_estimated_disparity(
 ) -> RenderedViews:
     """The views with estimated disparities, all on the scale of the scene, instead of the field's.
 
-    Each view's scale and shift are fitted to the field's depth where it has surface; the fit goes with the majority of
-    pixels. `depth_z`, which fusing the views needs and which only the field has in scene units, stays.
+    Each view's scale and shift are fitted to the field's depth where it has surface; the fit goes
+    with the majority of pixels. `depth_z`, which fusing the views needs and which only the field
+    has in scene units, stays.
 
     Args:
         views: With the field's depth.
-        estimate: From a picture to its disparity up to a positive scale and a shift, such as `DepthEstimator.disparity`.
+        estimate: From a picture to its disparity up to a positive scale and a shift, such as
+            `DepthEstimator.disparity`.
 
     Raises:
         ArtifactError: If the estimates contradict the field in most views.
     """
-    relative = np.stack([estimate(picture) for picture in views.rgb])
+    relative = [estimate(picture) for picture in views.rgb]
     disparity, is_fitted = on_one_scale(relative, views.depth_z)
     if is_fitted.mean() < 0.5:
         raise ArtifactError(
-            f"stylize_views.depth: monocular could be brought to the scene's scale in only {is_fitted.sum()} of "
-            f"{len(is_fitted)} views; in the others the field has too little surface, or comes nearer where the estimate "
-            "recedes. Look at the rendered views and their depth; train the field for longer, take another "
-            "stylize_views.depth_model, or set depth: nerf."
+            "stylize_views.depth: monocular could be brought to the scene's scale in only "
+            f"{is_fitted.sum()} of {len(is_fitted)} views; in the others the field has too little "
+            "surface, or comes nearer where the estimate recedes. Look at the rendered views and "
+            "their depth; train the field for longer, take another stylize_views.depth_model, or "
+            "set depth: nerf."
         )
     if not is_fitted.all():
         names = [name for name, fits in zip(views.names, is_fitted, strict=True) if not fits]
         logger.warning(
-            "the estimated depth of %d of %d views (%s) does not fit the field's and was stretched to the scene's range",
+            "the estimated depth of %d of %d views (%s) does not fit the field's and was "
+            "stretched to the scene's range",
             len(names), len(is_fitted), _listed(names),
         )  # fmt: skip
-    return replace(views, disparity=scaled_disparity(disparity, np.percentile(disparity, _ENDS)))
+    ends = np.percentile(np.concatenate([each.ravel() for each in disparity]), _ENDS)
+    return replace(views, disparity=scaled_disparity(disparity, ends))
 
 
 def load_estimator(model: str | None, device: "torch.device") -> DepthEstimator:
     """Load a depth estimator.
 
     Args:
-        model: A local folder of transformers or `organisation/name@COMMIT`; None: Depth Anything V2 Small, pinned.
+        model: A local folder of transformers or `organisation/name@COMMIT`; None: Depth Anything V2
+            Small, pinned.
         device: Where it runs, in float32.
 
     Raises:
-        WeightsError: If `model` is neither, cannot be loaded, or is of a kind whose output is not known to be disparity or
-            depth.
+        WeightsError: If `model` is neither, cannot be loaded, or is of a kind whose output is not
+            known to be disparity or depth.
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
@@ -132,8 +139,8 @@ def load_estimator(model: str | None, device: "torch.device") -> DepthEstimator:
         prepare = AutoImageProcessor.from_pretrained(folder, **local)
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
-            f"{folder} could not be loaded as a depth estimator of transformers ({error}). It needs config.json, "
-            f"preprocessor_config.json and safetensors weights; else {_INSTEAD}."
+            f"{folder} could not be loaded as a depth estimator of transformers ({error}). It "
+            f"needs config.json, preprocessor_config.json and safetensors weights; else {_INSTEAD}."
         ) from error
     return DepthEstimator(network.eval().to(device), prepare, output)
 
@@ -149,13 +156,14 @@ def output_of(config: Any, folder: Path) -> Literal["disparity", "depth"]:
     backbone = (
         getattr(config.backbone_config, "model_type", "vit") if config.model_type == "dpt" else None
     )
-    # DPT on DINOv2 was trained for metres indoors or on the road, which its configuration does not say.
+    # DPT on DINOv2 was trained for metres indoors or on the road, which its configuration does not
+    # say.
     if backbone is None or backbone.startswith("dino"):
         kind = config.model_type + (f" on {backbone}" if backbone else "")
         raise WeightsError(
-            f"{folder} is a depth estimator of the kind {kind}, of which it is not known whether it predicts disparity. "
-            "Wanted: Depth Anything (relative or metric) or DPT of MiDaS 3. Choose another "
-            "stylize_views.depth_model, or set depth: nerf."
+            f"{folder} is a depth estimator of the kind {kind}, of which it is not known whether "
+            "it predicts disparity. Wanted: Depth Anything (relative or metric) or DPT of MiDaS "
+            "3. Choose another stylize_views.depth_model, or set depth: nerf."
         )
     return "disparity"
 
@@ -166,8 +174,9 @@ def _folder(model: str | None) -> Path:
     folder = named_folder(model, _FILES, instead=_INSTEAD)
     if folder is None:
         raise WeightsError(
-            f"stylize_views.depth_model: {model!r} is neither an existing folder nor a hub repository with its commit "
-            "(organisation/name@ and 40 hexadecimal digits; a branch name is not enough)."
+            f"stylize_views.depth_model: {model!r} is neither an existing folder nor a hub "
+            "repository with its commit (organisation/name@ and 40 hexadecimal digits; a branch "
+            "name is not enough)."
         )
     return folder
 

@@ -1,22 +1,20 @@
-"""Noise with an offset: a number that all of a view's noise has in common, and so can be seen by a small model.
+"""Noise with an offset: a number that all of a view's noise has in common, so that a model sees it.
 
-White noise has next to no mean over a view. Guttenberg 2023, https://www.crosslabs.org/blog/diffusion-with-offset-noise, trains
-with a mean drawn anew for every image, so that a model can decide on what concerns all of it. The embedded model
-reads from it which look of a style to take; views that share attention read it of each other. A folder of weights may
-hold `noise_offset.json`, with the channel and the standard deviation of its mean; weights without it take white noise.
+White noise has next to no mean over a view. Guttenberg 2023,
+https://www.crosslabs.org/blog/diffusion-with-offset-noise, trains with a mean drawn anew for every
+image, so that a model can decide on what concerns all of it. The embedded model reads from it which
+look of a style to take. A folder of weights may hold `noise_offset.json`, with the channel and the
+standard deviation of its mean; weights without it take white noise.
 """
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 
-from scenestyle.diffusion.seams import replaced
 from scenestyle.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ class NoiseOffset:
     channel: int
     """of the latents"""
     std: float
-    """standard deviation of the channel's mean over a view's noise; in white noise it is one over the root of its cells"""
+    """standard deviation of the channel's mean over a view; of white noise: 1 / sqrt(cells)"""
 
     def added(
         self, noise: "Float[Tensor, 'views channels rows columns']"
@@ -58,21 +56,6 @@ def read_noise_offset(weights: Path) -> NoiseOffset | None:
         return NoiseOffset(int(said["channel"]), float(said["std"]))
     except (ValueError, TypeError, KeyError) as error:
         raise WeightsError(
-            f'{path} should be like {{"channel": 12, "std": 0.5}}, and is not ({error!r}). Restore the file, or '
-            "delete it to have the model begin at white noise."
+            f'{path} should be like {{"channel": 12, "std": 0.5}}, and is not ({error!r}). '
+            "Restore the file, or delete it to have the model begin at white noise."
         ) from error
-
-
-@contextmanager
-def offset_noise(scheduler: Any, offset: NoiseOffset | None) -> Iterator[None]:
-    """Within the block, `scheduler` adds noise with this offset; None: white noise, as it is given."""
-    if offset is None:
-        yield
-        return
-    add_noise = scheduler.add_noise
-
-    def add_with_offset(samples: "Tensor", noise: "Tensor", timesteps: "Tensor") -> "Tensor":
-        return add_noise(samples, offset.added(noise), timesteps)
-
-    with replaced(scheduler, "add_noise", add_with_offset):
-        yield

@@ -1,7 +1,8 @@
 """How many views pass through the diffusion model at once, so that memory holds them."""
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_JOINT_VIEWS = 18
-"""Views up to which `sharing: auto` has all attend to all, as the paper does at most (section 4)."""
+"""Views up to which `sharing: auto` has all attend to all, as the paper does at most (section 4).
+"""
 _USABLE_SHARE = 0.8
 """of the free memory; the rest is for other processes and for what the allocator cannot use"""
 VIEWS_PER_CALL_ON_CPU = 2
 """more make nothing faster where the cores are busy with one view"""
 _WORKING_MAPS = 6.0
-"""memory of a call per picture beyond the maps kept for the skip connections, in units of the widest map"""
+"""memory of a call per picture beyond the maps kept for the skip connections, in units of the
+widest map"""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Plan:
     groups: tuple[tuple[int, ...], ...]
     """indices of all views, in the order of the calls at every timestep"""
     peak_gb: float | None = None
-    """expected memory of the largest call, 1e9 bytes, without the weights, on the CPU with what waits there of all views;
-    computed, not measured"""
+    """expected memory of the largest call, 1e9 bytes, without the weights, on the CPU with what
+    waits there of all views; computed, not measured"""
     offload: Literal["none", "model"] = "none"
     """the weights: all on the device, or (`model`) in main memory and on the device in turn"""
     weights_gb: float = 0.0
@@ -51,7 +54,7 @@ class Plan:
 def plan_views(
     model: DiffusionModel,
     cameras: Sequence[PinholeCamera],
-    size: tuple[int, int],
+    sizes: Sequence[tuple[int, int]],
     params: StylizeViews,
     *,
     free: float | None = None,
@@ -61,14 +64,15 @@ def plan_views(
     Args:
         model: Where the networks' sizes and the device come from.
         cameras: Of the views, in one frame; the references are spread over them.
-        size: Working width and height, pixels.
+        sizes: Working width and height of each view, pixels. Memory is reckoned as if all were as
+            large as the largest.
         params: `sharing`, `num_references`, `memory_gb`, `offload`.
         free: Memory that is free on the device, 1e9 bytes; None: what it says now.
 
     Raises:
         ParamsError: If not even the smallest group fits; says what to lower.
     """
-    num_views = len(cameras)
+    num_views, size = len(cameras), max(sizes, key=math.prod)
     waiting = num_views * _waiting_gb(model, size) if model.device.type == "cpu" else 0.0
     free = (free_gb(model.device) if free is None else free) - waiting
     view_gb, kept_gb = call_gb(
@@ -87,9 +91,10 @@ def plan_views(
     budget = params.memory_gb or _USABLE_SHARE * (free - weights)
     if peak > budget:
         raise ParamsError(
-            f"stylize_views: {firsts[sharing]} view(s) at {size[0]}x{size[1]} with sharing: {sharing} need about "
-            f"{peak:.3g} GB beside {weights:.3g} GB of weights, and {max(budget, 0):.3g} GB may be used. Lower "
-            "stylize_views.image_side or num_references, set sharing: references or offload: model, or raise memory_gb."
+            f"stylize_views: {firsts[sharing]} view(s) at {size[0]}x{size[1]} with sharing: "
+            f"{sharing} need about {peak:.3g} GB beside {weights:.3g} GB of weights, and "
+            f"{max(budget, 0):.3g} GB may be used. Lower stylize_views.image_side or "
+            "num_references, set sharing: references or offload: model, or raise memory_gb."
         )
     if params.sharing == "auto" and num_views <= MAX_JOINT_VIEWS and num_views * view_gb <= budget:
         sharing = "full"
@@ -102,14 +107,16 @@ def plan_views(
     if model.device.type == "cpu":
         per_call = min(per_call, VIEWS_PER_CALL_ON_CPU)
     groups = [tuple(references)] if references else []
-    groups += [tuple(others[first : first + per_call]) for first in range(0, len(others), per_call)]
+    for size in dict.fromkeys(sizes):
+        same = [index for index in others if sizes[index] == size]
+        groups += [tuple(same[first : first + per_call]) for first in range(0, len(same), per_call)]
     largest = kepts[sharing] + max(map(len, groups)) * view_gb
     return Plan(sharing, tuple(groups), largest + waiting, offload, weights)
 
 
-def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
+def describe(plan: Plan, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> str:
     """The plan as a sentence for the log."""
-    sentence = f"{len(names)} views at {size[0]}x{size[1]}"
+    sentence = f"{len(names)} views at {listed_sizes(sizes)}"
     if plan.sharing == "references":
         references = ", ".join(names[index] for index in plan.groups[0])
         sentence += f", each sees itself and {len(plan.groups[0])} references ({references})"
@@ -123,11 +130,16 @@ def describe(plan: Plan, names: Sequence[str], size: tuple[int, int]) -> str:
     return sentence + (", on the GPU in turn (offload: model)" if plan.offload == "model" else "")
 
 
+def listed_sizes(sizes: Iterable[tuple[int, int]]) -> str:
+    """Widths and heights for people, each once."""
+    return " and ".join(f"{width}x{height}" for width, height in dict.fromkeys(sizes))
+
+
 def weights_gb(model: DiffusionModel, offload: Literal["none", "model"]) -> float:
     """Weights that `place` brings to the device and that are there at a time, 1e9 bytes.
 
-    With `model` the UNet, the ControlNet and the autoencoder meet there; the encoders of text and image have gone before
-    the UNet comes.
+    With `model` the UNet, the ControlNet and the autoencoder meet there; the encoders of text and
+    image have gone before the UNet comes.
     """
     together = ("unet", "controlnet", "vae")
     return (
@@ -168,8 +180,9 @@ def call_gb(
 ) -> tuple[float, float]:
     """Memory of a call per view, and of the keys and values kept per reference, 1e9 bytes.
 
-    Both count the two halves of classifier-free guidance. The first is an estimate from the sizes of the
-    UNet's maps (`benchmarks/sharing.py` compares it with what is measured), the second exact.
+    Both count the two halves of classifier-free guidance. The first is an estimate from the sizes
+    of the UNet's maps (`benchmarks/sharing.py` compares it with what is measured), the second
+    exact.
     """
     tokens = (size[0] // vae_scale_factor) * (size[1] // vae_scale_factor)
     widths, layers = unet.config.block_out_channels, unet.config.layers_per_block
@@ -181,7 +194,8 @@ def call_gb(
         for name, module in unet.named_modules()
         if name.endswith(".attn1")
     )
-    # A ControlNet's residuals are as large as the skips; those of further ones are added to the first's.
+    # A ControlNet's residuals are as large as the skips; those of further ones are added to the
+    # first's.
     view = (1 + min(num_controls, 2)) * skips + _WORKING_MAPS * widest
     return view * bytes_per_number / 1e9, kept * bytes_per_number / 1e9
 
@@ -189,7 +203,8 @@ def call_gb(
 def _waiting_gb(model: DiffusionModel, size: tuple[int, int]) -> float:
     """What waits of a view in main memory while others pass, 1e9 bytes.
 
-    It is the view's picture, once more where a ControlNet sees it, and what the ControlNets made of what they see.
+    It is the view's picture, once more where a ControlNet sees it, and what the ControlNets made of
+    what they see.
     """
     pixels = size[0] * size[1]
     unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor

@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+from scenestyle.params import Scheduler
+
+_OPENRAIL = "CreativeML Open RAIL-M"
+_OPENRAIL_PP = "CreativeML Open RAIL++-M"
+_APACHE = "Apache-2.0"
+EMBEDDED_LICENCE = _APACHE
+
 
 @dataclass(frozen=True)
 class HubRepository:
@@ -11,6 +18,8 @@ class HubRepository:
     """`organisation/name`"""
     revision: str
     """full commit hash, 40 hexadecimal digits; never a branch, whose files may change"""
+    licence: str = ""
+    """of the weights, as their authors name it; empty: not known here"""
 
     def __str__(self) -> str:
         return f"{self.name}@{self.revision}"
@@ -18,7 +27,7 @@ class HubRepository:
 
 @dataclass(frozen=True)
 class ImageAdapter:
-    """An IP-Adapter (Ye et al. 2023, arXiv:2308.06721): a file, and its image encoder in `image_encoder/` beside it."""
+    """An IP-Adapter (Ye et al. 2023, arXiv:2308.06721): a file; beside it `image_encoder/`."""
 
     repository: HubRepository
     file: str
@@ -40,7 +49,8 @@ class Preset:
     controlnet_conditioning_scale: float = 1.0
     """factor on the ControlNets' residuals"""
     fusion_steps: int = 0
-    """executed steps, from the first, at which the views are fused through the source's depth; 0: none"""
+    """executed steps, from the first, at which the views are fused through the source's depth; 0:
+    none"""
     carry_noise: bool = False
     """whether the initial noise sticks to the scene instead of the screen"""
     num_references: int = 4
@@ -51,6 +61,17 @@ class Preset:
     """of the negative prompt's half"""
     image_adapter: ImageAdapter | None = None
     """lets the model see a style's image; None: there is none for it"""
+    scheduler: Scheduler | None = None
+    """None: the one that comes with the weights"""
+
+
+@dataclass(frozen=True)
+class HubLora:
+    """A LoRA in a hub repository."""
+
+    repository: HubRepository
+    file: str
+    """path in the repository"""
 
 
 EMBEDDED = Preset(
@@ -62,11 +83,12 @@ EMBEDDED = Preset(
     carry_noise=True,
     num_references=2,
 )
-"""The tiny SDXL in this repository; values at which it was judged best. Views are fused at all of its five steps but the last,
-which draws what fusing has smoothed, and agree as well with two references as if all saw all."""
+"""The tiny SDXL in this repository; values at which it was judged best. Views are fused at all of
+its five steps but the last, which draws what fusing has smoothed, and agree as well with two
+references as if all saw all."""
 
 SDXL_IP_ADAPTER = ImageAdapter(
-    HubRepository("h94/IP-Adapter", "018e402774aeeddd60609b4ecdb7e298259dc729"),
+    HubRepository("h94/IP-Adapter", "018e402774aeeddd60609b4ecdb7e298259dc729", _APACHE),
     "sdxl_models/ip-adapter_sdxl.safetensors",
 )
 """4 tokens from a CLIP of the size bigG, whose 3.7 GB come with it."""
@@ -81,6 +103,24 @@ SDXL = Preset(
 """Fujiwara et al. 2024, arXiv:2406.13393: 50 steps, guidance 7.5 to 22.5, strength up to 1. The
 strength and the aesthetic scores are the defaults of their code, whose guidance default is 5."""
 
+SDXL_LIGHTNING = Preset(
+    image_side=1024,
+    num_inference_steps=8,
+    strength=0.5,
+    guidance_scale=1.0,
+    image_adapter=SDXL_IP_ADAPTER,
+    scheduler="euler-trailing",
+)
+"""SDXL with a LoRA that needs eight steps and no guidance (Lin et al. 2024, arXiv:2402.13929): here
+four of them, at SDXL's own size."""
+
+SDXL_LIGHTNING_LORA = HubLora(
+    HubRepository(
+        "ByteDance/SDXL-Lightning", "c9a24f48e1c025556787b0c58dd67a091ece2e44", _OPENRAIL_PP
+    ),
+    "sdxl_lightning_8step_lora.safetensors",
+)
+
 SDXL_TURBO = Preset(
     image_side=512,
     num_inference_steps=8,
@@ -88,8 +128,8 @@ SDXL_TURBO = Preset(
     guidance_scale=1.0,
     image_adapter=SDXL_IP_ADAPTER,
 )
-"""SDXL distilled to few steps without guidance, at 512 pixels (Sauer et al. 2023, arXiv:2311.17042):
-here four of eight. Its licence is for non-commercial use."""
+"""SDXL distilled to few steps without guidance, at 512 pixels (Sauer et al. 2023,
+arXiv:2311.17042): here four of eight. Its licence is for non-commercial use."""
 
 SD15 = Preset(
     image_side=512,
@@ -98,31 +138,38 @@ SD15 = Preset(
     guidance_scale=7.5,
     image_adapter=ImageAdapter(SDXL_IP_ADAPTER.repository, "models/ip-adapter_sd15.safetensors"),
 )
-"""Stable Diffusion 1.5 (Rombach et al. 2022, arXiv:2112.10752) at the size it was trained for; steps, strength and guidance
-as with SDXL."""
+"""Stable Diffusion 1.5 (Rombach et al. 2022, arXiv:2112.10752) at the size it was trained for;
+steps, strength and guidance as with SDXL."""
 
 SD15_BASE = HubRepository(
-    "stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
+    "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+    _OPENRAIL,
 )
 SD15_DEPTH_CONTROLNET = HubRepository(
-    "lllyasviel/control_v11f1p_sd15_depth", "539f99181d33db39cf1af2e517cd8056785f0a87"
+    "lllyasviel/control_v11f1p_sd15_depth", "539f99181d33db39cf1af2e517cd8056785f0a87", _OPENRAIL
 )
 
 DEPTH_ANYTHING = HubRepository(
-    "depth-anything/Depth-Anything-V2-Small-hf", "5426e4f0f36572d16453bbda7a8389317b1bef99"
+    "depth-anything/Depth-Anything-V2-Small-hf", "5426e4f0f36572d16453bbda7a8389317b1bef99", _APACHE
 )
-"""Relative disparity from one picture (Yang et al. 2024, arXiv:2406.09414), 25 million parameters, Apache 2.0."""
+"""Relative disparity from one picture (Yang et al. 2024, arXiv:2406.09414), 25 million parameters,
+Apache 2.0."""
 
 SDXL_BASE = HubRepository(
-    "stabilityai/stable-diffusion-xl-base-1.0", "462165984030d82259a11f4367a4eed129e94a7b"
+    "stabilityai/stable-diffusion-xl-base-1.0",
+    "462165984030d82259a11f4367a4eed129e94a7b",
+    _OPENRAIL_PP,
 )
 SDXL_TURBO_BASE = HubRepository(
-    "stabilityai/sdxl-turbo", "71153311d3dbb46851df1931d3ca6e939de83304"
+    "stabilityai/sdxl-turbo",
+    "71153311d3dbb46851df1931d3ca6e939de83304",
+    "Stability AI Non-Commercial: non-commercial use only",
 )
 SDXL_DEPTH_CONTROLNET = HubRepository(
-    "diffusers/controlnet-depth-sdxl-1.0", "17bb97973f29801224cd66f192c5ffacf82648b4"
+    "diffusers/controlnet-depth-sdxl-1.0", "17bb97973f29801224cd66f192c5ffacf82648b4", _OPENRAIL_PP
 )
 SDXL_FP16_VAE = HubRepository(
-    "madebyollin/sdxl-vae-fp16-fix", "207b116dae70ace3637169f1ddd2434b91b3a8cd"
+    "madebyollin/sdxl-vae-fp16-fix", "207b116dae70ace3637169f1ddd2434b91b3a8cd", "MIT"
 )
 """SDXL's own VAE overflows in float16; this one was finetuned not to."""

@@ -10,10 +10,10 @@ from scenestyle.cameras import PinholeCamera
 def farthest_views(cameras: Sequence[PinholeCamera], count: int) -> list[int]:
     """Indices of `count` cameras that cover the scene, by farthest-point sampling, ascending.
 
-    The distance of two cameras is that of their centres, in units of the root mean square distance from
-    the mean centre, plus that of their viewing directions (unit vectors). The first is the one
-    nearest to the middle of all; each further one is the farthest from those chosen (Gonzalez 1985, "Clustering to
-    minimize the maximum intercluster distance"). Ties go to the lower index.
+    The distance of two cameras is that of their centres, in units of the root mean square distance
+    from the mean centre, plus that of their viewing directions (unit vectors). The first is the one
+    nearest to the middle of all; each further one is the farthest from those chosen (Gonzalez 1985,
+    "Clustering to minimize the maximum intercluster distance"). Ties go to the lower index.
     """
     features = _features(cameras)
     chosen = [int(np.argmin(np.linalg.norm(features - features.mean(0), axis=1)))]

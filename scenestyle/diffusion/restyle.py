@@ -1,12 +1,9 @@
-"""The one way to restyle rendered views: by the stage, the preview, the control without sharing and the benchmarks."""
+"""The one way to restyle rendered views: for stage, preview, control and benchmarks."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import Float
 
 from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced
@@ -16,6 +13,7 @@ from scenestyle.diffusion.monocular import with_chosen_depth
 from scenestyle.diffusion.plan import Plan, describe, plan_views
 from scenestyle.diffusion.style_image import with_image_adapter
 from scenestyle.diffusion.stylize import (
+    Picture,
     Settings,
     expected_seconds,
     fusion_of,
@@ -41,8 +39,8 @@ class Restyler:
     """with the depth that the parameters ask for"""
     model: DiffusionModel
     params: StylizeViews
-    size: tuple[int, int]
-    """width and height at which the model sees a view"""
+    sizes: Sequence[tuple[int, int]]
+    """width and height at which the model sees each view"""
     plan: Plan
     """which views pass through the model together"""
 
@@ -57,21 +55,30 @@ class Restyler:
 
         Raises:
             WeightsError: If the weights of the model or of what it needs are missing or damaged.
-            ParamsError: If memory does not hold the smallest group of views, or the model lacks a control that the
-                parameters ask for.
+            ParamsError: If memory does not hold the smallest group of views, or the model lacks a
+                control that the parameters ask for.
         """
         views = with_chosen_depth(views, params, select_device())
-        model = load_pipeline(params.model, select_device(), params.dtype, params.controls)
+        model = load_pipeline(
+            params.model,
+            select_device(),
+            params.dtype,
+            params.controls,
+            params.loras,
+            params.scheduler,
+        )
         if sees_images:
             model = with_image_adapter(model, params.image_adapter)
-        height, width = views.rgb.shape[1:3]
         side = model.preset.image_side if params.image_side is None else params.image_side
         factor = model.pipeline.vae_scale_factor
-        size = working_size(width, height, side, multiple_of=factor)
-        return cls(views, model, params, size, plan_views(model, views.cameras, size, params))
+        sizes = [
+            working_size(camera.width, camera.height, side, multiple_of=factor)
+            for camera in views.cameras
+        ]
+        return cls(views, model, params, sizes, plan_views(model, views.cameras, sizes, params))
 
     def settings(self, caption: str, style: Style) -> Settings:
-        """What a style, the parameters and the model's preset say together; each outranks those after it.
+        """What a style, the parameters and the model's preset say; each outranks those after it.
 
         Raises:
             ParamsError: If strength leaves no step to run.
@@ -89,31 +96,30 @@ class Restyler:
         return found
 
     def edges_redrawn(self, caption: str, settings: Settings) -> float | None:
-        """How much of some views' edges is left when the model redraws them as photographs, each alone: 1 for all.
+        """How much of some views' edges is left when the model redraws them as photographs.
 
-        Where it is little, no style will show the scene either: it lies outside of what the model can draw. None for a model
-        that knows any style, and so any scene.
+        1 for all. Where it is little, no style will show the scene either: it lies outside of what
+        the model can draw. None for a model that knows any style, and so any scene.
         """
         from scenestyle.metrics.structure import edge_correlation
 
         if "photo" not in self.model.known_styles:
             return None
-        shown = evenly_spaced(len(self.views.names), _REDRAWN_VIEWS)
-        before = self.views.rgb[shown]
+        shown = self.views.pick(evenly_spaced(len(self.views.names), _REDRAWN_VIEWS))
         after = stylize(
             self.model,
-            before,
-            self.views.disparity[shown],
+            shown.rgb,
+            shown.disparity,
             alone(replace(settings, prompt=f"a photo of {caption}")),
-            replace(Plan.joint(len(shown)), sharing="none", offload=self.plan.offload),
+            replace(Plan.joint(len(shown.names)), sharing="none", offload=self.plan.offload),
         )
-        share = float(
-            np.mean([edge_correlation(*pair) for pair in zip(before, after, strict=True)])
-        )
+        kept = [edge_correlation(*pair) for pair in zip(shown.rgb, after, strict=True)]
+        share = sum(kept) / len(kept)
         if share < _TOO_LITTLE_REDRAWN:
             logger.warning(
-                "The model is at a loss with this scene: redrawn as photographs, views keep %.2f of their edges. Expect styles that "
-                "show little of it; larger models (stylize_views.model: sdxl) know more scenes.",
+                "The model is at a loss with this scene: redrawn as photographs, views keep %.2f "
+                "of their edges. Expect styles that show little of it; larger models "
+                "(stylize_views.model: sdxl) know more scenes.",
                 share,
             )
         return share
@@ -123,17 +129,16 @@ class Restyler:
         seconds = expected_seconds(
             self.model, self.views.rgb, self.views.disparity, settings, self.plan.offload
         )
-        plan = describe(self.plan, self.views.names, self.size)
+        plan = describe(self.plan, self.views.names, self.sizes)
         return f"{plan}, about {seconds / 60:.1f} minutes"
 
-    def restyle(
-        self, settings: Settings, *, work: Path | None = None
-    ) -> Float[np.ndarray, "views height width 3"]:
-        """The restyled views, 0..1, in the order and size of `views`.
+    def restyle(self, settings: Settings, *, work: Path | None = None) -> list[Picture]:
+        """The restyled views, 0..1, in the order and sizes of `views`.
 
         Args:
             settings: From `settings`, or recorded by an earlier run.
-            work: Folder from which an interrupted call with the same views, settings and plan resumes.
+            work: Folder from which an interrupted call with the same views, settings and plan
+                resumes.
 
         Raises:
             ParamsError: If the GPU's memory does not hold the largest group of the plan.
@@ -151,5 +156,5 @@ class Restyler:
 
 
 def alone(settings: Settings) -> Settings:
-    """The settings for views that know nothing of each other, where attention is not shared either."""
+    """The settings for views that know nothing of each other: attention is not shared either."""
     return replace(settings, fusion_steps=0, carry_noise=False)

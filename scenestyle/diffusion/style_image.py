@@ -1,7 +1,8 @@
 """A style's picture beside its sentence, through an IP-Adapter (Ye et al. 2023, arXiv:2308.06721).
 
-The adapter gives every *cross*-attention layer of the UNet further keys and values, from an encoding of the picture; shared
-attention concerns the *self*-attention layers, and all views get the same picture, so the two do not meet.
+The adapter gives every *cross*-attention layer of the UNet further keys and values, from an
+encoding of the picture; shared attention concerns the *self*-attention layers, and all views get
+the same picture, so the two do not meet.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scenestyle.diffusion.models import DiffusionModel
+from scenestyle.diffusion.models import UNKNOWN_LICENCE, DiffusionModel
 from scenestyle.diffusion.weights import file_sha256, hub_snapshot
 from scenestyle.errors import ParamsError, WeightsError
 
@@ -22,8 +23,8 @@ def with_image_adapter(model: DiffusionModel, adapter: str | None) -> DiffusionM
 
     Args:
         model: Its UNet gets the adapter's layers.
-        adapter: An IP-Adapter's file, with its CLIP image encoder in the folder `image_encoder` beside it; None: the one of
-            the model's preset.
+        adapter: An IP-Adapter's file, with its CLIP image encoder in the folder `image_encoder`
+            beside it; None: the one of the model's preset.
 
     Raises:
         WeightsError: If there is none, or it does not fit the model.
@@ -46,16 +47,25 @@ def with_image_adapter(model: DiffusionModel, adapter: str | None) -> DiffusionM
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
-            f"{file} could not be loaded as an IP-Adapter of this model, with the CLIP image encoder in "
-            f"{file.parent / _ENCODER} ({error}). Take the adapter that belongs to the model and its own encoder; else {_INSTEAD}."
+            f"{file} could not be loaded as an IP-Adapter of this model, with the CLIP image "
+            f"encoder in {file.parent / _ENCODER} ({error}). Take the adapter that belongs to the "
+            f"model and its own encoder; else {_INSTEAD}."
         ) from error
-    return replace(model, sources={**model.sources, "image_adapter": source})
+    known = model.preset.image_adapter if adapter is None else None
+    return replace(
+        model,
+        sources={**model.sources, "image_adapter": source},
+        licences={
+            **model.licences,
+            "image_adapter": known.repository.licence if known else UNKNOWN_LICENCE,
+        },
+    )
 
 
 def image_arguments(
     pipeline: Any, image: str | None, sha256: str | None, scale: float
 ) -> Mapping[str, Any]:
-    """What the pipeline is to be called with for this picture; without one, nothing or, if it wants one, one that does not count.
+    """What to call the pipeline with for this image; without one, nothing or one without weight.
 
     Raises:
         ParamsError: If the file is missing, not a picture, or not the one of this checksum.
@@ -65,7 +75,8 @@ def image_arguments(
     if getattr(pipeline, _ENCODER, None) is None:
         if image:
             raise ParamsError(
-                f"The style's image {image} needs a model with an image adapter, and this one has none loaded."
+                f"The style's image {image} needs a model with an image adapter, and this one has "
+                "none loaded."
             )
         return {}
     pipeline.set_ip_adapter_scale(scale if image else 0.0)
@@ -78,12 +89,14 @@ def _read(image: str, sha256: str | None) -> Any:
     path = Path(image)
     if not path.is_file():
         raise ParamsError(
-            f"styles: there is no image {image}. Put it there, or name another one (with its image_sha256)."
+            f"styles: there is no image {image}. Put it there, or name another one (with its "
+            "image_sha256)."
         )
     if (found := file_sha256(path)) != sha256:
         raise ParamsError(
-            f"styles: the image {image} has the SHA-256 {found}, and params.yaml says {sha256}: the picture was changed. "
-            f"If that is meant, write image_sha256: {found}; else bring the old picture back."
+            f"styles: the image {image} has the SHA-256 {found}, and params.yaml says {sha256}: "
+            f"the picture was changed. If that is meant, write image_sha256: {found}; else bring "
+            "the old picture back."
         )
     try:
         return Image.open(path).convert("RGB")
@@ -97,15 +110,16 @@ def _adapter_file(model: DiffusionModel, adapter: str | None) -> tuple[Path, str
         file = Path(adapter)
         if file.suffix != ".safetensors" or not file.is_file():
             raise WeightsError(
-                f"stylize_views.image_adapter: there is no file {adapter!r} of the kind .safetensors. Wanted: a local "
-                f"IP-Adapter with the folder {_ENCODER} beside it; null: the one of the model's preset."
+                f"stylize_views.image_adapter: there is no file {adapter!r} of the kind "
+                f".safetensors. Wanted: a local IP-Adapter with the folder {_ENCODER} beside it; "
+                "null: the one of the model's preset."
             )
         return file, adapter
     if known is None:
         raise WeightsError(
-            f"The style has an image, and the model {model.sources['base']} has no image encoder to see it with. Set "
-            "stylize_views.model: sdxl, name an adapter trained for the model in stylize_views.image_adapter, or leave out the "
-            "style's image."
+            f"The style has an image, and the model {model.sources['base']} has no image encoder "
+            "to see it with. Set stylize_views.model: sdxl, name an adapter trained for the model "
+            "in stylize_views.image_adapter, or leave out the style's image."
         )
     folder = Path(known.file).parent
     encoder = f"{folder}/{_ENCODER}/model.safetensors"

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from scenestyle.diffusion.models import DiffusionModel, place
-from scenestyle.diffusion.plan import Plan
+from scenestyle.diffusion.plan import Plan, listed_sizes
 from scenestyle.diffusion.presets import Preset
 from scenestyle.diffusion.style_image import image_arguments
 from scenestyle.errors import ParamsError
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from scenestyle.diffusion.fusion import Fusion
     from scenestyle.diffusion.inputs import RenderedViews
     from scenestyle.diffusion.noise import CarriedNoise
+
+
+Picture = Float[np.ndarray, "_height _width 3"]
+Size = tuple[int, int]
+"""width and height, pixels"""
 
 
 @dataclass(frozen=True)
@@ -104,15 +109,15 @@ def resolve_settings(caption: str, style: Style, params: StylizeViews, preset: P
 
 def stylize(
     model: DiffusionModel,
-    rgb: Float[np.ndarray, "views height width 3"],
-    disparity: Float[np.ndarray, "views height width"],
+    rgb: Sequence[Picture],
+    disparity: Sequence[Float[np.ndarray, "_height _width"]],
     settings: Settings,
     plan: Plan | None = None,
     *,
     fusion: "Fusion | None" = None,
     noise: "CarriedNoise | None" = None,
     work: Path | None = None,
-) -> Float[np.ndarray, "views height width 3"]:
+) -> list[Picture]:
     """Restyle all views of a scene together.
 
     The views are brought to the model's working size and back. Same inputs, model, plan, device and
@@ -120,13 +125,14 @@ def stylize(
 
     Args:
         model: Pipeline and where it runs.
-        rgb: The views, 0..1.
+        rgb: The views, 0..1; sizes may differ.
         disparity: Of the same pixels, 0..1 on one scale for all views, near is bright.
         settings: What to make of them.
         plan: Which views pass through the model together; None: all, each sees all.
-        fusion: What the views see of the same surfaces, from `fusion_of`; None: each is restyled by itself
-            but for the attention.
-        noise: What the views start from, from `noise_of`; None: from the same numbers at the same place of the picture.
+        fusion: What the views see of the same surfaces, from `fusion_of`; None: each is restyled by
+            itself but for the attention.
+        noise: What the views start from, from `noise_of`; None: from the same numbers at the same
+            place of the picture.
         work: Folder from which an interrupted call with the same views, settings and plan goes on.
 
     Returns:
@@ -138,52 +144,52 @@ def stylize(
     import torch
 
     from scenestyle.diffusion.autoencoder import decoded
+    from scenestyle.diffusion.canvas import Canvas, prepared_by_size
     from scenestyle.diffusion.in_step import denoising_in_step
-    from scenestyle.diffusion.noise import carried_noise
-    from scenestyle.diffusion.noise_offset import offset_noise
 
-    num_views, height, width = disparity.shape
-    plan = plan or Plan.joint(num_views)
+    plan = plan or Plan.joint(len(rgb))
     place(model, plan.offload)
-    size = settings.working_size(width, height, model)
-    styled = np.empty((num_views, height, width, 3), np.float32)
+    sizes = [settings.working_size(picture.shape[1], picture.shape[0], model) for picture in rgb]
+    factor = model.pipeline.vae_scale_factor
+    canvas = Canvas(tuple((height // factor, width // factor) for width, height in sizes))
+    styled = []
     try:
         with (
             denoising_in_step(
                 model.pipeline,
                 plan.groups,
+                canvas,
                 share=plan.sharing != "none",
                 align=settings.align_attention,
                 share_norms=settings.share_norms,
                 fusion=fusion,
                 work=work and work / _key(settings, plan, model.controls),
             ),
-            # Entered first, it gets the noise last: carried, if it is.
-            offset_noise(model.pipeline.scheduler, model.noise_offset),
-            carried_noise(model.pipeline.scheduler, noise, settings.seed),
+            prepared_by_size(model.pipeline, canvas, noise, settings.seed, model.noise_offset),
         ):
-            latents = _run(model, rgb, disparity, settings, size)
-        for view, picture in zip(styled, decoded(model.pipeline.vae, latents), strict=True):
-            picture = _resize((picture * 0.5 + 0.5).clamp(0, 1), (width, height))
-            view[:] = picture[0].movedim(0, -1).numpy()
+            latents = canvas.apart(_run(model, rgb, disparity, settings, sizes))
+        for before, after in zip(rgb, decoded(model.pipeline.vae, latents), strict=True):
+            height, width = before.shape[:2]
+            after = _resize((after * 0.5 + 0.5).clamp(0, 1), (width, height))
+            styled.append(np.ascontiguousarray(after[0].movedim(0, -1).numpy()))
         model.pipeline.maybe_free_model_hooks()
     except torch.OutOfMemoryError as error:
         raise ParamsError(
-            f"{num_views} views at {size[0]}x{size[1]}, {max(map(len, plan.groups))} per call, do not fit "
-            f"into the GPU's memory ({error}). Lower stylize_views.memory_gb or image_side, or set "
-            "sharing: references."
+            f"{len(rgb)} views at {listed_sizes(sizes)}, {max(map(len, plan.groups))} per call, do "
+            f"not fit into the GPU's memory ({error}). Lower stylize_views.memory_gb or "
+            "image_side, or set sharing: references."
         ) from error
     return styled
 
 
 def expected_seconds(
     model: DiffusionModel,
-    rgb: Float[np.ndarray, "views height width 3"],
-    disparity: Float[np.ndarray, "views height width"],
+    rgb: Sequence[Picture],
+    disparity: Sequence[Float[np.ndarray, "_height _width"]],
     settings: Settings,
     offload: Literal["none", "model"] = "none",
 ) -> float:
-    """About how long `stylize` will take: one step of one view is timed, attention to others and fusing left out."""
+    """About how long `stylize` takes, by one step of one view without sharing or fusing."""
     one_step = replace(settings, strength=min(1.0, 1.5 / settings.num_inference_steps))
     plan = replace(Plan.joint(1), offload=offload)
     seconds = []
@@ -206,17 +212,15 @@ def fusion_of(views: "RenderedViews", settings: Settings) -> "Fusion | None":
 def noise_of(
     views: "RenderedViews", settings: Settings, model: DiffusionModel
 ) -> "CarriedNoise | None":
-    """What the views start from if it is to stick to the scene, None if the settings do not ask for it."""
+    """Noise that sticks to the scene, None if the settings do not ask for it."""
     from scenestyle.diffusion.noise import CarriedNoise
 
     if not settings.carry_noise:
         return None
-    height, width = views.rgb.shape[1:3]
-    columns, rows = (
-        side // model.pipeline.vae_scale_factor
-        for side in settings.working_size(width, height, model)
-    )
-    return CarriedNoise(views.depth_z, views.cameras, (rows, columns))
+    factor = model.pipeline.vae_scale_factor
+    sizes = [settings.working_size(camera.width, camera.height, model) for camera in views.cameras]
+    cells = [(height // factor, width // factor) for width, height in sizes]
+    return CarriedNoise(views.depth_z, views.cameras, cells)
 
 
 def working_size(width: int, height: int, image_side: int, *, multiple_of: int) -> tuple[int, int]:
@@ -239,19 +243,20 @@ def _key(settings: Settings, plan: Plan, controls: Sequence[Control]) -> str:
 
 def _run(
     model: DiffusionModel,
-    rgb: Float[np.ndarray, "views height width 3"],
-    disparity: Float[np.ndarray, "views height width"],
+    rgb: Sequence[Picture],
+    disparity: Sequence[Float[np.ndarray, "_height _width"]],
     settings: Settings,
-    size: tuple[int, int],
+    sizes: Sequence[Size],
 ) -> "Float[Tensor, 'views channels rows columns']":
-    """The restyled views' latents, from their pictures at the working size (width, height)."""
+    """The restyled views' latents, from their pictures at the working sizes."""
     import torch
 
     num_views = len(rgb)
     # On the CPU, so that the noise does not depend on the device; the same noise for every view,
     # because neighbouring views then agree better (docs/decisions/stylized_views.md).
     generators = [torch.Generator().manual_seed(settings.seed) for _ in range(num_views)]
-    seen = _control_pictures(model.controls, rgb, disparity, size)
+    images = _on_canvas(rgb, sizes)
+    seen = _control_pictures(model.controls, images, disparity, sizes)
     with _unwarned_of_fixed_controls(model.pipeline):
         output = model.pipeline(
             prompt=[settings.prompt] * num_views,
@@ -259,8 +264,9 @@ def _run(
             negative_prompt=[settings.negative_prompt] * num_views
             if settings.negative_prompt
             else None,
-            # Made here, so that the pipeline, which makes its own of them, is the last to hold them.
-            image=_resize(torch.from_numpy(rgb).movedim(-1, 1), size),
+            # Made here, so that the pipeline, which makes its own of them, is the last to hold
+            # them.
+            image=images,
             control_image=seen if len(seen) > 1 else seen[0],
             strength=settings.strength,
             num_inference_steps=settings.num_inference_steps,
@@ -278,7 +284,7 @@ def _run(
 
 @contextmanager
 def _unwarned_of_fixed_controls(pipeline: Any) -> Iterator[None]:
-    """Diffusers warns that several ControlNets see the same for all prompts; here each sees a picture per view."""
+    """Hide the warning of diffusers that controls see one image; here each sees one per view."""
     source = logging.getLogger(type(pipeline).__module__)
 
     def keep(record: logging.LogRecord) -> bool:
@@ -293,20 +299,34 @@ def _unwarned_of_fixed_controls(pipeline: Any) -> Iterator[None]:
 
 def _control_pictures(
     controls: "Sequence[Control]",
-    rgb: Float[np.ndarray, "views height width 3"],
-    disparity: Float[np.ndarray, "views height width"],
-    size: tuple[int, int],
+    images: "Float[Tensor, 'views 3 _ _']",
+    disparity: Sequence[Float[np.ndarray, "_height _width"]],
+    sizes: Sequence[Size],
 ) -> "list[Float[Tensor, 'views 3 _ _']]":
-    """What each ControlNet sees of all views, 0..1, at the working size (width, height)."""
-    import torch
+    """What each ControlNet sees of all views, 0..1, at the working sizes."""
 
     def picture(control: Control) -> "Tensor":
         if control == "tile":
             # Antialiasing may overshoot where a view is brought to another size.
-            return _resize(torch.from_numpy(rgb).movedim(-1, 1), size).clamp(0, 1)
-        return _resize(torch.from_numpy(disparity)[:, None], size).expand(-1, 3, -1, -1)
+            return images.clamp(0, 1)
+        return _on_canvas([each[..., None] for each in disparity], sizes).expand(-1, 3, -1, -1)
 
     return [picture(control) for control in controls]
+
+
+def _on_canvas(
+    pictures: Sequence[Float[np.ndarray, "_height _width channels"]], sizes: Sequence[Size]
+) -> "Float[Tensor, 'views channels _ _']":
+    """Pictures at these sizes, each in the upper left corner of a row as large as the largest."""
+    import torch
+
+    width, height = map(max, zip(*sizes, strict=True))
+    channels = pictures[0].shape[-1]
+    canvas = torch.zeros(len(pictures), height, width, channels).movedim(-1, 1)
+    for row, picture, (columns, rows) in zip(canvas, pictures, sizes, strict=True):
+        image = torch.from_numpy(picture)[None].movedim(-1, 1)
+        row[:, :rows, :columns] = _resize(image, (columns, rows))[0]
+    return canvas
 
 
 def _scores(model: DiffusionModel) -> dict[str, float]:

@@ -56,7 +56,7 @@ def file_sha256(path: Path) -> str:
 def named_folder(
     name: str, weight_files: Sequence[str], *, exclude: Sequence[str] = (), instead: str
 ) -> Path | None:
-    """Folder of weights that a user named by path, or as a hub repository `organisation/name@COMMIT`.
+    """Folder of weights given by path, or as a hub repository `organisation/name@COMMIT`.
 
     Args:
         name: What the user wrote.

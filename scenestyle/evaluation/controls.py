@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.artifacts import read_json, read_rgb, write_json, write_rgb
+from scenestyle.artifacts import (
+    read_json,
+    read_points,
+    read_rgb,
+    write_json,
+    write_points,
+    write_rgb,
+)
 from scenestyle.errors import ArtifactError
 from scenestyle.evaluation.measure import Measurements, view_links
 from scenestyle.evaluation.renders import Inputs, Orbit, Step, render_cameras
@@ -36,8 +43,8 @@ class Control:
 def edit_alone(inputs: Inputs, orbit: Orbit, steps: Sequence[Step], work: Path) -> Control:
     """Make the edit once more without sharing: restyle each view by itself, finetune, render.
 
-    Model, settings, losses and seeds are those of the result. Pictures, field and frames are kept in `work`, so
-    that a killed run goes on from them.
+    Model, settings, losses and seeds are those of the result. Pictures, field and frames are kept
+    in `work`, so that a killed run goes on from them.
 
     Raises:
         ArtifactError: If the stylized views were made with other weights than are there now.
@@ -77,14 +84,15 @@ def finetune_alone(inputs: Inputs, stylized: Path, work: Path) -> Path:
         params = finetuned_with(load_checkpoint(run_checkpoint(inputs.finetuned)), inputs.finetuned)
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
-        # That views without sharing average to nothing, or bend the scene, is a finding here, not a fault.
+        # That views without sharing average to nothing, or bend the scene, is a finding here, not a
+        # fault.
         params = replace(params, min_movement=0.0, max_depth_change=math.inf)
         finetune(inputs.nerf, inputs.views, {stylized: 1.0}, run, params, work=work)
     return run
 
 
 def unshared_figures(control: Control, measured: Measurements, tau: float) -> Measurements:
-    """The figures of an edit without sharing, `_alone`, and the disagreement of its stylized views, `_unshared`.
+    """Metrics without sharing, `_alone`, and the disagreement of its stylized views, `_unshared`.
 
     Args:
         control: The edit.
@@ -106,7 +114,7 @@ def unshared_figures(control: Control, measured: Measurements, tau: float) -> Me
 def refit_figures(
     inputs: Inputs, control: Control | None, iterations: int, work: Path
 ) -> Measurements:
-    """The figures of `evaluate.refit_iterations`: of the stylized views, the source's, and those without sharing.
+    """Metrics of `evaluate.refit_iterations`: stylized views, the source's, those without sharing.
 
     Fields are kept in `work`, so that a killed run goes on from them.
     """
@@ -122,7 +130,7 @@ def refit_figures(
 
 
 def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
-    """Restyle the views with the model and settings of `stylized`, but each view knows of itself alone.
+    """Restyle the views with the model and settings of `stylized`, each view by itself.
 
     Args:
         views: What render_views wrote.
@@ -159,11 +167,12 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
 def refit_psnr(
     nerf: Path, pictures: Path, *, iterations: int, work: Path
 ) -> Float[np.ndarray, " held_out_views"]:
-    """PSNR of each held-out picture, dB, by a fresh field that was trained on the other pictures alone.
+    """PSNR of each held-out image, dB, by a fresh field trained on the other images alone.
 
-    A field is one scene: what two pictures of a point disagree about, it can only average. Pictures that
-    contradict each other are therefore predicted badly, however long the training. How long matters, and so
-    does how busy the pictures are: read it beside the same figure of the source renders.
+    A field is one scene: what two pictures of a point disagree about, it can only average. Pictures
+    that contradict each other are therefore predicted badly, however long the training. How long
+    matters, and so does how busy the pictures are: read it beside the same figure of the source
+    renders.
 
     Args:
         nerf: The source run, whose cameras, split, sizes and seed the fresh field shares.
@@ -192,12 +201,15 @@ def _posed(nerf: Path, pictures: Path, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(pictures, folder / "images")
     write_json(folder / "transforms.json", read_json(nerf / "transforms.json"))
+    points = read_points(nerf)
+    if points is not None:
+        write_points(folder, points)
     return folder
 
 
 def _check_same_weights(model: "DiffusionModel", recorded: object, stylized: Path) -> None:
     if dict(model.sources) != recorded:
         raise ArtifactError(
-            f"{stylized} was made with {recorded}, and the model is now {dict(model.sources)}: views "
-            "restyled without sharing would differ in more than that. Rerun stylize_views."
+            f"{stylized} was made with {recorded}, and the model is now {dict(model.sources)}: "
+            "views restyled without sharing would differ in more than that. Rerun stylize_views."
         )

@@ -70,7 +70,7 @@ def judge(
 
 
 def orbit_links(orbit: Orbit, *, tau: float) -> dict[str, list[ViewLink]]:
-    """Which frames of the orbit see the same, by the source's geometry, at the short and the long range."""
+    """Frames of the orbit that see the same, by the source's geometry, at short and long range."""
     surfaces_z = [surface_z(frame.depth_z, frame.opacity) for frame in orbit.before]
     return {
         name: link_views(surfaces_z, orbit.cameras, gap=gap, tau=tau)
@@ -119,7 +119,7 @@ def depth_figures(orbit: Orbit) -> Measurements:
 
 
 def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
-    """Style, agreement, movement and content of the views, beside the same of the stylized pictures and the source."""
+    """Style, agreement, movement and content of the views, the stylized images and the source."""
     from scenestyle.metrics.structure import luminance_ssim
 
     links = view_links(steps, tau=params.warp_tau)
@@ -268,7 +268,7 @@ def source_psnr(nerf: Path, steps: Sequence[Step]) -> Measurements:
 
 
 def model_fit(stylized: Path) -> Measurements:
-    """How much of the views the model itself can draw, as stylize_views noted it; nothing for models that know any scene."""
+    """How much of the views the model can draw, if stylize_views noted it."""
     share = read_json(stylized / "manifest.json").get("redrawn_edges")
     return {} if share is None else {"redrawn_edges": float(share)}
 
@@ -301,7 +301,7 @@ def as_batch(pictures: Sequence[Picture]) -> "Tensor":
 
 
 def packaged_features() -> "FeatureExtractor":
-    """The features that come with the installation, whatever the finetuning used: figures compare."""
+    """The features of the installation, whatever the finetuning used: metrics compare."""
     from scenestyle.features import load_features
 
     return load_features("efficientnet_lite0")
@@ -349,7 +349,7 @@ def feature_swd(targets: Sequence[Picture], seed: int) -> Distance:
 
     from scenestyle.losses import directions_for, style_loss
 
-    features = packaged_features().balanced(as_batch(targets))
+    features = packaged_features().balanced([as_batch([target])[0] for target in targets])
 
     @torch.no_grad()
     def distance(render: Picture, target: Picture) -> float:

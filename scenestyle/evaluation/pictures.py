@@ -15,10 +15,12 @@ from scenestyle.geometry import common_up, focus_from_depths
 from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
 from scenestyle.params import Evaluate
 from scenestyle.report.look import Cloud, Look, pack_cloud, start_at
-from scenestyle.report.report import Chart, Maps
+from scenestyle.report.report import Capture, Chart, Comparison, Maps, Report
+from scenestyle.report.verdicts import Figure
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
 from scenestyle.viz.maps import depth_change_map, error_map
+from scenestyle.viz.plan import camera_plan
 from scenestyle.viz.video import side_by_side, write_video
 
 if TYPE_CHECKING:
@@ -34,6 +36,60 @@ _LOOK_RADIUS = 0.6
 """share of the cameras' distance from the focus within which points are evenly spaced"""
 _DEPTH_LIMIT = 0.25
 """relative change of depth of the deepest colours on a map"""
+
+
+def build_report(
+    inputs: Inputs,
+    params: Evaluate,
+    *,
+    texts: tuple[str, str],
+    orbit: Orbit,
+    steps: Sequence[Step],
+    shown: Sequence[Step],
+    links: Sequence[ViewLink],
+    flicker: Curves,
+    video_mp4: bytes,
+    figures: Sequence[Figure],
+    not_computed: Mapping[str, str],
+) -> Report:
+    """Put together all that the report shows.
+
+    Args:
+        inputs: Results of the earlier stages.
+        params: Parameters of the stage.
+        texts: Caption of the scene, and the prompt that it was restyled with.
+        orbit: Novel path before and after the edit.
+        steps: All held-out views.
+        shown: The views among them that are shown large.
+        links: Neighbouring frames of the orbit, on which the maps of errors are.
+        flicker: Warp error of every frame.
+        video_mp4: The orbit as a video.
+        figures: Metrics in words.
+        not_computed: Metric -> why there is none.
+    """
+    scene, style = inputs.finetuned.parent.name, inputs.finetuned.name
+    return Report(
+        scene=scene,
+        style=style,
+        caption=texts[0],
+        prompt=texts[1],
+        look=look_round(orbit, steps),
+        video_mp4=video_mp4,
+        comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],
+        contact_sheet=sheet(shown),
+        fits=[Comparison(title(step.view), step.stylized, step.after) for step in steps],
+        figures=figures,
+        not_computed=not_computed,
+        capture=capture(inputs),
+        maps=error_maps(orbit, links, flicker),
+        charts=[
+            loss_chart("Source field", inputs.nerf),
+            loss_chart("Restyled field", inputs.finetuned),
+        ],
+        seconds=seconds_per_stage(inputs),
+        settings=settings(inputs, params),
+        commands=commands(scene, style, inputs.finetuned),
+    )
 
 
 def write_stills(folder: Path, steps: Sequence[Step]) -> None:
@@ -66,13 +122,30 @@ def sheet(steps: Sequence[Step]) -> Picture:
         [[step.photo, step.before, step.stylized, step.after] for step in steps],
         row_labels=[title(step.view) for step in steps],
         column_labels=["photo", "source field", "stylized view", "restyled field"],
-        max_picture_side=min(256, max(steps[0].before.shape)),
+        max_picture_side=min(256, max(max(step.before.shape) for step in steps)),
     )
 
 
 def title(view: View) -> str:
     """Name of a view for people."""
     return f"{view.name} (held out)" if view.split == "held_out" else view.name
+
+
+def capture(inputs: Inputs) -> Capture:
+    """Where the photos were taken, and which have no place."""
+    found = read_json(inputs.poses / "report.json")
+    angle, px = found["triangulation_angle_degrees"], found["mean_reprojection_error_px"]
+    summary = f"{found['registered']} of {found['photos']} photos have a place in the scene."
+    if angle is not None and px is not None:
+        summary += (
+            f" {found['points']} points were seen under {angle:.1f} degrees (median), to {px:.2f} "
+            "pixels."
+        )
+    return Capture(
+        cameras=Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg")),
+        summary=summary,
+        lost=[(lost["photo"], lost["advice"]) for lost in found.get("lost_photos", [])],
+    )
 
 
 def error_maps(orbit: Orbit, links: Sequence[ViewLink], flicker: Curves) -> Maps:
@@ -201,6 +274,7 @@ def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
     described = {
         "model": manifest["model"],
         **{f"{part} weights": source for part, source in manifest["sources"].items()},
+        **{f"{part} licence": licence for part, licence in manifest.get("licences", {}).items()},
         **{name: value for name, value in manifest["settings"].items() if name != "prompt"},
         "seed of evaluate": params.seed,
         "scenestyle": version("scenestyle"),
@@ -219,13 +293,13 @@ def _in_words(value: object) -> str:
             return str(value) or "none"
 
 
-def commands(finetuned: Path) -> dict[str, str]:
-    """How to make, walk through and export the result, for a folder `.../SCENE/STYLE`."""
-    scene, style = finetuned.parent.name, finetuned.name
+def commands(scene: str, style: str, finetuned: Path) -> dict[str, str]:
+    """How to make, walk through and export the result, whose field lies in `finetuned`."""
     export = f"scenestyle export {scene} {style} --format"
     return {
         "This result and all it needs": f"dvc repro evaluate@{scene}-{style}",
-        "The same through Prefect": f"python -m flows.stylize_scene --scene {scene} --style {style}",
+        "The same through Prefect": "python -m flows.stylize_scene "
+        f"--scene {scene} --style {style}",
         "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml "
         "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
         "A video of any length and size": f"{export} video --seconds 8 --fps 24 --size 480",

@@ -15,6 +15,7 @@ from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
 from scenestyle.novel.orbit import novel_path
 from scenestyle.params import Evaluate
+from scenestyle.progress import Progress
 
 if TYPE_CHECKING:
     from scenestyle.nerf.field import Rendering
@@ -98,8 +99,8 @@ def check_held_out(posed: Sequence[View]) -> None:
     """
     if not any(view.split == "held_out" for view in posed):
         raise ArtifactError(
-            f"None of the {len(posed)} views is held out, so that the style cannot be measured on a "
-            "view the field has not seen. Lower train_nerf.holdout_every or add photos."
+            f"None of the {len(posed)} views is held out, so that the style cannot be measured on "
+            "a view the field has not seen. Lower train_nerf.holdout_every or add photos."
         )
 
 
@@ -127,9 +128,10 @@ def render_cameras(
     missing = [index for index, file in enumerate(files) if not file.exists()]
     if missing:
         field = load_field(run_folder)
+        progress = Progress(logger, len(missing), unit=f"{run_folder}: frame")
         for count, index in enumerate(missing, start=1):
             _save(files[index], field.render(cameras[index]))
-            logger.info("%s: rendered %d of %d", run_folder, count, len(missing))
+            progress.tell(count)
     return [_load(file) for file in files]
 
 

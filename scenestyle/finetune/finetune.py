@@ -20,9 +20,9 @@ from jaxtyping import Float
 from nerfstudio.engine.optimizers import Optimizers
 from pydantic import TypeAdapter
 
-from scenestyle.artifacts import View, ViewsFolder, check_same_views, read_rgb
+from scenestyle.artifacts import View, ViewsFolder, check_same_views, check_size, read_rgb
 from scenestyle.device import select_device
-from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.errors import ParamsError
 from scenestyle.features import FeatureExtractor, load_features
 from scenestyle.features.extractor import MIN_SIDE
 from scenestyle.finetune.guard import (
@@ -37,11 +37,14 @@ from scenestyle.finetune.patch_losses import patch_losses
 from scenestyle.finetune.patches import Target
 from scenestyle.finetune.regions import read_regions
 from scenestyle.nerf.checkpoints import load_checkpoint, recorded_params, run_checkpoint
+from scenestyle.nerf.dataset import read_run_views
 from scenestyle.nerf.progress import ProgressStrip
 from scenestyle.nerf.run_folder import write_run
+from scenestyle.nerf.splats import finetuned_optimizers
 from scenestyle.nerf.trainer import Trainer, build_model, load_model_state, optimise
 from scenestyle.nerfstudio_plugin.config import optimizer_configs
 from scenestyle.nerfstudio_plugin.model import SourceModel
+from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import FinetuneNerf
 
 Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
@@ -186,12 +189,8 @@ def read_stylized(
     check_same_views(folder, [view.name for view in posed], suffix=".png", stage="stylize_views")
     pictures = [read_rgb(folder / f"{view.name}.png") for view in posed]
     for view, picture in zip(posed, pictures, strict=True):
-        height, width = picture.shape[:2]
-        if (width, height) != (view.camera.width, view.camera.height):
-            raise ArtifactError(
-                f"{folder}/{view.name}.png is {width}x{height} pixels, its view "
-                f"{view.camera.width}x{view.camera.height}. Rerun stylize_views on these views."
-            )
+        way_out = "Rerun stylize_views on these views."
+        check_size(folder / f"{view.name}.png", picture, view, way_out=way_out)
     return pictures
 
 
@@ -258,35 +257,36 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
     source_params = recorded_params(checkpoint, source)
     model = build_model(source, source_params, device)
     load_model_state(model, checkpoint)
-    model.config = replace(
-        model.config,
-        interlevel_loss_mult=params.interlevel_weight,
-        distortion_loss_mult=params.distortion_weight,
-    )
+    if isinstance(model, SourceModel):
+        model.config = replace(
+            model.config,
+            interlevel_loss_mult=params.interlevel_weight,
+            distortion_loss_mult=params.distortion_weight,
+        )
     if params.freeze_geometry:
-        freeze_geometry(model)
+        model.freeze_geometry()
     schedule = replace(
         source_params,
         iterations=params.decay_iterations or params.iterations,
         learning_rate=params.learning_rate,
         final_learning_rate=params.final_learning_rate,
     )
+    if isinstance(model, SplatModel):
+        views = read_run_views(source, holdout_every=source_params.holdout_every)
+        cameras = [view.camera for view in views if view.split == "train"]
+        optimizers = finetuned_optimizers(model, cameras, schedule)
+    else:
+        optimizers = Optimizers(optimizer_configs(schedule), model.get_param_groups())
     return Trainer(
         model=model,
         # Adam starts without memory: the squared gradients of the photometric loss are of another
         # magnitude, and their average would outlive a finetune of some hundred steps.
-        optimizers=Optimizers(optimizer_configs(schedule), model.get_param_groups()),
+        optimizers=optimizers,
         params=source_params,
         seed=params.seed,
         step=checkpoint["step"] + 1,
         finetune_params=params,
     )
-
-
-def freeze_geometry(model: SourceModel) -> None:
-    """Let only the colour head learn: what density is computed from gets no gradient."""
-    model.requires_grad_(False)
-    model.field.mlp_head.requires_grad_(True)
 
 
 def extension(run: Path, params: FinetuneNerf) -> tuple[dict[str, Any], FinetuneNerf]:

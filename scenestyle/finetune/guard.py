@@ -5,19 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from nerfstudio.cameras.rays import RayBundle
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from scenestyle.artifacts import ViewsFolder
+from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, GateError
 from scenestyle.geometry import ray_from_z_depth
 from scenestyle.metrics.depth import depth_change
 from scenestyle.metrics.image import rmse
-from scenestyle.nerf.dataset import camera_rays
-from scenestyle.nerf.field import render
 from scenestyle.nerf.trainer import Trainer
-from scenestyle.nerfstudio_plugin.model import SourceModel
+from scenestyle.nerfstudio_plugin.interface import FieldModel
 
 _WINDOW = 20
 _MAX_GROWTH = 3.0
@@ -26,12 +24,14 @@ _NUM_PROBES = 2048
 
 @dataclass(frozen=True)
 class DepthProbes:
-    """Rays of held-out views with the depth that they had in the source field."""
+    """Pixels of held-out views with the depth that they had in the source field."""
 
-    rays: Sequence[RayBundle]
-    """sampled rays of each view"""
-    depth_ray: Float[Tensor, "rays 1"]
-    """distance from the camera centre along all of them, scene units"""
+    cameras: Sequence[PinholeCamera]
+    """of each view"""
+    pixels: Sequence[Int[Tensor, " _pixels"]]
+    """sampled pixels of each view, counted row by row"""
+    known: Float[Tensor, " pixels"]
+    """distance from the camera centre at all of them, scene units"""
 
     @classmethod
     def read(cls, source: ViewsFolder, device: torch.device) -> "DepthProbes":
@@ -50,25 +50,21 @@ class DepthProbes:
                 f"{source.folder}: no held-out view has an opaque pixel; the source field is "
                 "empty. Train it for longer (train_nerf.iterations)."
             )
-        rays = [
-            camera_rays(view.camera, device)[pixels.to(device)]
-            for view, pixels in zip(held_out, chosen, strict=True)
-        ]
         known = [
             torch.from_numpy(depth.ravel())[pixels]
             for depth, pixels in zip(depths, chosen, strict=True)
         ]
-        return cls(rays, torch.cat(known)[:, None].to(device, torch.float32))
+        return cls(
+            [view.camera for view in held_out],
+            [pixels.to(device) for pixels in chosen],
+            torch.cat(known).to(device, torch.float32),
+        )
 
-    @torch.inference_mode()
-    def change(self, model: SourceModel) -> float:
-        """Mean of |depth - source depth| / source depth along the rays."""
-        was_training = model.training
-        model.eval()
-        # The model notes near and far planes in the rays it is given: it gets copies.
-        depth_ray = torch.cat([model(rays[:])["expected_depth"] for rays in self.rays])
-        model.train(was_training)
-        return float(((depth_ray - self.depth_ray).abs() / self.depth_ray).mean())
+    def change(self, model: FieldModel) -> float:
+        """Mean of |depth - source depth| / source depth at the pixels."""
+        probes = zip(self.cameras, self.pixels, strict=True)
+        depth_ray = torch.cat([model.depth_ray(camera, pixels) for camera, pixels in probes])
+        return float(((depth_ray - self.known).abs() / self.known).mean())
 
 
 def check_geometry(trainer: Trainer, probes: DepthProbes, max_change: float) -> None:
@@ -127,7 +123,7 @@ def check_moved(movement: float, min_movement: float) -> None:
 def change(trainer: Trainer, source: ViewsFolder) -> dict[str, float]:
     """How far held-out renders moved from the source's: RMSE of colour, and relative depth."""
     held_out = source.held_out
-    after = [render(trainer.model, view.camera) for view in held_out]
+    after = [trainer.model.render(view.camera) for view in held_out]
     before_rgb = [source.rgb(view) for view in held_out]
     before_z = [source.depth_z(view) for view in held_out]
     is_surface = [source.is_surface(view) for view in held_out]

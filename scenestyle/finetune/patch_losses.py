@@ -5,13 +5,10 @@ Source: Fujiwara et al. 2024, "Style-NeRF2NeRF: 3D Style Transfer from Style-Ali
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from nerfstudio.cameras.rays import RayBundle
 from torch import Generator, Tensor
-from torch.utils.checkpoint import checkpoint
 
 from scenestyle.features import FeatureExtractor
 from scenestyle.finetune.patches import Patch, Target, random_patch
@@ -23,23 +20,10 @@ from scenestyle.losses import (
     tag_region,
 )
 from scenestyle.nerf.trainer import Losses, Trainer
-from scenestyle.nerfstudio_plugin.model import SourceModel
 from scenestyle.params import FinetuneNerf
 
-_AUXILIARY = ("interlevel", "distortion")
-
-
-@dataclass(frozen=True)
-class RenderedPatch:
-    """What the field shows along the rays of a patch."""
-
-    rgb: Float[Tensor, "rays 3"]
-    """colours before a background shines through"""
-    opacity: Float[Tensor, "rays 1"]
-    depth_ray: Float[Tensor, "rays 1"]
-    """expected distance from the camera centre, scene units"""
-    auxiliary: dict[str, Float[Tensor, ""]]
-    """nerfacto's own terms, weighted"""
+_PATCH_SIZES: dict[str, int | None] = {"nerfacto": 64, "splats": None}
+"""side of a patch where no other is asked for, pixels; None: whole views"""
 
 
 def patch_losses(
@@ -58,22 +42,22 @@ def patch_losses(
         weights: Weight of each style, in the order of the targets' styles.
         params: Weights of the terms, size of a patch, kind of directions.
     """
+    patch_size = params.patch_size or _PATCH_SIZES[trainer.params.field]
 
     def losses(generator: Generator) -> dict[str, Tensor]:
-        patch = random_patch(targets, params.patch_size, generator)
-        rendered = render_patch(trainer.model, patch.rays, params.rays_per_pass)
-        rgb = rendered.rgb
+        patch = random_patch(targets, patch_size, generator)
+        shown = patch.seen_by(trainer.model, params.rays_per_pass)
+        rgb = shown.rgb
         if trainer.params.background == "random":
             # As in the source's training, so that nothing is painted by letting the void through.
             void = torch.rand(3, generator=generator).to(rgb)
-            rgb = rgb + (1 - rendered.opacity) * void
-        picture = rgb.T.reshape(1, *patch.rgb.shape[1:])
-        style, content = weighted_distances(picture, patch, weights, features, params, generator)
+            rgb = rgb + (1 - shown.opacity) * void[:, None, None]
+        style, content = weighted_distances(rgb[None], patch, weights, features, params, generator)
         return {
             "style": style,
             "content": params.content_weight * content,
-            "depth": params.depth_weight * depth_loss(rendered.depth_ray, patch),
-            **rendered.auxiliary,
+            "depth": params.depth_weight * depth_loss(shown.depth_ray, patch),
+            **shown.auxiliary,
         }
 
     return losses
@@ -113,56 +97,7 @@ def weighted_distances(
     return (weights * torch.stack(styles)).sum(), (weights * torch.stack(contents)).sum()
 
 
-def render_patch(
-    model: SourceModel, rays: RayBundle, rays_per_pass: int | None = None
-) -> RenderedPatch:
-    """Render the rays of a patch for training.
-
-    Args:
-        model: In training mode.
-        rays: Rays through the pixels of the patch, row by row.
-        rays_per_pass: If given, no more rays than this have their intermediate values in memory at
-            a time. Values are computed first for all rays and thrown away, and again, part by part,
-            when the gradient arrives ("deferred back-propagation"); random numbers are the same
-            both times, so values and gradients are those of rendering in parts of this size.
-
-    Source: Zhang et al. 2022, "ARF: Artistic Radiance Fields", arXiv:2206.06360 (deferred
-        back-propagation); ours leaves the bookkeeping to torch's checkpoints.
-    """
-    size = rays_per_pass or len(rays)
-    parts = [rays[begin : begin + size] for begin in range(0, len(rays), size)]
-    counters = model.proposal_sampler.get_extra_state()
-
-    def render(part: RayBundle) -> tuple[Tensor, ...]:
-        # To the sampler, all parts and their repetitions are one and the same step.
-        model.proposal_sampler.set_extra_state(counters)
-        outputs = model(part)
-        auxiliary = model.auxiliary_losses(outputs)
-        return (
-            outputs["rgb"],
-            outputs["accumulation"],
-            outputs["expected_depth"],
-            *(auxiliary[name] for name in _AUXILIARY),
-        )
-
-    if len(parts) == 1:
-        rendered = [render(rays)]
-    else:
-        rendered = [checkpoint(render, part, use_reentrant=False) for part in parts]
-    rgb, opacity, depth_ray, *auxiliary = zip(*rendered, strict=True)
-    shares = torch.tensor([len(part) / len(rays) for part in parts], device=model.device)
-    return RenderedPatch(
-        rgb=torch.cat(rgb),
-        opacity=torch.cat(opacity),
-        depth_ray=torch.cat(depth_ray),
-        auxiliary={
-            name: (shares * torch.stack(terms)).sum()
-            for name, terms in zip(_AUXILIARY, auxiliary, strict=True)
-        },
-    )
-
-
-def depth_loss(depth_ray: Float[Tensor, "rays 1"], patch: Patch) -> Float[Tensor, ""]:
+def depth_loss(depth_ray: Float[Tensor, "height width"], patch: Patch) -> Float[Tensor, ""]:
     """Mean of |ln(depth / source depth)| over a patch, where the source is opaque.
 
     For small changes it is the absolute relative error.

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from nerfstudio.cameras.rays import RayBundle
 from torch import Generator, Tensor
 from torch.nn.functional import interpolate
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.geometry import ray_from_z_depth
-from scenestyle.nerf.dataset import camera_rays
+from scenestyle.nerfstudio_plugin.interface import FieldModel, Shown
 
 
 @dataclass(frozen=True)
@@ -69,39 +68,53 @@ class Target:
 
     def crop(self, rows: slice, columns: slice) -> "Patch":
         """A rectangle of it."""
-        rays = camera_rays(
-            self.camera,
-            self.rgb.device,
-            rows=rows,
-            columns=columns,
-            camera_index=self.view_index,
-        )
         maps = (
             each[..., rows, columns]
             for each in (self.rgb, self.depth_ray, self.opacity, self.region)
         )
-        return Patch(rays, *maps)
+        return Patch(self.camera, self.view_index, rows, columns, *maps)
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A rectangle of a target: the rays to render and what they should give."""
+    """A rectangle of a target: what to render and what it should give."""
 
-    rays: RayBundle
-    """row by row"""
+    camera: PinholeCamera
+    """of the whole view, in the field's frame"""
+    view_index: int
+    """position among the training views"""
+    rows: slice
+    """of the rectangle"""
+    columns: slice
+    """of the rectangle"""
     rgb: Float[Tensor, "styles 3 height width"]
     depth_ray: Float[Tensor, "1 1 height width"]
     opacity: Float[Tensor, "1 1 height width"]
     region: Float[Tensor, "1 1 height width"]
 
+    def seen_by(self, model: FieldModel, rays_per_pass: int | None = None) -> Shown:
+        """What a field that learns shows there; `rays_per_pass` as in `FieldModel.show`."""
+        return model.show(
+            self.camera,
+            rows=self.rows,
+            columns=self.columns,
+            view_index=self.view_index,
+            rays_per_pass=rays_per_pass,
+        )
 
-def random_patch(targets: Sequence[Target], size: int, generator: Generator) -> Patch:
-    """A square of `size` pixels anywhere in any of the targets; a shorter side is taken whole."""
+
+def random_patch(targets: Sequence[Target], size: int | None, generator: Generator) -> Patch:
+    """A square of `size` pixels anywhere in any of the targets; a shorter side is taken whole.
+
+    Without a size, any of the targets as a whole.
+    """
 
     def draw(end: int) -> int:
         return int(torch.randint(end, (), generator=generator))
 
     target = targets[draw(len(targets))]
     height, width = target.rgb.shape[2:]
+    if size is None:
+        return target.crop(slice(0, height), slice(0, width))
     top, left = draw(max(1, height - size + 1)), draw(max(1, width - size + 1))
     return target.crop(slice(top, top + size), slice(left, left + size))

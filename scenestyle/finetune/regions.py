@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from scenestyle.artifacts import View, ViewsFolder, check_same_views
+from scenestyle.artifacts import View, ViewsFolder, check_same_views, check_size
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.geometry import unproject
@@ -52,7 +52,7 @@ def read_masks(folder: Path, posed: Sequence[View]) -> list[Mask]:
     check_same_views(
         folder, [view.name for view in posed], suffix=".png", stage="whatever draws the masks"
     )
-    return [_read_mask(folder / f"{view.name}.png", view.camera) for view in posed]
+    return [_read_mask(folder / f"{view.name}.png", view) for view in posed]
 
 
 def box_mask(camera: PinholeCamera, depth_z: Mask, box: Box) -> Mask:
@@ -65,16 +65,12 @@ def box_mask(camera: PinholeCamera, depth_z: Mask, box: Box) -> Mask:
     return np.asarray(((points >= lower) & (points <= upper)).all(-1), dtype=np.float32)
 
 
-def _read_mask(path: Path, camera: PinholeCamera) -> Mask:
+def _read_mask(path: Path, view: View) -> Mask:
     try:
         with Image.open(path) as image:
             mask = np.asarray(image.convert("L"), dtype=np.float32) / 255
     except (OSError, SyntaxError) as error:  # Pillow calls damaged PNG chunks a SyntaxError
         raise ArtifactError(f"{path} cannot be read as a picture ({error}).") from error
-    height, width = mask.shape
-    if (width, height) != (camera.width, camera.height):
-        raise ArtifactError(
-            f"{path} is {width}x{height} pixels, its view {camera.width}x{camera.height}. "
-            "Draw masks on the pictures in the views' rgb folder."
-        )
+    way_out = "Draw masks on the pictures in the views' rgb folder."
+    check_size(path, mask, view, way_out=way_out)
     return mask

@@ -5,11 +5,16 @@ scene units, one value per pixel centre. Pixel coordinates are (x, y) with the c
 pixel at (0.5, 0.5).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, ShapeError
+
+Maps = Sequence[Float[np.ndarray, "_height _width"]]
+"""one per view; views may differ in size"""
 
 
 def pixel_rays(camera: PinholeCamera) -> Float[np.ndarray, "height width 3"]:
@@ -77,12 +82,12 @@ def project(
 
 
 def disparity_from_z(
-    depths_z: Float[np.ndarray, "views height width"],
-    opacities: Float[np.ndarray, "views height width"],
+    depths_z: Maps,
+    opacities: Maps,
     *,
     percentiles: tuple[float, float] = (1.0, 99.0),
     min_opacity: float = 0.5,
-) -> Float[np.ndarray, "views height width"]:
+) -> list[Float[np.ndarray, "_height _width"]]:
     """Disparity (1 / z) of a whole scene scaled to [0, 1], near = bright 1.
 
     One scale serves all views: scaled view by view, the same surface would change its brightness,
@@ -97,23 +102,28 @@ def disparity_from_z(
     Raises:
         ArtifactError: If no pixel is opaque with a positive, finite depth.
     """
-    is_surface = (opacities > min_opacity) & np.isfinite(depths_z) & (depths_z > 0)
-    if not is_surface.any():
+    surfaces = [
+        (opacity > min_opacity) & np.isfinite(depth_z) & (depth_z > 0)
+        for depth_z, opacity in zip(depths_z, opacities, strict=True)
+    ]
+    if not any(is_surface.any() for is_surface in surfaces):
         raise ArtifactError(
-            f"None of the {depths_z.size} rendered depths lies on a surface (opacity > "
-            f"{min_opacity}, 0 < depth < infinity); the field is empty. Train it for longer."
+            f"None of the {sum(map(np.size, depths_z))} rendered depths lies on a surface (opacity "
+            f"> {min_opacity}, 0 < depth < infinity); the field is empty. Train it for longer."
         )
-    disparity = 1 / np.where(is_surface, depths_z, np.inf)
-    return scaled_disparity(disparity, np.percentile(disparity[is_surface], percentiles))
+    pairs = list(zip(depths_z, surfaces, strict=True))
+    disparities = [1 / np.where(is_surface, depth_z, np.inf) for depth_z, is_surface in pairs]
+    known = np.concatenate([1 / depth_z[is_surface] for depth_z, is_surface in pairs])
+    return scaled_disparity(disparities, np.percentile(known, percentiles))
 
 
 def scaled_disparity(
-    disparity: Float[np.ndarray, "views height width"], ends: Float[np.ndarray, " 2"]
-) -> Float[np.ndarray, "views height width"]:
+    disparities: Maps, ends: Float[np.ndarray, " 2"]
+) -> list[Float[np.ndarray, "_height _width"]]:
     """Disparities of a scene scaled so that `ends`, far and near, are 0 and 1; clipped."""
     far, near = ends
-    scaled = (disparity - far) / max(near - far, np.finfo(np.float32).tiny)
-    return np.clip(scaled, 0, 1).astype(disparity.dtype)
+    span = max(near - far, np.finfo(np.float32).tiny)
+    return [np.clip((each - far) / span, 0, 1).astype(each.dtype) for each in disparities]
 
 
 def correspondences(

@@ -1,5 +1,6 @@
 """Smooth novel camera paths through the region that a capture has covered."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -53,7 +54,8 @@ def smooth_orbit(
     ellipse in azimuth and elevation that spans the middle 80 % of each.
 
     Args:
-        cameras: At least three; the path takes its intrinsics from the first.
+        cameras: At least three; the path takes its intrinsics from the first that has the commonest
+            image size.
         num_frames: Frames in one period; the frame after the last would be the first.
         focus: The point to look at, for example from `focus_from_depths`.
 
@@ -91,9 +93,9 @@ def smooth_orbit(
         axis=-1,
     )
     centres = focus + path_distance[:, None] * directions @ axes.T
-    return [
-        replace(cameras[0], c2w_opengl=look_at(centre, focus, axes[:, 2])) for centre in centres
-    ]
+    size, _ = Counter((camera.width, camera.height) for camera in cameras).most_common(1)[0]
+    first = next(camera for camera in cameras if (camera.width, camera.height) == size)
+    return [replace(first, c2w_opengl=look_at(centre, focus, axes[:, 2])) for centre in centres]
 
 
 def _middle(values: Float[np.ndarray, "height width 3"]) -> Float[np.ndarray, "points 3"]:

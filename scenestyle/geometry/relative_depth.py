@@ -9,6 +9,8 @@ arXiv:1907.01341).
 import numpy as np
 from jaxtyping import Bool, Float
 
+from scenestyle.geometry.depth import Maps
+
 _MIN_SURFACE = 0.05
 """fraction of a view that must show known surface for its scale and shift to be fitted"""
 _MAX_POINTS = 10_000
@@ -58,9 +60,8 @@ def fit_line(
 
 
 def on_one_scale(
-    relative: Float[np.ndarray, "views height width"],
-    depths_z: Float[np.ndarray, "views height width"],
-) -> tuple[Float[np.ndarray, "views height width"], Bool[np.ndarray, " views"]]:
+    relative: Maps, depths_z: Maps
+) -> tuple[list[Float[np.ndarray, "_height _width"]], Bool[np.ndarray, " views"]]:
     """Relative disparities of all views as disparities of the scene.
 
     Args:
@@ -74,13 +75,16 @@ def on_one_scale(
         to the range of the scene.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        known = np.where(depths_z > 0, 1 / depths_z, np.nan)
+        known = [np.where(depth_z > 0, 1 / depth_z, np.nan) for depth_z in depths_z]
     lines = [_fit_view(m, d) for m, d in zip(relative, known, strict=True)]
     is_fitted = np.array([line is not None for line in lines])
-    scene_ends = np.nanpercentile(known, _ENDS)
+    scene_ends = np.nanpercentile(np.concatenate([each.ravel() for each in known]), _ENDS)
     lines = [line or _stretch(m, scene_ends) for line, m in zip(lines, relative, strict=True)]
-    scales, shifts = np.array(lines).T[:, :, None, None]
-    return (scales * relative + shifts).astype(relative.dtype), is_fitted
+    on_scale = [
+        (np.float64(scale) * each + np.float64(shift)).astype(each.dtype)
+        for (scale, shift), each in zip(lines, relative, strict=True)
+    ]
+    return on_scale, is_fitted
 
 
 def _fit_view(

@@ -1,9 +1,11 @@
-"""What pulls a render towards its stylized view: pure functions of feature maps.
+"""What pulls a render towards its photo or its stylized view: pure functions.
 
-Maps come from `scenestyle.features`, one per tap, as `batch channels height width`.
+Most compare feature maps, which come from `scenestyle.features`, one per tap, as `batch channels
+height width`.
 """
 
 from scenestyle.losses.content import content_loss
+from scenestyle.losses.photometric import photometric_loss
 from scenestyle.losses.sliced_wasserstein import (
     directions_for,
     orthonormal_directions,
@@ -18,6 +20,7 @@ __all__ = [
     "content_loss",
     "directions_for",
     "orthonormal_directions",
+    "photometric_loss",
     "random_directions",
     "region_reach",
     "sliced_wasserstein",

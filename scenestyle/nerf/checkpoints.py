@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
-from scenestyle.nerfstudio_plugin.model import FIELD_FORMAT
+from scenestyle.nerfstudio_plugin.interface import FIELD_FORMAT
 from scenestyle.params import TrainNerf
 
 

@@ -14,11 +14,19 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from PIL import Image
 from torch import Tensor
 
-from scenestyle.artifacts import Split, View, read_json, read_rgb, write_json
+from scenestyle.artifacts import (
+    Split,
+    View,
+    read_json,
+    read_points,
+    read_rgb,
+    write_json,
+    write_points,
+)
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.errors import ArtifactError, InputError
-from scenestyle.geometry import pixel_rays
 from scenestyle.nerfstudio_plugin.config import dataparser_config
+from scenestyle.nerfstudio_plugin.rays import camera_rays, ray_bundle
 
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _MIN_VIEWS = 3
@@ -30,7 +38,7 @@ def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
 
     Args:
         poses: Folder with `transforms.json` and undistorted images.
-        run: Folder that gets `transforms.json` and `images/NAME.png`.
+        run: Folder that gets `transforms.json`, `images/NAME.png` and the poses' points, if any.
         max_image_side: Longest side afterwards, pixels.
 
     Raises:
@@ -47,6 +55,9 @@ def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
     frames = [
         _write_frame(poses, run, {**meta, **frame}, max_image_side) for frame in meta["frames"]
     ]
+    points = read_points(poses)
+    if points is not None:
+        write_points(run, points)
     shared = ("applied_transform", "applied_scale", "orientation_override")
     write_json(
         run / "transforms.json",
@@ -129,43 +140,6 @@ def _pinholes(outputs: DataparserOutputs) -> list[PinholeCamera]:
     ]
 
 
-def camera_rays(
-    camera: PinholeCamera,
-    device: torch.device,
-    *,
-    rows: slice = slice(None),
-    columns: slice = slice(None),
-    camera_index: int = 0,
-) -> RayBundle:
-    """Rays through the pixel centres of a camera or of a rectangle in it, row by row.
-
-    Args:
-        camera: In the field's frame.
-        device: Where the rays are wanted.
-        rows: Rows of the rectangle.
-        columns: Columns of the rectangle.
-        camera_index: Position among the training views; chooses the appearance in training.
-    """
-    rays = pixel_rays(camera)[rows, columns].reshape(-1, 3)
-    directions = torch.as_tensor(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
-    centre = torch.as_tensor(camera.c2w_opengl[:3, 3]).expand_as(directions)
-    return _bundle(
-        centre.to(device, torch.float32),
-        directions.to(device, torch.float32),
-        torch.full((len(rays), 1), camera_index, device=device),
-    )
-
-
-def _bundle(origins: Tensor, directions: Tensor, camera_indices: Tensor) -> RayBundle:
-    return RayBundle(
-        origins=origins,
-        directions=directions,
-        # nerfacto does not look at it, its data structures want it.
-        pixel_area=torch.ones_like(origins[:, :1]),
-        camera_indices=camera_indices,
-    )
-
-
 @dataclass(frozen=True)
 class TrainingViews:
     """Cameras and pixels that a field learns from, on one device."""
@@ -192,7 +166,7 @@ class TrainingViews:
         y = (within // width + 0.5 - intrinsics[:, 3]) / intrinsics[:, 1]
         in_camera = torch.stack([x, -y, -torch.ones_like(x)], dim=-1)
         directions = torch.nn.functional.normalize((c2w[:, :, :3] @ in_camera[..., None])[..., 0])
-        rays = _bundle(c2w[:, :, 3], directions, index[:, None])
+        rays = ray_bundle(c2w[:, :, 3], directions, index[:, None])
         return rays, self._colours[pixels]
 
     def rays(self, index: int, *, rows: slice, columns: slice) -> RayBundle:

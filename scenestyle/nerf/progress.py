@@ -8,7 +8,6 @@ from jaxtyping import Float
 
 from scenestyle.artifacts import read_rgb, write_rgb
 from scenestyle.cameras import PinholeCamera, fit_within
-from scenestyle.nerf.field import render
 from scenestyle.nerf.trainer import Trainer
 from scenestyle.viz.contact_sheet import contact_sheet
 
@@ -56,9 +55,8 @@ class ProgressStrip:
         """Add an image if one is due after so many steps."""
         if steps_taken not in self._due:
             return
-        write_rgb(
-            self._folder / f"step_{steps_taken:09d}.png", render(trainer.model, self._camera).rgb
-        )
+        rendering = trainer.model.render(self._camera)
+        write_rgb(self._folder / f"step_{steps_taken:09d}.png", rendering.rgb)
         found = sorted(self._folder.glob("step_*.png"))
         labelled = [
             *self._before,

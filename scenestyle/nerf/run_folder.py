@@ -15,7 +15,6 @@ from scenestyle.nerfstudio_plugin.config import (
     SOURCE_METHOD,
     RunConfig,
     machine_config,
-    optimizer_configs,
     pipeline_config,
 )
 from scenestyle.viz.charts import line_chart, smoothed
@@ -48,7 +47,7 @@ def run_config(trainer: Trainer) -> RunConfig:
         max_num_iterations=params.iterations,
         machine=machine_config(params, trainer.model.device),
         pipeline=pipeline_config(Path(), params, trainer.model.device),
-        optimizers=optimizer_configs(params),
+        optimizers=trainer.optimizers.config,
         vis="viewer",
     )
 

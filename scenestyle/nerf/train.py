@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from scenestyle.artifacts import View
 from scenestyle.device import select_device
 from scenestyle.metrics.image import psnr
 from scenestyle.nerf.dataset import TrainingViews, read_photo, read_run_views, write_dataset
-from scenestyle.nerf.field import render
 from scenestyle.nerf.progress import ProgressStrip
 from scenestyle.nerf.run_folder import write_run
+from scenestyle.nerf.splats import build_splat_trainer, view_losses
 from scenestyle.nerf.trainer import Losses, Trainer, build_trainer, optimise
+from scenestyle.nerfstudio_plugin.model import SourceModel
+from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import TrainNerf
 
 _log = logging.getLogger(__name__)
@@ -47,8 +50,9 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
     start = time.monotonic()
     write_dataset(poses, out, max_image_side=params.max_image_side)
     views = read_run_views(out, holdout_every=params.holdout_every)
-    trainer = build_trainer(out, params, device)
-    losses = photometric_losses(trainer, training_views(out, views, device))
+    build, losses_of = _KINDS[params.field]
+    trainer = build(out, params, device)
+    losses = losses_of(trainer, training_views(out, views, device))
     strip = held_out_strip(out, views, work, steps=params.iterations)
     _log.info("how a held-out view comes out is shown in %s", strip.path)
     steps_per_second = optimise(
@@ -61,7 +65,7 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
     shutil.copy2(strip.path, out / strip.path.name)
     metrics = {
         "iterations": trainer.step,
-        "rays_per_second": round(steps_per_second * params.rays_per_batch),
+        **_own_figures(trainer, steps_per_second),
         **psnr_by_split(trainer, out, views),
         "seconds": round(time.monotonic() - start, 1),
         "device": str(device),
@@ -73,7 +77,7 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
 
 def photometric_losses(trainer: Trainer, data: TrainingViews) -> Losses:
     """Nerfacto's losses on random rays: squared colour error, interlevel and distortion."""
-    model, num_rays = trainer.model, trainer.params.rays_per_batch
+    model, num_rays = cast(SourceModel, trainer.model), trainer.params.rays_per_batch
 
     def losses(generator: torch.Generator) -> dict[str, Tensor]:
         rays, colours = data.random_rays(num_rays, generator)
@@ -84,6 +88,20 @@ def photometric_losses(trainer: Trainer, data: TrainingViews) -> Losses:
         return {"rgb": mse_loss(rendered, wanted), **model.auxiliary_losses(outputs)}
 
     return losses
+
+
+_KINDS = {
+    "nerfacto": (build_trainer, photometric_losses),
+    "splats": (build_splat_trainer, view_losses),
+}
+"""how a kind of field is built, and what it learns from"""
+
+
+def _own_figures(trainer: Trainer, steps_per_second: float) -> dict[str, int | float]:
+    if isinstance(trainer.model, SplatModel):
+        gaussians = int(trainer.model.in_use.sum())
+        return {"gaussians": gaussians, "views_per_second": round(steps_per_second, 1)}
+    return {"rays_per_second": round(steps_per_second * trainer.params.rays_per_batch)}
 
 
 def held_out_strip(run: Path, views: Sequence[View], work: Path, *, steps: int) -> ProgressStrip:
@@ -103,7 +121,7 @@ def training_views(run: Path, views: Sequence[View], device: torch.device) -> Tr
 def psnr_by_split(trainer: Trainer, run: Path, views: Sequence[View]) -> dict[str, object]:
     """PSNR of whole views in dB: means of both splits, and each view's own."""
     by_view = {
-        view.name: psnr(render(trainer.model, view.camera).rgb, read_photo(run, view))
+        view.name: psnr(trainer.model.render(view.camera).rgb, read_photo(run, view))
         for view in views
     }
     train, held_out = (

@@ -22,14 +22,14 @@ from scenestyle.errors import GateError
 from scenestyle.nerf.checkpoints import load_checkpoint, save_checkpoint
 from scenestyle.nerf.dataset import parse_dataset
 from scenestyle.nerfstudio_plugin.config import model_config, optimizer_configs
-from scenestyle.nerfstudio_plugin.model import FIELD_FORMAT, SourceModel
+from scenestyle.nerfstudio_plugin.interface import FIELD_FORMAT, FieldModel
 from scenestyle.params import FinetuneNerf, TrainNerf
+from scenestyle.progress import Progress
 
 Losses = Callable[[torch.Generator], Mapping[str, Tensor]]
 """Computes the named loss terms of one step; their sum is minimised."""
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
-_SECONDS_BETWEEN_MESSAGES = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 class Trainer:
     """A field, its optimizers and what they have been through."""
 
-    model: SourceModel
+    model: FieldModel
     optimizers: Optimizers
     params: TrainNerf
     """what the source field was, or is being, trained with"""
@@ -52,6 +52,8 @@ class Trainer:
     loss_names: list[str] = field(default_factory=list)
     finetune_params: FinetuneNerf | None = None
     """what the field is being finetuned with, if it is"""
+    finish_step: "Callable[[Trainer], None]" = lambda trainer: None
+    """called when the optimizers have taken a step, which is not counted yet"""
 
     def update(self, losses: Losses) -> None:
         """Take one step down the sum of the loss terms.
@@ -70,6 +72,7 @@ class Trainer:
         self.optimizers.optimizer_step_all()
         for scheduler in self.optimizers.schedulers.values():
             scheduler.step()
+        self.finish_step(self)
         self.model.after_step(self.step)
         self.step += 1
         self.loss_names = list(values)
@@ -102,7 +105,7 @@ class Trainer:
         self.optimizers.load_schedulers(state["schedulers"])
 
 
-def build_model(run: Path, params: TrainNerf, device: torch.device) -> SourceModel:
+def build_model(run: Path, params: TrainNerf, device: torch.device) -> FieldModel:
     """An untrained field for the views of a run.
 
     Its weights are drawn from torch's global generator; see `seeded`.
@@ -163,7 +166,8 @@ def optimise(
         _resume(trainer, load_checkpoint(path))
     saved_step = trainer.step
     first_step, start = trainer.step, time.monotonic()
-    saved = told = start
+    saved = start
+    progress = Progress(_log, until, done=first_step)
     while trainer.step < until:
         try:
             trainer.update(losses)
@@ -177,20 +181,11 @@ def optimise(
         if is_due:
             save_checkpoint(path, _resumable(trainer))
             saved, saved_step = now, trainer.step
-        if now - told > _SECONDS_BETWEEN_MESSAGES:
-            seconds_per_step = (now - start) / (trainer.step - first_step)
-            _log.info(
-                "step %d of %d, %s, about %.0f s left",
-                trainer.step,
-                until,
-                _latest_losses(trainer),
-                seconds_per_step * (until - trainer.step),
-            )
-            told = now
+        progress.tell(trainer.step, _latest_losses(trainer))
     return (trainer.step - first_step) / (time.monotonic() - start)
 
 
-def load_model_state(model: SourceModel, state: Mapping[str, Any]) -> None:
+def load_model_state(model: FieldModel, state: Mapping[str, Any]) -> None:
     """Put the weights of a checkpoint into a model of the same sizes."""
     prefix = "_model."
     model.load_state_dict(

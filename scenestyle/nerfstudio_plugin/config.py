@@ -1,5 +1,6 @@
 """Configurations: from our parameters to nerfstudio's, and the method that `ns-train` lists."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,9 +17,11 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from scenestyle.nerfstudio_plugin.model import SourceModelConfig
+from scenestyle.nerfstudio_plugin.splat_model import SplatModelConfig
 from scenestyle.params import TrainNerf
 
 SOURCE_METHOD = "scenestyle-source"
+"""of both kinds of field: nerfstudio looks a run's method up to find the class that reads images"""
 
 
 @dataclass
@@ -26,11 +29,12 @@ class RunConfig(TrainerConfig):
     """The configuration that lies in a run's folder: all its paths are relative to that folder.
 
     A run is therefore opened from within: `cd data/nerf/demo; ns-viewer --load-config config.yml`.
+    An exported one has its own folder as `output_dir` and opens from anywhere.
     """
 
     def get_base_dir(self) -> Path:
-        """The current folder."""
-        return Path()
+        """The run's folder, as seen from the current one."""
+        return self.output_dir
 
 
 @dataclass
@@ -41,7 +45,35 @@ class FusedAdamConfig(AdamOptimizerConfig):
     """one kernel per step instead of one per operation"""
 
 
-def model_config(params: TrainNerf, device: torch.device) -> SourceModelConfig:
+@dataclass
+class SplatAdamConfig(FusedAdamConfig):
+    """Adam that forgets squared gradients within a hundred steps, as splats move fast."""
+
+    betas: tuple[float, float] = (0.9, 0.99)
+    """how much of the averages of gradients and of their squares a step keeps"""
+
+
+def model_config(params: TrainNerf, device: torch.device) -> SourceModelConfig | SplatModelConfig:
+    """The model of the kind and the sizes in `params`."""
+    if params.field == "splats":
+        return SplatModelConfig(
+            num_gaussians=num_gaussians(params),
+            sh_degree=params.sh_degree,
+            rasterize_mode="antialiased",
+            background_color="black",
+            eval_num_rays_per_chunk=1 << 12,
+        )
+    return _nerfacto_config(params, device)
+
+
+def num_gaussians(params: TrainNerf) -> int:
+    """Most Gaussians of a field of splats."""
+    if params.num_gaussians is not None:
+        return params.num_gaussians
+    return round(15_000 * (params.max_image_side / 240) ** 1.4)
+
+
+def _nerfacto_config(params: TrainNerf, device: torch.device) -> SourceModelConfig:
     """Nerfacto of the sizes in `params`; tiny-cuda-nn on CUDA where it is installed."""
     return SourceModelConfig(
         implementation=implementation(device),
@@ -92,6 +124,24 @@ def optimizer_configs(params: TrainNerf) -> dict[str, dict[str, object]]:
             ),
         }
         for group in ("proposal_networks", "fields")
+    }
+
+
+def splat_optimizer_configs(
+    rates: Mapping[str, tuple[float, float]], steps: int
+) -> dict[str, dict[str, object]]:
+    """Adam with exponentially decaying learning rates, for Gaussians.
+
+    Args:
+        rates: By the parameter's name, of the first and of the last step.
+        steps: Over which they decay.
+    """
+    return {
+        name: {
+            "optimizer": SplatAdamConfig(lr=first, eps=1e-15),
+            "scheduler": ExponentialDecaySchedulerConfig(lr_final=last, max_steps=steps),
+        }
+        for name, (first, last) in rates.items()
     }
 
 

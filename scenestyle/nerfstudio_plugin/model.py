@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.field_components.spatial_distortions import SceneContraction
 from nerfstudio.fields.base_field import get_normalized_directions
@@ -27,12 +27,16 @@ from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from scenestyle.cameras import PinholeCamera
+from scenestyle.geometry import z_from_ray_depth
 from scenestyle.nerfstudio_plugin import ray_kernels
 from scenestyle.nerfstudio_plugin.hash_encoding import use_cpu_hash_encodings
+from scenestyle.nerfstudio_plugin.interface import Rendering, Shown
+from scenestyle.nerfstudio_plugin.rays import camera_rays, render_rays
 
-FIELD_FORMAT = 1
-"""Raise it with every change that makes the same parameters render otherwise; old checkpoints are
-then refused."""
+_RAYS_PER_CHUNK = {"cpu": 2048, "cuda": 4096}
+"""per kind of device; from 4096 on, a CPU's C library asks the system for fresh memory at every
+layer, a third of the time"""
 
 Outputs = dict[str, Any]
 """Tensors by name; in training also the lists that nerfstudio's losses take."""
@@ -116,6 +120,53 @@ class SourceModel(NerfactoModel):
             return self._get_outputs_on_cpu(ray_bundle)
         return super().get_outputs(ray_bundle)
 
+    @torch.inference_mode()
+    def render(self, camera: PinholeCamera) -> Rendering:
+        """Render a camera of the field's frame, some thousand rays at a time."""
+        rays = camera_rays(camera, self.device)
+        rgb, depth_ray, opacity = (
+            each.view(camera.height, camera.width, -1).cpu().numpy()
+            for each in self._looked_along(rays, "rgb", "expected_depth", "accumulation")
+        )
+        return Rendering(
+            rgb=rgb,
+            depth_z=z_from_ray_depth(depth_ray[..., 0], camera),
+            opacity=opacity[..., 0],
+        )
+
+    @torch.inference_mode()
+    def depth_ray(self, camera: PinholeCamera, pixels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Expected distance from the camera centre at pixels, counted row by row, scene units."""
+        (depth_ray,) = self._looked_along(
+            camera_rays(camera, self.device)[pixels], "expected_depth"
+        )
+        return depth_ray[:, 0]
+
+    def show(
+        self,
+        camera: PinholeCamera,
+        *,
+        rows: slice,
+        columns: slice,
+        view_index: int,
+        rays_per_pass: int | None = None,
+    ) -> Shown:
+        """Render a rectangle for training; see `FieldModel.show`."""
+        rays = camera_rays(camera, self.device, rows=rows, columns=columns, camera_index=view_index)
+        rendered = render_rays(self, rays, rays_per_pass)
+        height, width = len(range(camera.height)[rows]), len(range(camera.width)[columns])
+        return Shown(
+            rgb=rendered.rgb.T.reshape(3, height, width),
+            opacity=rendered.opacity.view(height, width),
+            depth_ray=rendered.depth_ray.view(height, width),
+            auxiliary=rendered.auxiliary,
+        )
+
+    def freeze_geometry(self) -> None:
+        """Let only the colour head learn: what density is computed from gets no gradient."""
+        self.requires_grad_(False)
+        self.field.mlp_head.requires_grad_(True)
+
     def before_step(self, step: int) -> None:
         """Set what changes in the course of training; `step` counts from 0."""
         if not self.config.use_proposal_weight_anneal:
@@ -157,6 +208,14 @@ class SourceModel(NerfactoModel):
         photo = self.renderer_rgb.blend_background(batch["image"].to(self.device))
         side_by_side = torch.cat([photo, outputs["rgb"]], dim=1)
         return {"psnr": psnr(outputs["rgb"], photo).item()}, {"img": side_by_side}
+
+    def _looked_along(self, rays: RayBundle, *names: str) -> list[Tensor]:
+        """Outputs of the model that is not in training, some thousand rays at a time."""
+        was_training, size = self.training, _RAYS_PER_CHUNK[self.device.type]
+        self.eval()
+        chunks = [self(rays[begin : begin + size]) for begin in range(0, len(rays), size)]
+        self.train(was_training)
+        return [torch.cat([chunk[name] for chunk in chunks]) for name in names]
 
     def _steps_between_updates(self, step: int) -> float:
         every = self.config.proposal_update_every

@@ -1,15 +1,16 @@
-"""Catalogs: a CSV with one row per capture and the styles that it is wanted in.
+"""Catalogs: a table with one row per capture and the styles that it is wanted in.
 
 | column | what it holds |
 |---|---|
 | `scene` | id of the scene |
-| `source` | folder of photos, posed dataset or video; empty: what lies in `data/scenes/ID` |
+| `source` | folder of photos, posed dataset or video, or its URL; empty: `data/scenes/ID` |
 | `caption` | what the capture shows; may be empty for a scene that params.yaml has |
 | `styles` | ids of styles, or sentences, with `;` between them |
 | `STAGE.PARAMETER` | a parameter of this row, as `train_nerf.iterations`; empty: the stage's |
 | `style.OPTION` | `strength`, `guidance_scale`, `negative_prompt`, `seed` of its sentences |
 
-Only `scene` and `styles` must be there. What params.yaml has besides the rows and columns of a
+The file is CSV or xlsx, as `scenestyle.project.table` reads it. Names of columns may have any case;
+only `scene` and `styles` must be there. What params.yaml has besides the rows and columns of a
 catalog stays.
 """
 
@@ -17,9 +18,10 @@ import difflib
 import hashlib
 import json
 import re
-import warnings
+from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,20 @@ from scenestyle.params import (
     params_faults,
 )
 from scenestyle.project.params_file import Changes, edit_entry, merged, scene_entry
+from scenestyle.project.remote import Capture, capture_at
+from scenestyle.project.table import Table, read_table
 
 _REQUIRED, _OPTIONAL = ("scene", "styles"), ("source", "caption")
 _STYLE_OPTIONS = tuple(field.name for field in fields(Style) if field.name != "prompt")
 _STAGE_PARAMETERS = {
     stage: {field.name for field in fields(block_of(stage))}
     for stage in (*SCENE_STAGES, *EDIT_STAGES)
+}
+_COLUMNS = {
+    *_REQUIRED,
+    *_OPTIONAL,
+    *(f"style.{option}" for option in _STYLE_OPTIONS),
+    *(f"{stage}.{name}" for stage, names in _STAGE_PARAMETERS.items() for name in names),
 }
 _WORDS_IN_ID = 4
 
@@ -48,7 +58,7 @@ class Wanted:
     """A scene in a style, asked for by a row."""
 
     row: int
-    """its number in the catalog, from 1; the headline does not count"""
+    """its number in the catalog, from 1; the headline does not count, empty rows do"""
     scene: str
     """id of the scene"""
     style: str
@@ -64,12 +74,14 @@ class Wanted:
 class Catalog:
     """A catalog without faults."""
 
-    sources: Mapping[str, Path | None]
+    sources: Mapping[str, Capture | None]
     """scene -> where its capture comes from; none: it lies in its place"""
     wanted: tuple[Wanted, ...]
     """every edit, in the order of the file"""
     changes: Changes
     """what params.yaml must say"""
+    notes: tuple[str, ...] = ()
+    """what was assumed about the file; for people"""
 
     def changes_for(self, scenes: Container[str]) -> Changes:
         """What params.yaml must say about some of the scenes and their edits."""
@@ -90,17 +102,18 @@ def read_catalog(path: Path, raw: Mapping[str, Any]) -> Catalog:
     """Read and check a catalog against the valid, parsed params.yaml that it will change.
 
     Raises:
-        CatalogError: If the file cannot be read as CSV, or listing every fault of every row.
+        CatalogError: If the file cannot be read as a table, or listing every fault of every row.
     """
-    table = _read_csv(path)
-    faults = [*_column_faults(table[0] if table else {})]
-    if faults or not table:
+    table = read_table(path, _COLUMNS)
+    faults = [*_column_faults(table.columns)]
+    if faults or not table.rows:
         raise CatalogError(list_faults(str(path), faults or ["it has no rows."]))
-    rows = [_Row(number, cells, raw) for number, cells in enumerate(table, start=1)]
+    rows = [_Row(number, cells, raw, path, table) for number, cells in table.rows]
+    conflicts = _conflicts(rows, raw)
     faults = [
         f"row {row.number} ({row.scene}): {fault}"
         for row in rows
-        for fault in (*row.faults(), *_conflicts(row, rows[: row.number - 1]))
+        for fault in (*row.faults(), *conflicts[row.number])
     ]
     if faults:
         raise CatalogError(list_faults(str(path), faults))
@@ -111,20 +124,27 @@ def read_catalog(path: Path, raw: Mapping[str, Any]) -> Catalog:
                 changes[block].setdefault(key, {}).update(values)
     return Catalog(
         sources={row.scene: row.source for row in rows},
-        wanted=tuple(
-            Wanted(row.number, row.scene, style) for row in rows for style in row.styles()
-        ),
+        wanted=tuple(Wanted(row.number, row.scene, style) for row in rows for style in row.styles),
         changes=changes,
+        notes=table.notes,
     )
 
 
 class _Row:
     """One line of the table, and what it asks of params.yaml."""
 
-    def __init__(self, number: int, cells: Mapping[str, str], raw: Mapping[str, Any]) -> None:
-        self.number, self._cells, self._raw = number, cells, raw
+    def __init__(
+        self,
+        number: int,
+        cells: Mapping[str, str],
+        raw: Mapping[str, Any],
+        path: Path,
+        table: Table,
+    ) -> None:
+        self.number, self._cells, self._raw, self._table = number, cells, raw, table
         self.scene = cells["scene"]
-        self.source = Path(cells["source"]) if cells.get("source") else None
+        source = cells.get("source")
+        self.source = capture_at(source, path.parent) if source else None
 
     def of_the_scene(self) -> dict[str, str]:
         """The cells on which all rows of a scene must agree."""
@@ -135,9 +155,10 @@ class _Row:
             if column in _OPTIONAL or column.startswith(stages)
         }
 
+    @property
     def styles(self) -> list[str]:
         """Ids of the styles that are asked for."""
-        return [*self._entries_of_styles()]
+        return [*self._entries_of_styles]
 
     def changes(self) -> Changes:
         caption = self._cells.get("caption")
@@ -151,7 +172,7 @@ class _Row:
             },
             "styles": {
                 style: values
-                for style, values in self._entries_of_styles().items()
+                for style, values in self._entries_of_styles.items()
                 if style not in self._raw["styles"] and values is not None
             },
             "edits": {
@@ -160,7 +181,7 @@ class _Row:
                     **_among(self._raw["edits"].get(key, {}), EDIT_STAGES),
                     **self._overrides("edits", key, EDIT_STAGES),
                 }
-                for style in self.styles()
+                for style in self.styles
             },
         }
 
@@ -169,13 +190,13 @@ class _Row:
         changes = self.changes()
         known = {
             "scenes": _among(self._raw["scenes"], [self.scene]),
-            "styles": _among(self._raw["styles"], [*self.styles(), *self._similar_styles()]),
+            "styles": _among(self._raw["styles"], [*self.styles, *self._similar_styles()]),
             "edits": {},
         }
         yield from _readable(params_faults(merged({**self._raw, **known}, changes)))
-        if not self.styles():
+        if not self.styles:
             yield "styles: empty; name styles or write sentences, with ';' between them"
-        if len(self._styles()) != len(self.styles()):
+        if len(self._styles()) != len(self.styles):
             yield "styles: the same one twice"
         if self._style_options() and not any(map(_is_sentence, self._styles())):
             yield (
@@ -191,14 +212,16 @@ class _Row:
         known = [str(style) for style in self._raw["styles"]]
         return [
             close
-            for style in self.styles()
+            for style, values in self._entries_of_styles.items()
+            if values is None and style not in self._raw["styles"]
             for close in difflib.get_close_matches(style, known, n=1)
         ]
 
     def _style_options(self) -> dict[str, Any]:
         cells = {option: self._cells.get(f"style.{option}") for option in _STYLE_OPTIONS}
-        return {option: _value(cell) for option, cell in cells.items() if cell}
+        return {option: self._value(cell) for option, cell in cells.items() if cell}
 
+    @cached_property
     def _entries_of_styles(self) -> dict[str, dict[str, Any] | None]:
         """Id -> the style of a sentence, or none where the row names one."""
         entries: dict[str, dict[str, Any] | None] = {}
@@ -222,34 +245,25 @@ class _Row:
             }
             if columns:
                 kept = {k: v for k, v in before.get(stage, {}).items() if k not in columns}
-                given = {name: _value(cell) for name, cell in columns.items() if cell}
+                given = {name: self._value(cell) for name, cell in columns.items() if cell}
                 overrides[stage] = {**kept, **given}
         return overrides
 
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    import pandas as pd
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a line that is too long
-            table = pd.read_csv(
-                path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
-            ).fillna("")
-    except FileNotFoundError as error:
-        raise CatalogError(f"{path} does not exist. Give the path of a CSV file.") from error
-    except (OSError, UnicodeDecodeError, ValueError, pd.errors.ParserWarning) as error:
-        raise CatalogError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from error
-    table.columns = [str(column).strip() for column in table.columns]
-    return [
-        {str(column): cell.strip() for column, cell in row.items()}
-        for row in table.to_dict(orient="records")
-    ]
+    def _value(self, cell: str) -> Any:
+        """The value of a cell, which spreadsheets may have printed `0,5`, `3000.0` or `TRUE`."""
+        if self._table.decimal_comma and re.fullmatch(r"-?\d+,\d+", cell):
+            cell = cell.replace(",", ".")
+        if re.fullmatch(r"-?\d+\.0+", cell):
+            cell = cell.partition(".")[0]
+        try:
+            return json.loads(cell.lower() if cell.lower() in ("true", "false") else cell)
+        except json.JSONDecodeError:
+            return cell
 
 
-def _column_faults(columns: Mapping[str, str]) -> Iterator[str]:
+def _column_faults(columns: Sequence[str]) -> Iterator[str]:
     for column in _REQUIRED:
-        if columns and column not in columns:
+        if column not in columns:
             yield f"there is no column {column!r}; found: {', '.join(columns)}"
     for column in columns:
         if column in (*_REQUIRED, *_OPTIONAL):
@@ -264,14 +278,31 @@ def _column_faults(columns: Mapping[str, str]) -> Iterator[str]:
             yield f"unknown column {column!r}; {stage} has: {', '.join(sorted(known))}"
 
 
-def _conflicts(row: _Row, earlier: Sequence[_Row]) -> Iterator[str]:
-    for other in (other for other in earlier if other.scene == row.scene):
-        theirs = other.of_the_scene()
-        for column, cell in row.of_the_scene().items():
-            if cell != theirs[column]:
-                yield f"{column} is {cell!r}, but {theirs[column]!r} in row {other.number}"
-        for style in set(row.styles()) & set(other.styles()):
-            yield f"style {style!r} is asked for in row {other.number} already"
+def _conflicts(rows: Sequence[_Row], raw: Mapping[str, Any]) -> Mapping[int, list[str]]:
+    """Number of a row -> what it says otherwise than an earlier one, or than params.yaml."""
+    faults: dict[int, list[str]] = defaultdict(list)
+    earlier: dict[str, list[_Row]] = defaultdict(list)
+    spelt = {str(scene).lower(): (str(scene), "params.yaml") for scene in raw["scenes"]}
+    for row in rows:
+        for other in earlier[row.scene]:
+            theirs = other.of_the_scene()
+            for column, cell in row.of_the_scene().items():
+                if cell != theirs[column]:
+                    faults[row.number].append(
+                        f"{column} is {cell!r}, but {theirs[column]!r} in row {other.number}"
+                    )
+            for style in set(row.styles) & set(other.styles):
+                faults[row.number].append(
+                    f"style {style!r} is asked for in row {other.number} already"
+                )
+        earlier[row.scene].append(row)
+        scene, where = spelt.setdefault(row.scene.lower(), (row.scene, f"row {row.number}"))
+        if scene != row.scene:
+            faults[row.number].append(
+                f"{where} has {scene!r}; some disks take both for the same folder, so use one "
+                "spelling or two names"
+            )
+    return faults
 
 
 def _readable(faults: Sequence[str]) -> Iterator[str]:
@@ -292,13 +323,6 @@ def _style_id(values: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     words = re.findall(r"[a-z0-9]+", str(values["prompt"]).replace("{caption}", "").lower())
     digest = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=3)
     return "_".join([*words[:_WORDS_IN_ID], digest.hexdigest()])[-64:]
-
-
-def _value(cell: str) -> Any:
-    try:
-        return json.loads(cell)
-    except json.JSONDecodeError:
-        return cell
 
 
 def _among(mapping: Mapping[str, Any], keys: Container[str]) -> dict[str, Any]:

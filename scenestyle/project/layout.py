@@ -103,6 +103,14 @@ class Layout:
         return self.root / "outputs" / "exports" / name
 
 
+def project_of(folder: Path) -> Path | None:
+    """The nearest folder, from `folder` upwards, with a params.yaml and a dvc.yaml; or none."""
+    for root in (folder, *folder.parents):
+        if Layout(root).params.exists() and Layout(root).graph.exists():
+            return root
+    return None
+
+
 def instance_of(folder: Path) -> str | None:
     """The stage instance of a result folder, `train_nerf@fern` for `data/nerf/fern`.
 

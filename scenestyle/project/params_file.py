@@ -1,9 +1,10 @@
 """Change values in params.yaml and leave every other byte as it is."""
 
 import copy
+import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import yaml
 from yaml import CollectionNode, MappingNode, Node, ScalarNode
 
+from scenestyle import yaml_text
 from scenestyle.errors import ParamsError
 from scenestyle.files import locked, write_whole
-from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params, parse_params
+from scenestyle.params import EDIT_STAGES, SCENE_STAGES, parse_params, read_params
 
 Values = Mapping[str, Any]
 Changes = Mapping[str, Mapping[str, Values]]
@@ -27,7 +29,7 @@ def add_entry(path: Path, block: str, key: str, values: Values) -> None:
         ParamsError: If the key is there already, or the new file would have faults.
     """
     with _one_writer(path):
-        if key in yaml.safe_load(path.read_text(encoding="utf-8"))[block]:
+        if key in read_raw(path)[block]:
             raise ParamsError(
                 f"{block}.{key} is in {path} already; change it there, or choose another name."
             )
@@ -53,8 +55,7 @@ def read_raw(path: Path) -> dict[str, Any]:
     Raises:
         ParamsError: Listing every fault of the file.
     """
-    load_params(path)
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_params(path)[1]
 
 
 def scene_entry(caption: str) -> dict[str, Any]:
@@ -83,63 +84,107 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
     behind it stay.
     """
     *parents, key = path
-    mapping: Node = yaml.compose(text, Loader=yaml.SafeLoader)
-    for parent in parents:
-        mapping = _members(mapping)[parent][1]
-    if key in _members(mapping):
-        name, old = _members(mapping)[key]
-        return _replaced(text, name, old, value)
-    return _inserted(text, mapping, key, value)
+    return _Text(text).with_values([(parents, {key: value})])
 
 
 def _one_writer(path: Path) -> AbstractContextManager[None]:
     """Lock against other commands; on the file's folder, since the file itself is replaced."""
-    return locked(path.absolute().parent)
+    return locked(path.resolve().parent)
 
 
 def _update(path: Path, changes: Changes) -> bool:
-    old = path.read_text(encoding="utf-8")
-    raw = yaml.safe_load(old)
-    new = old
+    path = path.resolve()  # a link stays one
+    old = yaml_text.read_text(path)
+    raw = yaml_text.parse(old, str(path))
+    line_end = "\r\n" if "\r\n" in old else "\n"
+    edits: list[tuple[Sequence[str], Values]] = []
     for block, entries in changes.items():
         for key, values in entries.items():
-            if key not in raw[block]:
-                new = with_value(new, (block, key), values)
-            else:
-                for name, value in values.items():
-                    if name not in raw[block][key] or raw[block][key][name] != value:
-                        new = with_value(new, (block, key, name), value)
-    parse_params(yaml.safe_load(new), source=f"{path} would have")
+            changed = {
+                name: value
+                for name, value in values.items()
+                if key in raw[block]
+                and (name not in raw[block][key] or raw[block][key][name] != value)
+            }
+            if changed:
+                edits.append(((block, key), changed))
+        edits.append(((block,), {key: v for key, v in entries.items() if key not in raw[block]}))
+    new = _Text(old.replace("\r\n", "\n")).with_values(edits)
+    parse_params(yaml_text.parse(new, str(path)), source=f"{path} would have", text=new)
+    new = new.replace("\n", line_end)
     if new == old:
         return False
     write_whole(path, new)
     return True
 
 
-def _members(mapping: Node) -> dict[str, tuple[ScalarNode, Node]]:
-    return {name.value: (name, value) for name, value in mapping.value}
+class _Text:
+    """A text of YAML, parsed once for any number of changes."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._root = yaml.compose(text, Loader=yaml.CSafeLoader)  # libyaml: in C
+        self._lines = text.splitlines(keepends=True)
+        self._starts = [0, *itertools.accumulate(map(len, self._lines))]
 
-def _replaced(text: str, name: Node, old: Node, value: object) -> str:
-    start = text.index(":", name.end_mark.index) + 1
-    end = old.end_mark.index
-    if _ends_with_a_line(old):
-        lines = text.splitlines(keepends=True)
-        last = _line_after(old, lines, name.start_mark.column) - 1
-        end = sum(map(len, lines[:last])) + len(lines[last].rstrip("\n"))
-    return f"{text[:start]} {_flow(value)}{text[end:]}"
+    def with_values(self, edits: Iterable[tuple[Sequence[str], Values]]) -> str:
+        """The text with values put into mappings, everything else as it is.
 
+        Args:
+            edits: Path of a mapping, and its new and changed values; inner mappings before those
+                that contain them.
+        """
+        members: dict[tuple[str, ...], dict[str, tuple[ScalarNode, Node]]] = {}
 
-def _inserted(text: str, mapping: Node, key: str, value: object) -> str:
-    entry = f"{_scalar(key)}: {_flow(value)}"
-    if isinstance(mapping, CollectionNode) and mapping.flow_style:
-        end = mapping.end_mark.index - 1
-        return f"{text[:end]}{', ' if mapping.value else ''}{entry}{text[end:]}"
-    column = mapping.value[0][0].start_mark.column
-    lines = text.splitlines(keepends=True)
-    position = _line_after(mapping, lines, column)
-    lines[position - 1] = lines[position - 1].rstrip("\n") + "\n"
-    return "".join([*lines[:position], f"{' ' * column}{entry}\n", *lines[position:]])
+        def members_of(path: tuple[str, ...]) -> dict[str, tuple[ScalarNode, Node]]:
+            if path not in members:
+                mapping = members_of(path[:-1])[path[-1]][1] if path else self._root
+                members[path] = {name.value: (name, value) for name, value in mapping.value}
+            return members[path]
+
+        spans: list[tuple[int, int, str]] = []
+        for path, values in edits:
+            known = members_of(tuple(path))
+            spans += [
+                self._replaced(*known[key], value) for key, value in values.items() if key in known
+            ]
+            if new := {key: value for key, value in values.items() if key not in known}:
+                mapping = members_of(tuple(path[:-1]))[path[-1]][1] if path else self._root
+                spans.append(self._inserted(mapping, new))
+        parts, end = [], 0
+        for start, stop, text in sorted(spans, key=lambda span: span[0]):  # equal ones: as given
+            parts += [self._text[end:start], text]
+            end = stop
+        return "".join([*parts, self._text[end:]])
+
+    def _replaced(self, name: Node, old: Node, value: object) -> tuple[int, int, str]:
+        start = self._text.index(":", name.end_mark.index) + 1
+        end = old.end_mark.index
+        if _ends_with_a_line(old):
+            last = self._line_after(old, name.start_mark.column) - 1
+            end = self._starts[last] + len(self._lines[last].rstrip("\n"))
+        return start, end, f" {_flow(value)}"
+
+    def _inserted(self, mapping: Node, values: Values) -> tuple[int, int, str]:
+        entries = [f"{_scalar(key)}: {_flow(value)}" for key, value in values.items()]
+        if isinstance(mapping, CollectionNode) and mapping.flow_style:
+            end = mapping.end_mark.index - 1
+            return end, end, f"{', ' if mapping.value else ''}{', '.join(entries)}"
+        column = mapping.value[0][0].start_mark.column
+        position = self._line_after(mapping, column)
+        end = self._starts[position]
+        begin = "" if self._lines[position - 1].endswith("\n") else "\n"
+        return end, end, begin + "".join(f"{' ' * column}{entry}\n" for entry in entries)
+
+    def _line_after(self, node: Node, column: int) -> int:
+        """Index of the line after a block's last entry; comments behind it belong to the next."""
+        while isinstance(node, CollectionNode) and not node.flow_style:
+            node = node.value[-1][1] if isinstance(node, MappingNode) else node.value[-1]
+        end = node.end_mark  # of a block scalar: the start of the next line
+        position = min(end.line + (end.column > 0), len(self._lines))
+        while re.match(rf"\s*$| {{0,{column}}}#", self._lines[position - 1]):
+            position -= 1
+        return position
 
 
 def _ends_with_a_line(node: Node) -> bool:
@@ -147,17 +192,6 @@ def _ends_with_a_line(node: Node) -> bool:
     if isinstance(node, CollectionNode):
         return not node.flow_style
     return isinstance(node, ScalarNode) and node.style in ("|", ">")
-
-
-def _line_after(node: Node, lines: list[str], column: int) -> int:
-    """Index of the line after a block's last entry; comments behind it belong to the next."""
-    while isinstance(node, CollectionNode) and not node.flow_style:
-        node = node.value[-1][1] if isinstance(node, MappingNode) else node.value[-1]
-    end = node.end_mark  # of a block scalar: the start of the next line
-    position = min(end.line + (end.column > 0), len(lines))
-    while re.match(rf"\s*$| {{0,{column}}}#", lines[position - 1]):
-        position -= 1
-    return position
 
 
 def _flow(value: object) -> str:

@@ -1,33 +1,62 @@
-"""Bring a user's photos, video or posed dataset into the project, whole or not at all."""
+"""Bring a user's photos, video or posed data set into the project, whole or not at all."""
 
 import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scenestyle.capture import MIN_PHOTOS, Capture, read_capture
+from scenestyle.capture.pictures import PHOTO_SUFFIXES
 from scenestyle.errors import InputError
-from scenestyle.files import whole_folder
+from scenestyle.files import PARTIAL, whole_folder
+from scenestyle.project.archive import is_zip, unpack
+from scenestyle.project.costs import sentence_of_costs
+from scenestyle.project.panorama import VIEWS, split_panoramas
 from scenestyle.project.params_file import add_entry, scene_entry
-from scenestyle.project.sources import Source, check_exists, files_of, inspect_source
 from scenestyle.project.video import write_stills
-from scenestyle.sfm.photos import MIN_PHOTOS
 
 NUM_STILLS = 60
 """images that are taken from a video"""
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """How a capture is to be taken in."""
+
+    num_stills: int = NUM_STILLS
+    """images to take from a video"""
+    start: float = 0.0
+    """second of the video from which they are taken"""
+    stop: float | None = None
+    """second of the video up to which they are taken; none: to its end"""
+    masks: Path | None = None
+    """folder of masks; none: those that lie with the photos"""
+
+
 def add_scene_folder(
-    name: str, source: Path, caption: str, *, scenes: Path, params: Path, num_stills: int
-) -> Source:
+    name: str,
+    source: Path,
+    caption: str,
+    *,
+    scenes: Path,
+    params: Path,
+    wishes: Wishes | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Capture:
     """Check `source`, copy it to `scenes/name` and add the scene to params.yaml.
 
     A `source` that is `scenes/name` already is only checked and added.
 
     Args:
         name: Checked id of the new scene.
-        source: Folder of photos, posed dataset or video; only read.
+        source: Folder of photos, posed data set, video or ZIP; only read.
         caption: What the photos show.
         scenes: The project's folder of scenes.
         params: The project's params.yaml.
-        num_stills: How many images to take from a video.
+        wishes: What is asked of it.
+        tell: Takes a sentence before what takes long.
 
     Returns:
         What lies in `scenes/name` now.
@@ -44,7 +73,7 @@ def add_scene_folder(
             "--caption '...'"
         )
     existed = target.exists()
-    found = take_in(source, target, num_stills=num_stills)
+    found = take_in(source, target, wishes, tell=tell)
     try:
         add_entry(params, "scenes", name, scene_entry(caption))
     except BaseException:
@@ -54,49 +83,160 @@ def add_scene_folder(
     return found
 
 
-def take_in(source: Path, target: Path, *, num_stills: int = NUM_STILLS) -> Source:
-    """Check a capture and put a copy of it at `target`, in place of what may lie there.
+def take_in(
+    source: Path,
+    target: Path,
+    wishes: Wishes | None = None,
+    *,
+    tell: Callable[[str], None] | None = None,
+) -> Capture:
+    """Check a capture and put a copy of what is used of it in place of what lies at `target`.
+
+    Videos become stills, 360 degree pictures pinhole views, ZIPs are unpacked. The copy is read
+    once more, as the stages will read it.
 
     Args:
-        source: Folder of photos, posed dataset or video; only read. It may be `target` itself.
+        source: Folder of photos, posed data set, video or ZIP; only read. It may be `target`.
         target: The scene's folder.
-        num_stills: How many images to take from a video.
+        wishes: What is asked of it.
+        tell: Takes a sentence before what takes long.
 
     Returns:
-        What lies at `target` now.
+        What lies at `target` now, and what was left out and changed on the way.
 
     Raises:
         InputError: If the source cannot be used; nothing has changed then.
     """
-    found = inspect_source(source)
+    wishes = wishes or Wishes()
+    check_exists(source)
     if _is_same_place(source, target):
+        found = read_capture(source, masks=wishes.masks)
+        if wishes.masks is not None:
+            _copy(found, source, target, wishes.masks)
+        if found.panoramas:
+            raise InputError(
+                f"{source} holds 360 degree pictures, which are split on taking in: move the "
+                "folder out of the project and give its new place."
+            )
         return found
     if target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{source} contains {target.parent}; give the scene's own folder.")
-    with whole_folder(target) as partial:
-        _copy(source, found, partial, num_stills)
-    return inspect_source(target) if found.kind == "video" else found
+    with whole_folder(target) as partial, _as_folder(source, target, wishes) as (folder, said):
+        found = _read(folder, source, wishes, tell)
+        if found.panoramas:
+            split_panoramas(found, partial)
+            views = f"each of {len(found.photos):,} 360 degree pictures split into {VIEWS} views"
+            said = (*said, views)
+        else:
+            _copy(found, folder, partial, wishes.masks)
+        copy = read_capture(partial, decode=False)
+    changed = (*said, *found.changed)
+    if found.panoramas:
+        return replace(copy, left_out=found.left_out, changed=changed)
+    moved = {photo.name: photo for photo in copy.photos}
+    if moved.keys() != {photo.name for photo in found.photos}:
+        raise InputError(f"{source}: its copy reads differently; please report this.")
+    return replace(found, photos=copy.photos, model=copy.model, changed=changed)
 
 
 def is_taken_in(source: Path, target: Path) -> bool:
     """Whether `target` holds what `source` holds, by names, sizes and dates of the files.
 
     Raises:
-        InputError: If the source is not there or holds too few photos.
+        InputError: If the source is not there or cannot be used.
     """
     check_exists(source)
     if _is_same_place(source, target):
         return target.is_dir()
     if source.is_file():
-        dates = {path.stat().st_mtime_ns for path in target.glob("*")}
+        dates = {path.stat().st_mtime_ns for path in target.rglob("*") if path.is_file()}
         return dates == {source.stat().st_mtime_ns}
-    wanted = {name: _size_and_date(file) for name, file in files_of(source).items()}
-    found = {
-        str(path.relative_to(target)): _size_and_date(path)
-        for path in target.rglob("*")
-        if path.is_file()
-    }
-    return wanted == found
+    capture = read_capture(source, decode=False)
+    there = [path for path in target.rglob("*") if path.is_file()]
+    if capture.panoramas:
+        dates = {photo.path.stat().st_mtime_ns for photo in capture.photos}
+        return dates == {p.stat().st_mtime_ns for p in there if p.suffix in PHOTO_SUFFIXES}
+    wanted = {str(_place(file, source)): _size_and_date(file) for file in capture.files}
+    return wanted == {str(path.relative_to(target)): _size_and_date(path) for path in there}
+
+
+def check_exists(source: Path) -> None:
+    """Refuse a path at which nothing lies.
+
+    Raises:
+        InputError: With what is wanted.
+    """
+    if not source.exists():
+        raise InputError(
+            f"{source} does not exist; wanted is a folder of photos, a posed data set, a video or "
+            "a ZIP file."
+        )
+
+
+@contextmanager
+def _as_folder(
+    source: Path, target: Path, wishes: Wishes
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """The capture as a folder, and what was done to make it one."""
+    if source.is_dir():
+        yield source, ()
+        return
+    if source.suffix.lower() in PHOTO_SUFFIXES:
+        raise InputError(
+            f"{source} is one photo; give the folder of at least {MIN_PHOTOS} photos of the scene "
+            "from different places."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=target.parent) as made:
+        folder = Path(made)
+        if is_zip(source):
+            unpack(source, folder)
+            yield folder, ()
+            return
+        if wishes.num_stills < MIN_PHOTOS:
+            raise InputError(
+                f"{wishes.num_stills} stills are asked for; at least {MIN_PHOTOS} are needed, and "
+                "20 to 100 give a good result."
+            )
+        video = write_stills(
+            source, folder, count=wishes.num_stills, start=wishes.start, stop=wishes.stop
+        )
+        if (got := len(list(folder.iterdir()))) < MIN_PHOTOS:
+            raise InputError(
+                f"{source} has {len(video.times)} frames there and gave {got} pictures; at least "
+                f"{MIN_PHOTOS} are needed."
+            )
+        stills = f"{got:,} stills of {len(video.times):,} frames, {video.seconds:.1f} s of video"
+        tone = f"{video.transfer} video tone-mapped to the range of photos"
+        yield folder, (stills, tone) if video.transfer else (stills,)
+
+
+def _read(
+    folder: Path, source: Path, wishes: Wishes, tell: Callable[[str], None] | None
+) -> Capture:
+    """Heads of the files first, so that costs and most faults are told at once."""
+    try:
+        heads = read_capture(folder, masks=wishes.masks, decode=False)
+        if tell and (costs := sentence_of_costs(heads)):
+            tell(costs)
+        return read_capture(folder, masks=wishes.masks)
+    except InputError as error:
+        raise InputError(str(error).replace(str(folder), str(source))) from error
+
+
+def _copy(found: Capture, folder: Path, target: Path, masks: Path | None) -> None:
+    """Copy what is used to where it lies in `folder`, masks from elsewhere to `masks/`."""
+    for file in found.files:
+        place = target / _place(file, folder, masks)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists() or not place.samefile(file):
+            shutil.copy2(file, place)
+
+
+def _place(file: Path, folder: Path, masks: Path | None = None) -> Path:
+    if masks is not None and file.is_relative_to(masks):
+        return "masks" / file.relative_to(masks)
+    return file.relative_to(folder)
 
 
 def _size_and_date(file: Path) -> tuple[int, int]:
@@ -105,14 +245,3 @@ def _size_and_date(file: Path) -> tuple[int, int]:
 
 def _is_same_place(source: Path, target: Path) -> bool:
     return source.resolve() == target.resolve()
-
-
-def _copy(source: Path, found: Source, partial: Path, num_stills: int) -> None:
-    if found.kind == "video":
-        write_stills(source, partial, count=num_stills)
-        if (got := len(list(partial.iterdir()))) < MIN_PHOTOS:
-            raise InputError(f"{source} gave {got} pictures; at least {MIN_PHOTOS} are needed.")
-        return
-    for name, file in files_of(source).items():
-        (partial / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, partial / name)

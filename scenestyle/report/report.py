@@ -38,6 +38,18 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Capture:
+    """What became of the photos."""
+
+    cameras: Chart
+    """where they were taken, from above"""
+    summary: str
+    """how many have a place, and how firm it is"""
+    lost: Sequence[tuple[str, str]]
+    """photos without a place, and what to do about each"""
+
+
+@dataclass(frozen=True)
 class Maps:
     """Frames beside the maps of what is wrong with them."""
 
@@ -76,6 +88,7 @@ class Report:
     figures: Sequence[Figure]
     not_computed: Mapping[str, str]
     """figures that could not be computed -> why"""
+    capture: Capture
     maps: Maps
     charts: Sequence[Chart]
     seconds: Mapping[str, float]

@@ -203,6 +203,8 @@ _READINGS = {
     ),
 }
 
+_IN_SHORT = ("movement_rmse", "heldout_swd", "warp_short")
+
 
 def read_figures(
     metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]] | None = None
@@ -220,6 +222,15 @@ def read_figures(
         if name in metrics
         and (not reading.bounds or (reading.bounds.relative_to or name) in metrics)
     ]
+
+
+def in_short(figures: Sequence[Figure]) -> dict[str, str]:
+    """The three that say most, title -> value and verdict: moved, arrived at the style, steady."""
+    return {
+        figure.title.lower(): f"{figure.value} ({figure.verdict})"
+        for figure in figures
+        if figure.title in {_READINGS[name].title for name in _IN_SHORT}
+    }
 
 
 def overall(figures: Sequence[Figure]) -> dict[Verdict, int]:

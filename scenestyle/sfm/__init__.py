@@ -1,6 +1,6 @@
 """Camera poses of a scene's photos: structure from motion by COLMAP, or a posed dataset taken over.
 
-The only room that imports pycolmap, and only inside functions.
+Imports pycolmap, as `scenestyle.capture` does, and only inside functions.
 """
 
 from scenestyle.sfm.estimate import estimate_poses

@@ -1,31 +1,23 @@
-"""A folder of photos, read with the care that files from strangers need."""
+"""Photos and masks as the stage works on them: upright, 8-bit, `NAME.png`."""
 
-import re
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageOps
+import numpy as np
+from PIL import ExifTags, Image
 
 from scenestyle.cameras import fit_within
-from scenestyle.errors import InputError
-
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png"}
-MIN_PHOTOS = 3
-"""fewer cannot fix the shape of a scene and its cameras"""
+from scenestyle.capture import Photo
+from scenestyle.capture.pictures import (
+    decode,
+    read_mask,
+    resized,
+    to_rgb_or_rgba,
+    turned,
+)
 
 _FULL_FRAME_DIAGONAL_MM = 43.27
-_DEEP_GREY_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
-
-
-@dataclass(frozen=True)
-class Photo:
-    """An image file and the name that its view bears from here on."""
-
-    name: str
-    """letters, digits, `_` and `-`; unique in the scene"""
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -39,155 +31,75 @@ class Lens:
     focal_px: float | None
     """focal length as the EXIF data tells it, pixels of the reduced photo"""
     body: str
-    """make and model, empty where unknown"""
+    """make and model; where unknown the folder that the photo came in, or empty"""
 
 
-def find_photos(source: Path) -> tuple[list[Photo], list[str]]:
-    """List the photos of a scene folder, in the natural order of their names.
+def write_photos(
+    photos: Sequence[Photo], images: Path, masks: Path, *, max_side: int | None
+) -> list[Lens]:
+    """Write every photo as `NAME.png`, and of what is not to be looked at a mask `NAME.png.png`.
 
-    Photos lie in `source` itself or in `source/images`. JPEG and PNG count, in any letter case.
+    Photos are turned as their `upright` says, RGB, or RGBA if cut out. Masks, so named for COLMAP,
+    are 255 where a photo is used and 0 where it is hidden; only photos that have a mask get one.
 
-    Returns:
-        The photos, and the names of the other files, hidden ones included, which are ignored.
-
-    Raises:
-        InputError: If there are fewer than `MIN_PHOTOS`.
-    """
-    folder = source
-    if not _photo_files(source) and (source / "images").is_dir():
-        folder = source / "images"
-    files = _photo_files(folder)
-    ignored = sorted(path.name for path in folder.iterdir() if path.is_file() and path not in files)
-    if len(files) < MIN_PHOTOS:
-        raise InputError(_too_few(folder, len(files), ignored))
-    names = view_names(path.stem for path in files)
-    return [Photo(name, path) for name, path in zip(names, files, strict=True)], ignored
-
-
-def view_names(stems: Iterable[str]) -> list[str]:
-    """Names fit for file systems, command lines and COLMAP's lists, unique in any letter case.
-
-    Accents go, everything but letters, digits, `_` and `-` becomes `_`; of equal names the later
-    ones get a number.
-    """
-    names: list[str] = []
-    taken: set[str] = set()
-    for stem in stems:
-        plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-        base = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_-") or "photo"
-        name, number = base, 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{base}_{number}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
-
-
-def write_upright_photos(photos: list[Photo], out: Path, *, max_side: int) -> list[Lens]:
-    """Decode every photo, turn it upright by its EXIF orientation, reduce it, write `NAME.png`.
+    Args:
+        photos: Of a capture that `read_capture` found usable.
+        images: Folder of the photos; made if need be.
+        masks: Folder of the masks; made if need be.
+        max_side: Larger photos are reduced to this many pixels along the long side; none: kept.
 
     Returns:
         One lens per photo.
-
-    Raises:
-        InputError: Naming every photo that cannot be used, not just the first.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    lenses, faults = [], []
+    images.mkdir(parents=True, exist_ok=True)
+    masks.mkdir(parents=True, exist_ok=True)
+    lenses = []
     for photo in photos:
-        try:
-            lenses.append(_write_upright(photo, out / f"{photo.name}.png", max_side=max_side))
-        except InputError as error:
-            faults.append(str(error))
-    raise_faults(faults, f"{len(faults)} of {len(photos)} photos cannot be used", _REPLACE_PHOTOS)
+        file = decode(photo.path)
+        image = to_rgb_or_rgba(turned(file, upright=photo.upright))
+        size = fit_within(*image.size, max_side or max(image.size))
+        resized(image, size).save(images / f"{photo.name}.png")
+        if photo.mask is not None:
+            mask = read_mask(photo.mask, upright=photo.upright)
+            reduce_mask(mask, size).save(masks / f"{photo.name}.png.png")
+        lenses.append(_lens(file.getexif(), photo, *size))
     return lenses
 
 
-def decode(path: Path) -> Image.Image:
-    """Read a whole image file; its pixels are not turned and its mode is kept.
+def reduce_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resample a mask; a pixel is used only if all that went into it is."""
+    if mask.size == size:
+        return mask
+    smooth = np.asarray(mask.resize(size, Image.Resampling.BOX))
+    return Image.fromarray(np.where(smooth == 255, 255, 0).astype(np.uint8))
 
-    Raises:
-        InputError: If it is no image, cut short, or deeper than 8 bits; one line, with the name.
+
+def write_feature_masks(photos: Sequence[Photo], images: Path, masks: Path, out: Path) -> bool:
+    """Write COLMAP's masks `NAME.png.png`: no features where a photo is hidden or cut out.
+
+    Returns:
+        Whether any photo has such a place; otherwise nothing is written.
     """
-    try:
-        image = Image.open(path)
-        image.load()
-    # Pillow reports a damaged PNG as SyntaxError, and a bomb as an exception of its own.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path.name}: {_reason(path, error)}") from error
-    if image.mode in _DEEP_GREY_MODES:
-        raise InputError(f"{path.name}: 16-bit or float greyscale; save it with 8 bits")
-    return image
+    names = [photo.name for photo in photos if photo.mask is not None or photo.transparent]
+    if not names:
+        return False
+    out.mkdir(parents=True, exist_ok=True)
+    for photo in photos:
+        with Image.open(images / f"{photo.name}.png") as image:
+            alpha = image.getchannel("A") if image.mode == "RGBA" else None
+            used = np.full((image.height, image.width), 255, np.uint8)
+        if alpha is not None:
+            used[np.asarray(alpha) == 0] = 0
+        if (mask := masks / f"{photo.name}.png.png").is_file():
+            with Image.open(mask) as hidden:
+                used[np.asarray(hidden) == 0] = 0
+        Image.fromarray(used).save(out / f"{photo.name}.png.png")
+    return True
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB; transparent pixels become white."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-
-
-def raise_faults(faults: list[str], headline: str, way_out: str) -> None:
-    """Report all faults in one error; does nothing if there are none.
-
-    Raises:
-        InputError: Headline, one line per fault, the way out.
-    """
-    if faults:
-        raise InputError("\n".join([f"{headline}:", *(f"  - {f}" for f in faults), way_out]))
-
-
-_REPLACE_PHOTOS = "Remove these files or put intact copies in their place; nothing was changed."
-
-
-def _photo_files(folder: Path) -> list[Path]:
-    return sorted(
-        (
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in PHOTO_SUFFIXES
-            and not path.name.startswith(".")
-            and path.is_file()
-        ),
-        key=_natural_order,
-    )
-
-
-def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """2 before 10; the name itself decides between `1.jpg` and `01.jpg`."""
-    parts = re.findall(r"\d+|\D+", path.name.lower())
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], path.name
-
-
-def _too_few(folder: Path, count: int, ignored: list[str]) -> str:
-    found = {0: "no photos", 1: "only 1 photo"}.get(count, f"only {count} photos")
-    others = f", but {len(ignored)} other files ({', '.join(ignored[:5])})" if ignored else ""
-    heic = any(name.lower().endswith((".heic", ".heif")) for name in ignored)
-    convert = " Convert HEIC photos to JPEG first." if heic else ""
-    return (
-        f"{folder} holds {found}{others}; at least {MIN_PHOTOS} JPEG or PNG photos of one scene "
-        f"from different places are needed, and 20 to 60 give a good result.{convert}"
-    )
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if path.stat().st_size == 0:
-        return "empty file"
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not a JPEG or PNG picture"
-    return f"damaged ({error})"
-
-
-def _write_upright(photo: Photo, out: Path, *, max_side: int) -> Lens:
-    image = decode(photo.path)
-    exif = image.getexif()
-    upright = to_rgb(ImageOps.exif_transpose(image))
-    width, height = fit_within(*upright.size, max_side)
-    upright.resize((width, height), Image.Resampling.LANCZOS).save(out)
+def _lens(exif: Image.Exif, photo: Photo, width: int, height: int) -> Lens:
     body = " ".join(str(exif.get(tag, "")) for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
-    return Lens(width, height, _focal_px(exif, width, height), body.strip())
+    return Lens(width, height, _focal_px(exif, width, height), body.strip() or photo.camera)
 
 
 def _focal_px(exif: Image.Exif, width: int, height: int) -> float | None:

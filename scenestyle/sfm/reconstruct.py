@@ -1,138 +1,178 @@
-"""Incremental structure from motion with COLMAP, in steps whose rerun gives the same bytes."""
+"""The ladder: ways to find the poses of photos, the cheapest first, until all are found."""
 
 import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from scenestyle.files import partial_of
 from scenestyle.params import EstimatePoses
-from scenestyle.sfm.photos import MIN_PHOTOS, Lens
+from scenestyle.sfm.diagnosis import MIN_PARALLAX, parallax
+from scenestyle.sfm.mapping import core, incremental, regrown, score
+from scenestyle.sfm.matching import (
+    Pair,
+    PhotoSet,
+    keypoint_counts,
+    match_guided,
+    match_photos,
+    verified_pairs,
+)
 
 if TYPE_CHECKING:
     import pycolmap
 
-_MAX_EXHAUSTIVE = 200
-"""up to so many photos every pair is matched; beyond, the cost grows too fast"""
-_SEQUENCE_WINDOW = 10
+Kind = Literal["plain", "guided", "affine"]
+
+_KINDS: tuple[Kind, ...] = ("plain", "guided", "affine")
+_MAPPINGS = {"incremental": incremental, "global, regrown": regrown}
+_GOOD_SHARE = 0.9
+"""affine features are not tried for the last tenth of the photos"""
+_ENOUGH_INLIERS = 200
+"""a pair with so many matches holds without guided matching"""
+_GUIDED_BUDGET = 50_000_000_000
+"""comparisons of two keypoints that guided matching may cost, about ten minutes of one core"""
 
 _log = logging.getLogger(__name__)
 
 
-def reconstruct(
-    images: Path, names: list[str], lenses: list[Lens], params: EstimatePoses, *, work: Path
-) -> "list[pycolmap.Reconstruction]":
+@dataclass(frozen=True)
+class Rung:
+    """One attempt at the poses of all photos."""
+
+    name: str
+    """which matches, and how they were mapped"""
+    database: Path
+    """the matches it started from"""
+    models: "Sequence[pycolmap.Reconstruction]"
+    """what came out, the best first"""
+    placed: frozenset[str]
+    """photos in the core of the best model"""
+    cpu_seconds: float
+    """processor time of all threads, with the features and matches that it was the first to need"""
+
+    @property
+    def score(self) -> tuple[int, int]:
+        """Photos in the core of its best model, and points of that model."""
+        return len(self.placed), self.models[0].num_points3D() if self.models else 0
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was tried to find the poses of some photos."""
+
+    database: Path
+    """the plain matches"""
+    parallax: float | None
+    """how far the camera moved; see `diagnosis.parallax`"""
+    rungs: Sequence[Rung]
+    """in their order, the models not pruned; none if the camera did not move"""
+
+
+def reconstruct(photos: PhotoSet, params: EstimatePoses, *, work: Path) -> Search:
     """Find the poses of photos that see one scene.
 
+    Three kinds of matches are each mapped in two ways: photo by photo, and all at once, pruned to
+    what hangs together and regrown photo by photo. The matches are plain ones; the weak pairs of
+    these matched again, guided by their geometry; and guided matches of affine features.
+
+    A rung is tried only if the ones before have left out photos that it may add. On the same
+    features no model can hold more photos than one connected part of the graph of verified pairs;
+    affine features, which cost most, are tried if more than a tenth of the photos has no place.
+
     Args:
-        images: Folder of upright photos `NAME.png`.
-        names: Their names, in the order in which they were taken.
-        lenses: One per photo; equal lenses share one set of intrinsics (SIMPLE_RADIAL).
+        photos: The photos.
         params: Feature count and seed.
         work: Scratch folder; features and matches are kept in it as soon as they are complete.
-
-    Returns:
-        The models found, the one with most photos first; empty if no two photos fit together.
     """
     import pycolmap
 
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
-    database = work / "matches.db"
-    if not database.is_file():
-        _match(images, names, lenses, params, out=database)
-    models = work / "models"
-    models.mkdir(exist_ok=True)
-    found = pycolmap.incremental_mapping(database, images, models, _mapping_options(params.seed))
-    return sorted(found.values(), key=lambda model: -model.num_reg_images())
+    start = time.process_time()
+    plain = work / "matches.db"
+    if not plain.is_file():
+        match_photos(photos, params, out=plain)
+    moved = parallax(plain)
+    if moved is not None and moved < MIN_PARALLAX:
+        return Search(plain, moved, [])
+    reachable = max(map(len, connected(verified_pairs(plain))), default=0)
+    rungs: list[Rung] = []
+    for kind in _KINDS:
+        enough = _GOOD_SHARE * len(photos.names) if kind == "affine" else reachable
+        for how, mapping in _MAPPINGS.items():
+            placed = best(rungs).placed if rungs else frozenset()
+            if rungs and len(placed) >= enough:
+                break
+            database = _database(kind, photos, params, placed, work=work)
+            models = mapping(database, photos.images, params.seed, work=work / "models")
+            models.sort(key=score, reverse=True)
+            found = core(models[0]) if models else frozenset()
+            seconds = round(time.process_time() - start, 1)
+            rungs.append(Rung(f"{kind} matches, {how}", database, models, found, seconds))
+            _log.info("%s: %d of %d photos", rungs[-1].name, len(found), len(photos.names))
+            start = time.process_time()
+    return Search(plain, moved, rungs)
 
 
-def pairs_of_sequence(num_photos: int) -> list[tuple[int, int]]:
-    """Index pairs worth matching when photos follow each other along a path that may be closed.
+def best(rungs: Sequence[Rung]) -> Rung:
+    """The rung with most photos in the core of its best model, then most points."""
+    return max(rungs, key=lambda rung: rung.score)
 
-    Each photo meets the next few and, ever more sparsely, those far ahead (distances 16, 32, ...),
-    counted round the end to the start, so that a closed path is also matched where it closes.
+
+def connected(pairs: Iterable[Pair]) -> list[set[str]]:
+    """Photos that pairs join, directly or by way of others, as sets, the largest first."""
+    groups: list[set[str]] = []
+    for pair in pairs:
+        joined = [group for group in groups if not group.isdisjoint(pair)]
+        groups = [group for group in groups if group.isdisjoint(pair)]
+        groups.append(set(pair).union(*joined))
+    return sorted(groups, key=len, reverse=True)
+
+
+def pairs_to_guide(
+    pairs: Mapping[Pair, int],
+    placed: frozenset[str],
+    num_keypoints: Mapping[str, int],
+    *,
+    budget: int = _GUIDED_BUDGET,
+) -> list[Pair]:
+    """Pairs worth matching again under guidance, the most needed first, until the budget is spent.
+
+    Pairs with plenty of matches hold anyway. Of the others come first those with a photo that has
+    no place yet, and of these the ones with most matches.
+
+    Args:
+        pairs: Verified pairs with their number of matches.
+        placed: Photos that have a place.
+        num_keypoints: Of every photo.
+        budget: Largest sum over pairs of the product of their keypoints, to which time is
+            proportional.
     """
-    steps = list(range(1, _SEQUENCE_WINDOW + 1))
-    while steps[-1] * 2 < num_photos:
-        steps.append(16 if steps[-1] == _SEQUENCE_WINDOW else steps[-1] * 2)
-    pairs = {
-        (min(i, j), max(i, j))
-        for i in range(num_photos)
-        for j in ((i + step) % num_photos for step in steps)
-        if i != j
-    }
-    return sorted(pairs)
+    weak = [pair for pair, count in pairs.items() if count < _ENOUGH_INLIERS]
+    weak.sort(key=lambda pair: (placed.issuperset(pair), -pairs[pair], pair))
+    chosen, cost = [], 0
+    for first, second in weak:
+        cost += num_keypoints[first] * num_keypoints[second]
+        if cost > budget:
+            break
+        chosen.append((first, second))
+    return chosen
 
 
-def _match(
-    images: Path, names: list[str], lenses: list[Lens], params: EstimatePoses, *, out: Path
-) -> None:
-    import pycolmap
-
-    unfinished = partial_of(out)
-    for leftover in out.parent.glob(f"{unfinished.name}*"):
-        leftover.unlink()
-    pycolmap.Database.open(unfinished).close()
-    # Extraction alone would number the photos in the order in which its threads finish.
-    for lens in sorted(set(lenses), key=lenses.index):
-        sharing = [f"{name}.png" for name, own in zip(names, lenses, strict=True) if own == lens]
-        pycolmap.import_images(
-            unfinished,
-            images,
-            camera_mode=pycolmap.CameraMode.SINGLE,
-            image_names=sharing,
-            options=_reader_options(lens),
-        )
-    _log.info("extracting SIFT features of %d photos", len(names))
-    cpu = pycolmap.Device.cpu  # COLMAP's GPU SIFT finds other keypoints
-    extraction = pycolmap.FeatureExtractionOptions()
-    extraction.sift.max_num_features = params.max_num_features
-    pycolmap.extract_features(
-        unfinished,
-        images,
-        [f"{name}.png" for name in names],
-        extraction_options=extraction,
-        device=cpu,
-    )
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed = params.seed
-    if len(names) <= _MAX_EXHAUSTIVE:
-        _log.info("matching all pairs of %d photos", len(names))
-        pycolmap.match_exhaustive(unfinished, verification_options=verification, device=cpu)
-    else:
-        pairs = pairs_of_sequence(len(names))
-        _log.info("matching %d pairs of %d photos, taken as a sequence", len(pairs), len(names))
-        pair_list = out.with_name("pairs.txt")
-        pair_list.write_text("".join(f"{names[i]}.png {names[j]}.png\n" for i, j in pairs))
-        pairing = pycolmap.ImportedPairingOptions()
-        pairing.match_list_path = pair_list
-        pycolmap.match_image_pairs(
-            unfinished,
-            pairing_options=pairing,
-            verification_options=verification,
-            device=cpu,
-        )
-    unfinished.rename(out)
-
-
-def _reader_options(lens: Lens) -> "pycolmap.ImageReaderOptions":
-    import pycolmap
-
-    options = pycolmap.ImageReaderOptions()
-    options.camera_model = "SIMPLE_RADIAL"
-    if lens.focal_px is not None:
-        options.camera_params = f"{lens.focal_px},{lens.width / 2},{lens.height / 2},0"
-    return options
-
-
-def _mapping_options(seed: int) -> "pycolmap.IncrementalPipelineOptions":
-    import pycolmap
-
-    options = pycolmap.IncrementalPipelineOptions()
-    options.min_model_size = MIN_PHOTOS
-    options.random_seed = seed
-    options.mapper.random_seed = seed
-    options.triangulation.random_seed = seed
-    # With several threads bundle adjustment sums in changing order.
-    options.num_threads = 1
-    options.mapper.num_threads = 1
-    return options
+def _database(
+    kind: Kind, photos: PhotoSet, params: EstimatePoses, placed: frozenset[str], *, work: Path
+) -> Path:
+    """The database of one kind of matches, made if it is not there yet."""
+    plain = work / "matches.db"
+    if kind == "plain":
+        return plain
+    out = work / f"matches_{kind}.db"
+    if not out.is_file():
+        unguided = plain if kind == "guided" else work / "matches_affine_unguided.db"
+        if not unguided.is_file():
+            match_photos(photos, params, out=unguided, affine=True)
+        pairs = verified_pairs(unguided)
+        chosen = pairs_to_guide(pairs, placed, keypoint_counts(unguided))
+        _log.info("matching %d of %d pairs again, guided", len(chosen), len(pairs))
+        match_guided(unguided, chosen, params.seed, out=out)
+    return out

@@ -51,6 +51,15 @@ def write_video(
         container.mux(stream.encode(None))
 
 
+def centred(
+    picture: Float[np.ndarray, "_ _ 3"], height: int, width: int
+) -> Float[np.ndarray, "{height} {width} 3"]:
+    """An image in the middle of a black one that is no smaller; alone if it is as large."""
+    down, across = height - picture.shape[0], width - picture.shape[1]
+    margins = ((down // 2, down - down // 2), (across // 2, across - across // 2), (0, 0))
+    return np.pad(picture, margins)
+
+
 def side_by_side(
     left: Float[np.ndarray, "height width 3"],
     right: Float[np.ndarray, "height width 3"],

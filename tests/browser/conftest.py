@@ -14,7 +14,8 @@ _PATIENCE_MS = 120_000
 _OF_SCREENSHOTS = "GPU stall due to ReadPixels"
 
 
-# Not for the whole session: while Playwright runs, its event loop changes how Prefect answers other tests.
+# Not for the whole session: while Playwright runs, its event loop changes how Prefect answers other
+# tests.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = chromium()

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.report.look import Look, pack_cloud, start_at
-from scenestyle.report.report import Chart, Comparison, Maps, Report, render_report
+from scenestyle.report.report import Capture, Chart, Comparison, Maps, Report, render_report
 from scenestyle.report.verdicts import read_figures
 from scenestyle.viz.charts import line_chart
 from scenestyle.viz.video import side_by_side, write_video
@@ -57,6 +57,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fits=[Comparison(f"view_{i}", RED, BLUE) for i in range(32)],
         figures=read_figures({"movement_rmse": 0.2, "depth_abs_rel": 0.5}, {}),
         not_computed={"LPIPS": "no weights"},
+        capture=Capture(Chart("Cameras", curve), "3 of 4.", [("a-long-name" * 9 + ".jpg", "?")]),
         maps=Maps(np.concatenate([RED, BLUE], axis=1), Chart("Flicker", curve), 0.1, 0.25),
         charts=[Chart("Losses", curve)],
         seconds={"train_nerf": 1.0},

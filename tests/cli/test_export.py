@@ -50,4 +50,23 @@ def test_an_unknown_style_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) 
 def test_sizes_must_be_above_zero_and_all_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     said = error_of(capsys, "fern", "oil", "--format", "video", "--fps", "0", "--seconds", "-1")
 
-    assert "--seconds, --fps: must be above 0" in said
+    assert "--seconds: must be above 0, got -1; --fps: must be above 0, got 0" in said
+
+
+def test_a_size_of_zero_is_not_one_that_is_not_given(capsys: pytest.CaptureFixture[str]) -> None:
+    said = error_of(capsys, "fern", "oil", "--format", "video", "--size", "0")
+
+    assert "--size: must be above 0, got 0" in said
+
+
+def test_a_file_of_another_format_or_one_that_exists_is_refused_before_any_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    taken = tmp_path / "there.ply"
+    taken.touch()
+
+    assert "exists already" in error_of(
+        capsys, "fern", "oil", "--format", "ply", "--out", str(taken)
+    )
+    said = error_of(capsys, "fern", "oil", "--format", "video", "--out", str(tmp_path / "x.ply"))
+    assert "video is written to a file that ends in .mp4" in said

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,9 @@ def test_a_folder_that_is_in_its_place_is_taken_as_it_is(project: Path, photos: 
     assert len(list(place.iterdir())) == 4
 
 
-def test_a_posed_dataset_is_copied_whole(project: Path, photos: Path) -> None:
+def test_of_a_posed_dataset_what_is_used_is_copied_and_the_rest_is_named(
+    project: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frames = [
         {
             "file_path": name,
@@ -107,7 +110,8 @@ def test_a_posed_dataset_is_copied_whole(project: Path, photos: Path) -> None:
     (photos / "transforms.json").write_text(json.dumps({"fl_x": 30.0, "frames": frames}))
     main(["add-scene", "fern", str(photos), "--caption", "a fern"])
     assert (project / "data/scenes/fern/transforms.json").is_file()
-    assert (project / "data/scenes/fern/notes.txt").is_file()
+    assert not (project / "data/scenes/fern/notes.txt").exists()
+    assert "Left out: 1 other file (notes.txt)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "a/b", "a-b", "."])
@@ -225,11 +229,73 @@ def test_a_preview_needs_rendered_views(project: Path, capsys: pytest.CaptureFix
     assert "dvc repro render_views@demo" in fails(capsys, "preview", "demo")
 
 
-def test_outside_a_project_the_root_folder_is_asked_for(
+def test_outside_a_project_its_folder_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "root folder" in fails(capsys, "restyle", "demo", "oil")
+    assert "within a project's folder" in fails(capsys, "restyle", "demo", "oil")
+
+
+def test_in_a_sub_folder_the_project_is_found_and_paths_start_there(
+    project: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "dvc.yaml").touch()
+    below = project / "notes" / "deep"
+    below.mkdir(parents=True)
+    photos.rename(below / "photos")
+    monkeypatch.chdir(below)
+
+    main(["add-scene", "fern", "photos", "--caption", "a fern"])
+
+    assert len(list((project / "data/scenes/fern").iterdir())) == 3
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+
+    assert capsys.readouterr().out == f"scenestyle {version('scenestyle')}\n"
+
+
+def test_a_mistyped_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["restile", "fern", "oil"])
+
+    assert stop.value.code == 2
+    assert "did you mean 'restyle'?" in capsys.readouterr().err
+
+
+def test_troubles_of_the_system_are_sentences(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(COMMANDS, "full", full_disk)
+
+    said = fails(capsys, "full")
+
+    assert said == "error: the disk is full (/dev/full). Make room; what is recorded is intact.\n"
+
+
+def full_disk() -> None:
+    """Write to a device that is always full."""
+    path = Path("/dev/full")
+    try:
+        path.write_bytes(bytes(10**6))
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def test_what_a_prompt_lacks_is_said_when_it_is_added(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["add-style", "a", "{caption} in the manner of nobody"])
+    assert "names no style that this model knows" in capsys.readouterr().out
+    main(["add-style", "b", "a watercolor painting"])
+    assert "has no {caption}" in capsys.readouterr().out
+    main(["add-style", "c", f"a watercolor of {{caption}}, {'very ' * 40}wet"])
+    assert "will not see 'very" in capsys.readouterr().out
+    assert "must say how" in fails(capsys, "add-style", "d", "   ")
+    main(["add-style", "e", "a watercolor painting of {caption}"])
+    assert capsys.readouterr().out == "Added style e.\nNext: scenestyle restyle SCENE e\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

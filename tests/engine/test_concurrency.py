@@ -64,7 +64,8 @@ def test_two_flows_and_a_dvc_repro_at_once_do_each_stage_once(toy: Toy, tmp_path
     said = [process.communicate(timeout=200)[0] for process in drivers]
     assert [process.returncode for process in drivers] == [0, 0], said
     if by_hand.returncode != 0:
-        # DVC's own door does not wait for a running stage: it refuses, or stumbles over results just removed.
+        # DVC's own door does not wait for a running stage: it refuses, or stumbles over results
+        # just removed.
         refusals = ("is busy, it is being blocked by", "No such file or directory")
         assert any(words in by_hand.stdout for words in refusals), by_hand.stdout
     toy.repro()

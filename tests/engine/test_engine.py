@@ -200,7 +200,8 @@ def test_a_dvc_that_is_killed_is_named_and_the_stage_may_be_tried_again(toy: Toy
     toy.replace("oil painting of", "big oil painting of")
     toy.plant_trouble(
         "stylize_views",
-        "import os, time; Path('pid').write_text(str(os.getpid())); os.kill(os.getppid(), 9); time.sleep(60)",
+        "import os, time; Path('pid').write_text(str(os.getpid())); os.kill(os.getppid(), 9); "
+        "time.sleep(60)",
     )
     with pytest.raises(StageError, match="its dvc was ended by SIGKILL") as error:
         run_stage("stylize_views@garden-oil", root=toy.root)

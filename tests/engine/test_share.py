@@ -128,7 +128,8 @@ def test_a_catalog_runs_on_two_clones_with_two_dask_workers(
     photos(toy.root / "photos/moss")
     (toy.root / "catalog.csv").write_text(
         "scene,source,caption,styles\n"
-        "garden,,,ink\ngarden,,,made of glass\nfern,photos/fern,a fern,ink\nfern,photos/fern,a fern,oil\n"
+        "garden,,,ink\ngarden,,,made of glass\nfern,photos/fern,a fern,ink\nfern,photos/fern,a "
+        "fern,oil\n"
         "lost,photos/lost,lost,ink\nmoss,photos/moss,moss,ink\n"
     )
     programs = Path(sys.executable).parent

@@ -279,7 +279,8 @@ def program(path: Path, body: str) -> list[str]:
         "from scenestyle.errors import *\n"
         "from scenestyle.params import *\n"
         "from engine.stage import stage_main\n"
-        "def run(views: Path, out: Path, params: StylizeViews, *, work: Path, caption: str, style: Style) -> dict[str, object]:\n"
+        "def run(views: Path, out: Path, params: StylizeViews, *, work: Path, caption: str, style: "
+        "Style) -> dict[str, object]:\n"
         f"    {body}\n"
         "stage_main(run)\n"
     )
@@ -302,7 +303,7 @@ def test_an_error_of_ours_is_a_traceback(stage: Path) -> None:
 def test_figures_go_to_the_log(stage: Path) -> None:
     done = subprocess.run(program(stage, "return {'psnr': 25.5}"), capture_output=True, text=True)
     assert done.returncode == 0
-    assert 'stylize_views: {"psnr": 25.5}' in done.stderr
+    assert "stylize_views: psnr 25.5, written to " in done.stderr
 
 
 def test_a_stage_dies_with_the_process_that_started_it(stage: Path, project: Path) -> None:

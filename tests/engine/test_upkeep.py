@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from cli.doctor import examine, one_opencv
 from cli.main import main
 from cli.status import status_lines
 from engine import Pipeline
+from engine.cache import find_unused
+from engine.pipeline import PipelineError
 from engine.timing import estimate, recorded_seconds
 from engine.upkeep import would_run
 from scenestyle.params import load_params
@@ -37,7 +41,7 @@ def test_status_tells_what_would_run_and_why(here: Toy, capsys: pytest.CaptureFi
         "garden in oil: up to date",
         "overview: up to date",
         "",
-        "0 stages in all, about 0 min.",
+        "Nothing to do.",
     ]
     here.replace("oil painting of", "big oil painting of")
     (here.root / "data/results/garden/ink/metrics.json").write_text('{"seconds": 150}')
@@ -50,7 +54,7 @@ def test_status_tells_what_would_run_and_why(here: Toy, capsys: pytest.CaptureFi
         "  evaluate@garden-oil: modified: styles.oil",
     ]
     assert lines[5] == "overview: would be written anew"
-    assert lines[-1].startswith("4 stages in all, about 5 min and 2 stages that never ran here")
+    assert lines[-1].startswith("4 stages in all, about 5 min and 2 stages whose time is unknown")
     assert "garden in oil" in said(capsys, "status", "--scene", "garden")
 
 
@@ -125,6 +129,50 @@ def test_prune_removes_what_nothing_needs_and_only_when_told(
     assert here.runs() == [], "what was pruned is still in the cache"
 
 
+def test_prune_takes_from_the_cache_what_is_old_and_not_asked_for(
+    here: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three values of a parameter ran; the file asks for the first again, and nothing ran since."""
+    first, second, third = (f"finetune_nerf: {{seed: {seed}}}" for seed in (0, 1, 2))
+    wanted = here.results()
+    for before, after in ((first, second), (second, third)):
+        here.replace(before, after)
+        here.repro()
+    here.runs()
+    here.replace(third, first)
+
+    assert said(capsys, "prune", "--older-than", "1").endswith("Nothing to prune.\n")
+    before = cached(here)
+    assert "Nothing was deleted" in said(capsys, "prune", "--older-than", "0")
+    assert cached(here) == before
+    said(capsys, "prune", "--older-than", "0", "--yes")
+    gone = {path for path in before - cached(here) if "runs" not in path.parts}
+    assert gone, "the second value's results"
+
+    here.repro()
+    assert here.runs() == [], "the first value's results were kept"
+    assert here.results() == wanted
+    here.replace(first, second)
+    here.repro("finetune_nerf@garden-ink")
+    assert here.runs() == ["finetune_nerf@garden-ink"], "the second value's were not"
+
+
+def cached(toy: Toy) -> set[Path]:
+    return {path for path in (toy.root / ".dvc/cache").rglob("*") if path.is_file()}
+
+
+def test_a_cache_that_others_share_and_a_torn_record_are_left_alone(
+    here: Toy, tmp_path: Path
+) -> None:
+    (here.root / "dvc.lock").write_text("")
+    with pytest.raises(PipelineError, match="torn"):
+        find_unused(here.root, timedelta(0))
+    here.run("dvc", "cache", "dir", "--local", str(tmp_path / "shared"))
+    (here.root / "dvc.lock").unlink()
+    with pytest.raises(PipelineError, match="lies outside of this project"):
+        find_unused(here.root, timedelta(0))
+
+
 def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     findings = dict(examine(here.root))
     assert findings["dvc.lock"].state == findings["DVC's locks"].state == "ok"
@@ -141,6 +189,44 @@ def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr()
     assert "broken  dvc.lock: a killed dvc left it torn" in out.out
     assert "must be mended" in out.err
+
+
+def test_doctor_counts_what_the_cache_lacks(here: Toy) -> None:
+    assert dict(examine(here.root))["results"].state == "ok"
+    lost = next(path for path in (here.root / ".dvc/cache/files").rglob("*") if path.is_file())
+    lost.chmod(0o600)
+    lost.unlink()
+
+    found = dict(examine(here.root))["results"]
+
+    assert found.state == "note"
+    assert re.match(r"[1-9]\d* of \d+ files", found.what)
+
+
+def test_a_merge_conflict_is_named_and_nothing_is_moved(
+    here: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = here.root / "dvc.lock"
+    record.write_text(f"<<<<<<< HEAD\n=======\n{record.read_text()}>>>>>>> other\n")
+    before = record.read_bytes()
+
+    with pytest.raises(SystemExit):
+        main(["status"])
+
+    assert "conflict marks of a git merge" in capsys.readouterr().err
+    assert dict(examine(here.root))["dvc.lock"].state == "broken"
+    assert record.read_bytes() == before
+    assert not record.with_name("dvc.lock.torn").exists()
+
+
+def test_without_git_the_way_out_is_named(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    (here.root / ".dvc/config.local").unlink()
+
+    with pytest.raises(SystemExit):
+        main(["status"])
+
+    assert "Run git init" in capsys.readouterr().err
+    assert dict(examine(here.root))["git"].state == "broken"
 
 
 def test_doctor_finds_two_packages_in_one_folder() -> None:

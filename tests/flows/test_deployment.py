@@ -2,123 +2,36 @@
 
 import csv
 import io
-import os
-import re
+import json
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.support.toy_project import ROOT, Toy
+from tests.support.terminal import Terminal, is_at, readme, until
 
 
-class Terminal:
-    """A shell in a toy project, with a Prefect of its own that ends with it."""
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server that takes messages: its URL, and what came so far."""
+    messages: list[dict[str, Any]] = []
 
-    def __init__(self, toy: Toy, home: Path) -> None:
-        self.toy = toy
-        self.port = str(free_port())
-        self._log = home / "terminal.log"
-        mine = {
-            name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
-        }
-        self._env = {
-            **mine,
-            "PREFECT_HOME": str(home / "prefect"),
-            "PREFECT_SERVER_API_PORT": self.port,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        }
-        self._shells: list[int] = []
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
 
-    def type(self, script: str) -> tuple[int, str]:
-        """Run commands up to the first that fails.
-
-        Returns:
-            The exit code, and all that was printed; what runs on in the background goes on printing.
-        """
-        with self._log.open("w") as log:
-            shell = subprocess.Popen(
-                ["bash", "-exc", script],
-                cwd=self.toy.root,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            self._shells.append(shell.pid)
-            shell.wait()
-        return shell.returncode, self._log.read_text()
-
-    def flow_runs(self, state: str | None = None) -> list[dict[str, Any]]:
-        """What the server knows of flow runs, latest first."""
-        wanted = {"flow_runs": {"state": {"type": {"any_": [state]}}}} if state else {}
-        return self._ask("flow_runs", {**wanted, "sort": "EXPECTED_START_TIME_DESC"})
-
-    def task_states(self) -> dict[str, str]:
-        """Task run -> name of its state, of all flow runs."""
-        return {run["name"]: run["state"]["name"] for run in self._ask("task_runs", {})}
-
-    def _ask(self, what: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-        url = f"http://127.0.0.1:{self.port}/api/{what}/filter"
-        return httpx.post(url, json=wanted).raise_for_status().json()
-
-    def kill(self) -> None:
-        """SIGKILL to everything that was started here: server, worker, flow runs and stages."""
-        started = [
-            process
-            for process in psutil.process_iter()
-            if session(process.pid) in self._shells or is_at(process, self.toy.root)
-        ]
-        for process in started:
-            process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(started)
-
-
-def session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def terminal(toy: Toy, tmp_path: Path) -> Iterator[Terminal]:
-    for name in ("prefect.yaml", "prefect.toml"):
-        shutil.copy(ROOT / name, toy.root)
-    terminal = Terminal(toy, tmp_path)
-    yield terminal
-    terminal.kill()
-
-
-def readme(headline: str) -> str:
-    """The commands below a line of the README."""
-    block = re.search(rf"{headline}\n\n((?:    .*\n)+)", (ROOT / "README.md").read_text())
-    assert block is not None
-    return block[1]
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    return found
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", messages
+        server.shutdown()
 
 
 @pytest.mark.timeout(300)
@@ -166,12 +79,19 @@ def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) 
     )
     shutil.copytree(toy.root / "data/scenes/garden", toy.root / "data/scenes/moss")
     toy.plant_trouble("train_nerf", 'if "moss" in str(out): raise InputError("too dark")')
-    code, said = terminal.type("prefect deployment run stylize-catalog/nightly --watch")
+    with webhook() as (url, messages):
+        code, said = terminal.type(f"python -m flows.notify {url}")
+        assert code == 0, said
+        code, said = terminal.type("prefect deployment run stylize-catalog/nightly --watch")
+        until(lambda: messages, 60)
     assert code == 1, "two rows are bad"
+    (message,) = [str(each["text"]) for each in messages]
+    assert "Failed" in message.splitlines()[0]
+    assert "row 5: " in message
+    assert "row 6: train_nerf@moss: too dark" in message
     assert "2 of 6 results failed" in said
     states = terminal.task_states()
     assert states["add_scene@lost"] == states["train_nerf@moss"] == "Failed"
-    assert states["add_scene@garden"] == "Cached"
     assert {state for name, state in states.items() if "made_of_glass" in name} == {"Completed"}
     table = (toy.root / "outputs/catalogs/demo.csv").read_text()
     states = [row["state"] for row in csv.DictReader(io.StringIO(table))]
@@ -216,10 +136,3 @@ def test_after_kills_of_worker_and_server_the_next_run_repeats_only_what_was_unf
 
 
 PER_EDIT = ("stylize_views", "finetune_nerf", "evaluate")
-
-
-def is_at(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(folder)
-    except psutil.Error:
-        return False

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import fsspec
 import numpy as np
 import pytest
 import yaml
@@ -141,11 +143,7 @@ def test_each_row_is_brought_up_to_date_and_a_bad_one_fails_alone(here: Toy) -> 
     again = Run(here.root, *rows[:2])
     assert again.state.is_completed()
     assert set(again.states().values()) == {"Cached"}
-    assert again.tasks == {
-        "add_scene@garden": "Cached",
-        "add_scene@fern": "Cached",
-        "overview": "Cached",
-    }
+    assert again.tasks == {"overview": "Cached"}
     assert here.runs() == []
     assert (here.root / "params.yaml").read_bytes() == before
 
@@ -167,6 +165,25 @@ def test_a_capture_that_changed_reruns_its_scene(here: Toy) -> None:
         "1.png",
         "2.png",
     }
+
+
+def test_a_capture_behind_a_url_is_fetched_once_into_the_cache(here: Toy) -> None:
+    store = fsspec.filesystem("memory")
+    for photo in photos(here.root / "photos/fern").iterdir():
+        store.pipe(f"/{here.root.name}/fern/{photo.name}", photo.read_bytes())
+    row = f"fern,memory://{here.root.name}/fern,a fern,ink,"
+    first = Run(here.root, row)
+    assert first.states() == {("fern", "ink"): "Completed"}
+    assert first.tasks["add_scene@fern"] == "Completed"
+
+    again = Run(here.root, row)
+    assert again.tasks == {"overview": "Cached"}
+    scene = here.root / "data/scenes/fern"
+    before = {path.name: path.read_bytes() for path in scene.iterdir()}
+    shutil.rmtree(scene)
+    restored = Run(here.root, row)
+    assert restored.tasks == {"add_scene@fern": "Cached", "overview": "Cached"}
+    assert {path.name: path.read_bytes() for path in scene.iterdir()} == before
 
 
 def test_a_row_over_its_time_and_a_killed_one_fail_alone(here: Toy) -> None:

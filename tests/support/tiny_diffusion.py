@@ -142,6 +142,13 @@ def tiny_first_pipeline() -> Any:
     )
 
 
+def stylize(model: Any, rgb: np.ndarray, disparity: np.ndarray, *more: Any, **named: Any) -> Any:
+    """The library's `stylize` for views of one size, which come and go as one array."""
+    from scenestyle.diffusion import stylize as module
+
+    return np.stack(module.stylize(model, list(rgb), list(disparity), *more, **named))
+
+
 def write_tiny_views(folder: Path, *, num_views: int, width: int = 32, height: int = 24) -> None:
     """A views folder: random pictures, and a surface that comes nearer from left to right."""
     rng = np.random.default_rng(0)
@@ -192,5 +199,22 @@ def write_tiny_image_adapter(folder: Path, unet: Any) -> Path:
     )
     encoder.save_pretrained(folder / "image_encoder")
     file = folder / "ip-adapter_tiny.safetensors"
+    save_file(tensors, file)
+    return file
+
+
+def write_tiny_lora(file: Path, *, seed: int) -> Path:
+    """A random LoRA of rank 2 for the attention of `tiny_pipeline`'s UNet, as diffusers saves it."""
+    import torch
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, layer in tiny_pipeline().unet.named_modules():
+        if name.rsplit(".", 1)[-1] in ("to_q", "to_k", "to_v"):
+            for part, shape in (("down", (2, layer.in_features)), ("up", (layer.out_features, 2))):
+                key = f"unet.{name}.lora.{part}.weight"
+                tensors[key] = torch.randn(shape, generator=generator)
+    file.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, file)
     return file

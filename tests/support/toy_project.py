@@ -1,7 +1,8 @@
 """A project with the real graph, engine and stage shell, whose stages only mix the bytes they are given.
 
-Its dvc.yaml is the real one, less the overview, which comes after all others and can be added. A toy stage writes what dvc.yaml says
-it writes, as a function of its inputs and parameters. Trouble is planted as Python code in `trouble/STAGE.py`, which the toy stage executes first.
+Its dvc.yaml is the real one, less the overview, which comes after all others and can be added. A
+toy stage writes what dvc.yaml says it writes, as a function of its inputs and parameters. Trouble
+is planted as Python code in `trouble/STAGE.py`, which the toy stage executes first.
 """
 
 import os

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from scenestyle.errors import GateError
 from scenestyle.geometry import align_similarity, opencv_from_opengl, pose_errors
 from scenestyle.params import EstimatePoses
+from scenestyle.sfm.matching import verified_pairs
 from tasks import estimate_poses
 from training.procedural.demo_scene import demo_cameras, demo_scene
 from training.procedural.raycast import render
@@ -71,7 +72,13 @@ def test_every_demo_photo_is_registered(demo):
     assert (report["registered"], report["photos"]) == (32, 32)
     assert report["not_registered"] == []
     assert report["mean_reprojection_error_px"] < 1
-    assert json.loads((out / "report.json").read_text()) == report
+    written = json.loads((out / "report.json").read_text())
+    assert written | report == written, "headlines"
+    assert [rung["placed"] for rung in written["rungs"]] == [32]
+    assert written["lost_photos"] == []
+    assert written["points_per_photo"]["least"] >= 30
+    assert written["parallax"] > 0.01
+    assert written["triangulation_angle_degrees"] > 10
     assert set(poses_by_name(out)) == set(demo_cameras())
 
 
@@ -122,7 +129,7 @@ def test_poses_folder_is_complete(demo):
     """The files that artifacts.py and nerfstudio's parser name."""
     out, _ = demo
     assert {path.name for path in out.iterdir()} == {
-        "images", "transforms.json", "sparse", "sparse_pc.ply", "report.json",
+        "images", "transforms.json", "sparse", "sparse_pc.ply", "report.json", "cameras.png",
     }  # fmt: skip
     transforms = json.loads((out / "transforms.json").read_text())
     assert transforms["ply_file_path"] == "sparse_pc.ply"
@@ -179,11 +186,12 @@ def test_turned_renamed_and_mixed_photos_still_fit_together(tmp_path):
 
 
 def test_a_sequence_too_long_for_all_pairs_is_matched_along_the_path(tmp_path, monkeypatch):
-    monkeypatch.setattr("scenestyle.sfm.reconstruct._MAX_EXHAUSTIVE", 4)
-    monkeypatch.setattr("scenestyle.sfm.reconstruct._SEQUENCE_WINDOW", 2)
+    monkeypatch.setattr("scenestyle.sfm.matching._MAX_EXHAUSTIVE", 4)
+    monkeypatch.setattr("scenestyle.sfm.matching._SEQUENCE_WINDOW", 2)
+    monkeypatch.setattr("scenestyle.sfm.matching._PREVIEW_PARTNERS", 1)
     report = estimate(demo_photos(tmp_path / "in", range(8, 16)), tmp_path / "out")
     assert report["registered"] == 8
-    assert (tmp_path / "out_work" / "pairs.txt").read_text().count("\n") < 8 * 7 / 2
+    assert len(verified_pairs(tmp_path / "out_work" / "matches.db")) < 8 * 7 / 2
 
 
 def test_unrelated_photos_among_good_ones_are_named(tmp_path):
@@ -192,10 +200,22 @@ def test_unrelated_photos_among_good_ones_are_named(tmp_path):
         estimate(source, tmp_path / "out")
     message = str(caught.value)
     assert message.startswith("5 of 8 photos (62%) could be placed in one scene, but 70% must be")
-    assert "Not placed: unrelated_0.png, unrelated_1.png, unrelated_2.png." in message
+    for number in range(3):
+        assert f"  - unrelated_{number}.png: matches no other photo" in message
     assert "min_registered_share" in message
     assert "neighbours" in message
     assert list((tmp_path / "out").iterdir()) == []
+    work = tmp_path / "out_work"
+    assert str(work / "report.json") in message
+    assert str(work / "cameras.png") in message
+    report = json.loads((work / "report.json").read_text())
+    assert [lost["photo"] for lost in report["lost_photos"]] == [
+        f"unrelated_{number}.png" for number in range(3)
+    ]
+    assert [camera["photo"] for camera in report["seen_from_above"]["cameras"]] == [
+        f"photo_{number:02d}.jpg" for number in range(8, 13)
+    ]
+    assert Image.open(work / "cameras.png").size > (100, 100)
 
 
 def test_a_lower_gate_lets_the_registered_photos_pass(tmp_path):
@@ -215,6 +235,29 @@ def test_two_scenes_in_one_folder_are_told_apart(tmp_path):
             ImageOps.mirror(photo).save(source / f"mirrored_{number}.png")
     with pytest.raises(GateError, match=r"groups of \[4, 4\] that do not overlap"):
         estimate(source, tmp_path / "out")
+
+
+def test_a_camera_that_only_turns_is_told_to_move(tmp_path):
+    """Views of one photo through a lens that turns in front of it, as from far away."""
+    with Image.open(DEMO / "photo_12.jpg") as photo:
+        far = photo.resize((1536, 1152), Image.Resampling.BICUBIC)
+    (tmp_path / "in").mkdir()
+    for number, degrees in enumerate((-12, -6, 0, 6, 12)):
+        turned_view(far, np.radians(degrees)).save(tmp_path / "in" / f"turned_{number}.png")
+    with pytest.raises(GateError, match=r"turned but did not move.*do not turn on the spot"):
+        estimate(tmp_path / "in", tmp_path / "out")
+    assert json.loads((tmp_path / "out_work" / "report.json").read_text())["parallax"] < 0.003
+
+
+def turned_view(far, azimuth):
+    """What a camera of 480x360 pixels sees of the image `far` when it is turned by `azimuth`."""
+    import cv2
+
+    wall = np.array([[1200.0, 0, far.width / 2], [0, 1200, far.height / 2], [0, 0, 1]])
+    lens = np.array([[420.0, 0, 240], [0, 420, 180], [0, 0, 1]])
+    turn = cv2.Rodrigues(np.array([0, azimuth, 0]))[0]
+    homography = lens @ turn @ np.linalg.inv(wall)
+    return Image.fromarray(cv2.warpPerspective(np.asarray(far), homography, (480, 360)))
 
 
 def test_photos_that_share_nothing_cannot_be_placed(tmp_path):

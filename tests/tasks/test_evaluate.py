@@ -41,7 +41,24 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("scene")
     write_tiny_source(root)
     folders = {name: root / name for name in ("poses", "nerf", "views", "stylized")}
-    write_json(root / "poses" / "report.json", {"seconds": 1.5, "versions": {"pycolmap": "4"}})
+    write_json(
+        root / "poses" / "report.json",
+        {
+            "photos": 13,
+            "registered": 12,
+            "points": 0,
+            "mean_reprojection_error_px": None,
+            "triangulation_angle_degrees": None,
+            "seen_from_above": {
+                "cameras": [{"photo": "photo_00.jpg", "at": [0, 0], "looks": [0, 1]}],
+                "points": [],
+                "lost": [],
+            },
+            "lost_photos": [{"photo": "dark.jpg", "advice": "take it again"}],
+            "seconds": 1.5,
+            "versions": {"pycolmap": "4"},
+        },
+    )
     write_json(root / "views" / "report.json", {"seconds": 0.5, "versions": {"torch": "2"}})
     write_json(
         root / "stylized" / "manifest.json",
@@ -181,6 +198,8 @@ def test_stills_and_report_show_the_held_out_views_first(judged: Path) -> None:
         f"photo_{view}_{when}.png" for view in ("00", "12", "16") for when in ("before", "after")
     }
     for text in (
+        "12 of 13 photos have a place in the scene",
+        "dark.jpg",
         "a negative of toys &amp; tiles",
         "photo_16 (held out)",
         "dvc repro evaluate@demo-negative",

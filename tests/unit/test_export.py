@@ -9,7 +9,8 @@ from plyfile import PlyData
 
 from scenestyle.artifacts import read_rgb, read_views
 from scenestyle.errors import ArtifactError
-from scenestyle.export import ExportOptions, Format, default_name, export
+from scenestyle.export import ExportOptions, export
+from scenestyle.export_names import Format, default_name
 from scenestyle.nerf.field import load_field
 from tests.support.tiny_field import write_tiny_source
 
@@ -110,6 +111,21 @@ def test_the_run_itself_can_be_opened_where_it_was_copied_to(scene: Path, tmp_pa
     assert np.array_equal(
         load_field(run).render(camera).rgb, load_field(scene / "nerf").render(camera).rgb
     )
+
+
+def test_nerfstudios_tools_open_an_exported_run_from_any_folder(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    run = exported(scene, "nerfstudio", tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    _, pipeline, checkpoint, _ = eval_setup(run / "config.yml")
+
+    assert checkpoint.is_relative_to(run.resolve())
+    assert len(pipeline.datamanager.train_dataset) > 0
 
 
 def test_what_is_there_is_not_overwritten(scene: Path, tmp_path: Path) -> None:

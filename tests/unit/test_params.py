@@ -67,7 +67,7 @@ def test_a_typo_and_three_other_errors_are_reported_together(raw: dict[str, Any]
     )
     assert any("styles.oil.strength" in line and "1.5" in line for line in lines)
     assert any("edits.fern-ink: unknown style 'ink'" in line for line in lines)
-    assert any("estimate_poses.seed" in line and "'one'" in line for line in lines)
+    assert any("estimate_poses.seed" in line and '"one"' in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_mapping_is_refused(content: bytes, tmp_path: Path) ->
 
 
 def test_a_missing_file_points_to_the_root_folder(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="root folder"):
+    with pytest.raises(ParamsError, match="within a project's folder"):
         load_params(tmp_path / "params.yaml")
 
 

@@ -18,6 +18,8 @@ def versioned(toy: Toy) -> Toy:
     (toy.root / ".dvc/config.local").unlink()
     shutil.copy(ROOT / ".gitignore", toy.root)
     git(toy, "init", "--quiet")
+    git(toy, "config", "user.name", "test")
+    git(toy, "config", "user.email", "test@example.com")
     commit(toy, "first prompt")
     toy.replace("oil painting of", "big oil painting of")
     toy.repro()
@@ -26,8 +28,7 @@ def versioned(toy: Toy) -> Toy:
 
 
 def git(toy: Toy, *words: str) -> None:
-    who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-    subprocess.run(["git", *who, *words], cwd=toy.root, check=True)
+    subprocess.run(["git", *words], cwd=toy.root, check=True)
 
 
 def commit(toy: Toy, message: str) -> None:

@@ -1,1 +1,1 @@
-"""Photographs as training data: which, from where, and the buffers that the style filters need of them."""
+"""Photographs as training data: which, from where, and the buffers that style filters need."""

@@ -1,8 +1,9 @@
 """What a style filter needs to know of a picture, estimated from any photograph with depth.
 
-A made-up scene's buffers are exact; these are guesses, as good as a filter needs: light is the picture's brightness
-smoothed within its edges, colour is what remains, the shape's normals follow from depth, things are regions of one colour.
-Every photograph is training data by them, and every view of a capture has a picture that is wanted of it.
+A made-up scene's buffers are exact; these are guesses, as good as a filter needs: light is the
+picture's brightness smoothed within its edges, colour is what remains, the shape's normals follow
+from depth, things are regions of one colour. Every photograph is training data by them, and every
+view of a capture has a picture that is wanted of it.
 """
 
 import cv2
@@ -22,7 +23,8 @@ _EVEN = 2e-3
 _FAINTEST_EDGE = 0.22
 """share of the strong edges below which an edge is no outline"""
 _LEAST_STRONG_COLOUR_EDGE, _LEAST_STRONG_DEPTH_EDGE = 12.0, 0.04
-"""what counts as strong at least, so that noise in a plain picture makes no outlines: CIELAB units, share of the disparity"""
+"""what counts as strong at least, so that noise in a plain picture makes no outlines: CIELAB units,
+share of the disparity"""
 
 
 def estimate(picture: VectorMap, depth_z: Map, focal: float) -> Buffers:
@@ -30,11 +32,13 @@ def estimate(picture: VectorMap, depth_z: Map, focal: float) -> Buffers:
 
     Args:
         picture: RGB in 0..1.
-        depth_z: Of the same pixels along the optical axis, in any unit; infinite where there is nothing (sky).
+        depth_z: Of the same pixels along the optical axis, in any unit; infinite where there is
+            nothing (sky).
         focal: Focal length in pixels.
 
     Returns:
-        Buffers whose `rgb` is the picture. World and camera frame are one, as if the camera were held level.
+        Buffers whose `rgb` is the picture. World and camera frame are one, as if the camera were
+        held level.
     """
     picture = floats(np.clip(picture, 0, 1))
     hit = np.isfinite(depth_z)
@@ -63,7 +67,7 @@ def estimate(picture: VectorMap, depth_z: Map, focal: float) -> Buffers:
 
 
 def resized_depth(depth_z: Map, size: tuple[int, int]) -> Map:
-    """Depth at another size (height, width); what is empty stays so, and nothing else becomes it."""
+    """Depth at another size (height, width); what is empty stays so, and nothing else does."""
     wanted = (size[1], size[0])
     empty = cv2.resize(floats(~np.isfinite(depth_z)), wanted, interpolation=cv2.INTER_NEAREST) > 0
     filled = _filled(floats(depth_z), np.isfinite(depth_z))
@@ -82,8 +86,9 @@ def _filled(depth_z: Map, hit: np.ndarray) -> Map:
 def _following(picture: VectorMap, depth_z: Map) -> Map:
     """Depth, smooth but for where the picture has edges, too.
 
-    A field's depth is bumpy where its pictures are even. Guided filter of disparity by brightness (He, Sun, Tang 2010,
-    https://doi.org/10.1007/978-3-642-15549-9_1): around every pixel disparity is a straight line over brightness.
+    A field's depth is bumpy where its pictures are even. Guided filter of disparity by brightness
+    (He, Sun, Tang 2010, https://doi.org/10.1007/978-3-642-15549-9_1): around every pixel disparity
+    is a straight line over brightness.
     """
     disparity = 1 / depth_z
     scale = disparity.max()
@@ -153,7 +158,7 @@ def _colour_edges(picture: VectorMap) -> Map:
 
 
 def _outlines(strength: Map, least_strong: float) -> Map:
-    """From the edges' strength; its flanks are taken away, so that a soft edge becomes a line, not a band."""
+    """Thin the edges' strength: without its flanks a soft edge becomes a line, not a band."""
     strong = max(float(np.percentile(strength, 97)), least_strong)
     ridge = strength / strong - 0.55 * blur(strength / strong, 2.5)
     return floats(np.clip(1.5 * (ridge - _FAINTEST_EDGE), 0, 1))

@@ -2,11 +2,12 @@
 
     python -m training.photos.collect --work .work/embedded --packages PACKAGES --project PROJECT
 
-PACKAGES holds unpacked packages, a folder each, by name (`apt-get download NAME; dpkg-deb -x NAME_*.deb PACKAGES/NAME`;
-packages of PyPI are found where they are installed). PROJECT is a scenestyle project in which the captures are scenes whose views
-have been rendered (`scenestyle add-scene NAME ...`, `dvc repro render_views@NAME`): a capture gives its photographs and its field's
-renders, both with the field's depth. A photograph without a field gets a made-up depth; so do those of a capture whose cameras could
-not be found. What is missing is left out, and said.
+PACKAGES holds unpacked packages, a folder each, by name (`apt-get download NAME; dpkg-deb -x
+NAME_*.deb PACKAGES/NAME`; packages of PyPI are found where they are installed). PROJECT is a
+scenestyle project in which the captures are scenes whose views have been rendered (`scenestyle
+add-scene NAME ...`, `dvc repro render_views@NAME`): a capture gives its photographs and its field's
+renders, both with the field's depth. A photograph without a field gets a made-up depth; so do those
+of a capture whose cameras could not be found. What is missing is left out, and said.
 """
 
 import argparse
@@ -24,8 +25,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from scenestyle.artifacts import read_rgb, write_map, write_rgb
-from scenestyle.diffusion.inputs import MIN_OPACITY
+from scenestyle.artifacts import MIN_OPACITY, read_rgb, write_map, write_rgb
 from training.photos.buffers import resized_depth
 from training.procedural.arrays import floats
 from training.procedural.filters import blur, brightness
@@ -89,7 +89,8 @@ def read_photographs(work: Path, *, held_out: bool) -> list[Photograph]:
     index = work / "photographs" / "index.json"
     if not index.is_file():
         raise FileNotFoundError(
-            f"{index} is missing: photographs have to be gathered first, see `python -m training.photos.collect --help`."
+            f"{index} is missing: photographs have to be gathered first, see `python -m "
+            "training.photos.collect --help`."
         )
     entries = [e for e in json.loads(index.read_text("utf-8")) if e["held_out"] == held_out]
     return [
@@ -108,7 +109,7 @@ def read_photographs(work: Path, *, held_out: bool) -> list[Photograph]:
 def made_up_depth(
     picture: Float[np.ndarray, "height width 3"], seed: int
 ) -> Float[np.ndarray, "height width"]:
-    """A depth that a picture might have: near below and far above, bent by its brightness and by chance."""
+    """A depth that an image might have: near below, far above, bent by brightness and chance."""
     height, width = picture.shape[:2]
     rng = np.random.default_rng(seed)
     side = max(height, width)

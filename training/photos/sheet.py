@@ -1,6 +1,6 @@
 """All style filters on some photographs, to look at.
 
-python -m training.photos.sheet --work .work/embedded --out sheet.png --names fox-photo-0001 kitchen-render-10
+python -m training.photos.sheet --work .work/embedded --out sheet.png --names fox-photo-0001
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""Procedural scenes, ray cast to photographs and buffers, and named style filters over the buffers."""
+"""Procedural scenes, ray cast to photographs and buffers, and style filters over the buffers."""

@@ -261,7 +261,8 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "a daguerreotype of {} in sepia tones",
     ),
 }
-"""style -> sentences with at most one place for the content; the model knows these styles and words"""
+"""style -> sentences with at most one place for the content; the model knows these styles and words
+"""
 
 KEY_WORDS: dict[str, tuple[str, ...]] = {
     "photo": ("photo", "photograph", "photography"),
@@ -353,11 +354,12 @@ _ELSEWHERE = (
     "rabbit", "fox", "skull", "pumpkin", "cactus", "mushroom", "rose", "sunflower", "lego", "toy",
     "figurine", "machine", "engine", "museum", "hall", "corridor", "staircase",
 )  # fmt: skip
-"""what users show and the generator does not: words that must change nothing, so no style hangs on them"""
+"""what users show and the generator does not: words that must change nothing, so no style hangs on
+them"""
 
 
 def content(named: NamedScene, rng: np.random.Generator) -> str:
-    """A few of the scene's objects in words, or now and then only a vague noun, or quite other things."""
+    """Some of the scene's objects in words, now and then a vague noun or quite other things."""
     chance = rng.random()
     if chance < 0.12:
         return _something_else(rng)

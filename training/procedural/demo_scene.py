@@ -1,11 +1,11 @@
 """The demo scene: a still life of our own, photographed along an arc.
 
-    python -m training.procedural.demo_scene --out data/scenes/demo --truth tests/assets/demo_cameras.json
+    python -m training.procedural.demo_scene --out data/scenes/demo --truth CAMERAS.json
 
 writes the photos that the repository holds, and beside them the cameras that structure from motion
-should find. No gloss and one exposure, so that a surface has one colour from everywhere. Textures do
-not repeat, so that a keypoint has one place; they are coarse, so that a short training learns them,
-and cover every surface, so that it learns its depth too.
+should find. No gloss and one exposure, so that a surface has one colour from everywhere. Textures
+do not repeat, so that a keypoint has one place; they are coarse, so that a short training learns
+them, and cover every surface, so that it learns its depth too.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _JPEG_QUALITY = 92
 
 
 def demo_scene() -> Scene:
-    """A house, a ball, a striped cone, a column, a ring and a stack of blocks on a meadow, in a room."""
+    """House, ball, striped cone, column, ring and a stack of blocks on a meadow, in a room."""
     house = (-0.62, -0.42)
     column = (0.42, -1.0)
     stack = (1.12, 0.62)
@@ -150,7 +150,7 @@ def demo_scene() -> Scene:
 def _on_wall(
     house: tuple[float, float], half_width: float, yaw: float, *, height: float
 ) -> tuple[float, float, float]:
-    """Centre of a box that stands a little out of the house's wall whose normal is turned by `yaw`."""
+    """Centre of a box that stands out of the house's wall whose normal is turned by `yaw`."""
     reach = half_width - 0.09
     return house[0] + reach * np.sin(yaw), height, house[1] + reach * np.cos(yaw)
 
@@ -159,8 +159,8 @@ def demo_cameras() -> dict[str, PinholeCamera]:
     """The cameras by photo name, in the order of the walk; world frame of the scene, y up.
 
     The walk is closed: along the arc at one height and back at another, so that every view has
-    neighbours on both sides and parallax in both directions. It starts an eighth of a turn in, which
-    keeps every eighth view away from the ends of the arc.
+    neighbours on both sides and parallax in both directions. It starts an eighth of a turn in,
+    which keeps every eighth view away from the ends of the arc.
     """
     phase = 2 * np.pi * (np.arange(NUM_PHOTOS) / NUM_PHOTOS + 1 / 8)
     azimuth = np.pi / 2 + _ARC / 2 * np.sin(phase)

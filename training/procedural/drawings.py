@@ -1,4 +1,4 @@
-"""Styles of hand and press: what a scene looks like drawn, painted, printed or laid in glass and stone."""
+"""Styles of hand and press: a scene drawn, painted, printed or laid in glass and stone."""
 
 import cv2
 import numpy as np
@@ -81,7 +81,7 @@ def blueprint(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def ukiyoe(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Woodblock print: flat inks inside black key lines, before a sky graded from indigo to paper."""
+    """Woodblock print: flat inks in black key lines, a sky graded from indigo to paper."""
     lit = buffers.albedo * np.where(buffers.sunlight > 0.18, 1.0, 0.62)[..., None]
     flat = solid_tones(blur(lit, 1.5), buffers, 0.4)
     distance = np.square(saturated(flat, 1.3)[..., None, :] - _WOODBLOCK_INKS).sum(-1)
@@ -144,7 +144,7 @@ def comic(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def chalkboard(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Coloured chalk on a dark green board: dusty outlines, light rubbed in where the scene is bright."""
+    """Coloured chalk on a dark green board: dusty outlines, rubbed in where it is bright."""
     lit = blur(buffers.albedo, 1.2) * np.clip(buffers.shading, 0, 1.1)[..., None]
     chalk = 0.45 + 0.55 * saturated(lit, 1.5) / (lit.max(-1, keepdims=True) + 0.1)
     rubbed = np.clip(brightness(lit) * 1.2 - 0.08, 0, 1) * (0.30 + 0.45 * hatching(buffers, -1))

@@ -1,7 +1,7 @@
 """What the style filters are made of: colour arithmetic, and maps of what a photograph shows.
 
-Regular patterns have the period of the 8-pixel blocks behind the latents, so that a pattern looks the same
-in every latent and a model can learn it.
+Regular patterns have the period of the 8-pixel blocks behind the latents, so that a pattern looks
+the same in every latent and a model can learn it.
 """
 
 import cv2
@@ -76,7 +76,7 @@ def tone_edges(colour: Picture) -> Map:
 
 
 def normalised_detail(buffers: Buffers) -> Map:
-    """Brightness of the surface's texture against its surroundings, in local standard deviations."""
+    """Brightness of the texture against its surroundings, in local standard deviations."""
     luma = np.log(brightness(buffers.albedo) + 0.05).astype(np.float32)
     smooth = blur(luma, 0.8)
     mean = cv2.blur(smooth, (33, 33))
@@ -96,8 +96,9 @@ def segment_means(values: Picture, labels: Labels) -> Picture:
 def strokes(cos_double: Map, sin_double: Map) -> Map:
     """Brush strokes, -1..1, along a direction given as cosine and sine of twice its angle.
 
-    The angle runs from the x axis (right) towards the y axis (down). Four stroke patterns of the period
-    of one latent, blended by how near their direction is: a model has to place them, not to invent them.
+    The angle runs from the x axis (right) towards the y axis (down). Four stroke patterns of the
+    period of one latent, blended by how near their direction is: a model has to place them, not to
+    invent them.
     """
     rows, columns = floats(np.indices(cos_double.shape)) * np.float32(2 * np.pi / BLOCK)
     length = np.hypot(cos_double, sin_double) + 1e-3

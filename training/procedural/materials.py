@@ -1,4 +1,4 @@
-"""Styles of material, light and season: the same scene made of something else, or seen another day."""
+"""Styles of material, light and season: a scene made of something else, or on another day."""
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ def neon(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def winter(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Snow on everything that faces up and on every ledge, frost on the rest, cold light, a pale sky."""
+    """Snow on what faces up and on every ledge, frost on the rest, cold light, a pale sky."""
     tone = brightness(buffers.albedo) * buffers.shading
     upwards = 0.6 * blur(buffers.normal[..., 1], 5.0) + 1.1 * (brightness(buffers.albedo) - 0.45)
     snow_share = np.clip((upwards - 0.05) * 1.5, 0, 1)
@@ -78,10 +78,11 @@ def autumn(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def bronze(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Cast metal: dark hollows with green patina, warm flanks, polished heights that reflect the sky."""
+    """Cast metal: dark hollows with green patina, warm flanks, heights that reflect the sky."""
     up = blur(buffers.normal_camera[..., 1], 3.0)
     relief = brightness(buffers.albedo) * (0.45 + 0.55 * buffers.shading)
-    # As a cast shows a face: what is dark lies deep, what stands out against its surroundings is worn bright.
+    # As a cast shows a face: what is dark lies deep, what stands out against its surroundings is
+    # worn bright.
     height = relief + 0.8 * (relief - blur(relief, 6.0)) + 0.06 * up
     polish = np.clip((height - 0.08) * 1.25, 0, 1.15)
     reflected = polish + 0.05 * np.sin(9 * polish + 2 * up)
@@ -148,7 +149,7 @@ def marble(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def ice(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Clear blue ice: deep where the scene is dark, white at rims and cracks, under a polar dusk."""
+    """Clear blue ice: deep where it is dark, white at rims and cracks, under a polar dusk."""
     rim = np.square(1 - np.clip(blur(buffers.normal_camera[..., 2], 1.0), 0, 1))
     tone = brightness(buffers.albedo) * (0.4 + 0.6 * buffers.shading)
     clear = np.clip(1.25 * (tone + 0.5 * (tone - blur(tone, 6.0))) + 0.35 * rim - 0.12, 0, 1)
@@ -174,7 +175,7 @@ def ice(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def moss(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """Overgrown: bright moss on what is light or faces up, dark wet stone and creepers below, green mist."""
+    """Overgrown: bright moss on what is light or faces up, dark stone and creepers below, mist."""
     detail = np.tanh(normalised_detail(buffers))
     tone = brightness(buffers.albedo) * (0.35 + 0.65 * buffers.shading)
     upwards = blur(buffers.normal[..., 1], 1.5)

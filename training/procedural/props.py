@@ -1,6 +1,7 @@
 """Things put together from several solids: plants, rocks, houses and furniture, to fill a scene.
 
-Every prop is a function of a generator, a place on the ground (x, z) and a size, all in scene units.
+Every prop is a function of a generator, a place on the ground (x, z) and a size, all in scene
+units.
 """
 
 from collections.abc import Callable, Sequence
@@ -92,12 +93,15 @@ def tree(rng: np.random.Generator, place: Place, size: float) -> list[Primitive]
     if rng.random() < 0.3:
         needles = rough_texture(rng, leaves, ("litter", "fractal"), 7 / size, relief=0.6)
         tiers = [
-            _upright("cone", place, 0.35 * height + 0.6 * size * k, (1 - 0.25 * k) * size, 0.6 * size, needles)
+            _upright("cone", place, 0.35 * height + 0.6 * size * k, radius, 0.6 * size, needles)
             for k in range(3)
+            for radius in [(1 - 0.25 * k) * size]
         ]  # fmt: skip
         return [trunk, *tiers]
     crown = [
-        _crown(rng, leaves, place + 0.5 * size * rng.uniform(-1, 1, 2), height + 0.3 * k * size, size)
+        _crown(
+            rng, leaves, place + 0.5 * size * rng.uniform(-1, 1, 2), height + 0.3 * k * size, size
+        )
         for k in range(int(rng.integers(1, 4)))
     ]  # fmt: skip
     return [trunk, *crown]
@@ -185,8 +189,8 @@ def table(rng: np.random.Generator, place: Place, size: float) -> list[Primitive
     wood = rough_texture(rng, choice(rng, _PAINTS), patterns, 3 / size, grain=0.1)
     turn = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
     legs = [
-        _upright("cylinder", place + turn @ (0.85 * size * np.array(corner)), 0.0, 0.07 * size, height / 2, wood)
-        for corner in ((-1, -1), (-1, 1), (1, -1), (1, 1))
+        _upright("cylinder", place + turn @ corner, 0.0, 0.07 * size, height / 2, wood)
+        for corner in 0.85 * size * np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
     ]  # fmt: skip
     things = [
         _thing(rng, place + 0.6 * size * rng.uniform(-1, 1, 2), height + 0.08 * size, 0.25 * size)
@@ -211,8 +215,8 @@ def shelf(rng: np.random.Generator, place: Place, size: float) -> list[Primitive
     ]
     back = _upright("cylinder", place, 0.0, 0.3 * size, 0.4 * size * levels, wood)
     things = [
-        _thing(rng, place + 0.45 * size * rng.uniform(-1, 1, 2), 0.8 * size * level + 0.1 * size, 0.2 * size)
-        for level in range(levels + 1)
+        _thing(rng, place + 0.45 * size * rng.uniform(-1, 1, 2), height, 0.2 * size)
+        for height in 0.8 * size * np.arange(levels + 1) + 0.1 * size
         for _ in range(int(rng.integers(0, 3)))
     ]  # fmt: skip
     return [back, *boards, *things]

@@ -107,7 +107,7 @@ class Viewpoint:
 
 
 def random_scene(rng: np.random.Generator) -> NamedScene:
-    """Solids and props around the middle, more of them behind, small things between, indoors or out."""
+    """Solids and props around the middle, more behind, small things between, indoors or out."""
     indoors = rng.random() < 0.38
     ground = choice(rng, list(GROUNDS))
     azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.3)
@@ -311,7 +311,7 @@ def _light_colour(rng: np.random.Generator) -> Rgb:
 
 
 def _viewpoint(rng: np.random.Generator, farthest: float) -> Viewpoint:
-    """Any focal length; the distance goes with it, so that the subject fills part of the picture."""
+    """Any focal length; the distance goes with it: the subject fills part of the image."""
     field_of_view = rng.uniform(0.45, 1.3)
     half_width = rng.uniform(0.9, 2.3)
     return Viewpoint(

@@ -48,7 +48,7 @@ class Primitive:
 def rays_near(
     primitive: Primitive, origins: Rays, directions: Rays
 ) -> tuple[Int[np.ndarray, " near"], Float[np.ndarray, "near 3"], Float[np.ndarray, "near 3"]]:
-    """Indices of the rays that meet the bounding sphere, and those rays in the primitive's frame."""
+    """Indices of the rays that meet the bounding sphere, and these in the primitive's frame."""
     bound = np.float32(bounding_radius(primitive) + 1e-3)
     offset = origins - floats(primitive.centre)
     along = _dot(offset, directions)
@@ -202,7 +202,8 @@ def _intersect_foliage(
 ) -> tuple[PerRay, Rays]:
     """Nested shells of leaves: what noise leaves of each shell, on its near and on its far side.
 
-    Leaves are as large as the cells of the primitive's texture. Their normals are the shell's, jittered.
+    Leaves are as large as the cells of the primitive's texture. Their normals are the shell's,
+    jittered.
     """
     texture = primitive.texture
     along = _dot(origins, directions)

@@ -1,8 +1,9 @@
 """Eighteen named styles as filters over a scene's buffers.
 
-A filter is a function of what a photograph and its depth show wherever it can be: hatching, dots and
-tiles are locked to the 8-pixel blocks of the latent grid, cracks and strokes follow the texture and
-the shape. What only chance decides is kept faint, since a model can learn no more than its mean.
+A filter is a function of what a photograph and its depth show wherever it can be: hatching, dots
+and tiles are locked to the 8-pixel blocks of the latent grid, cracks and strokes follow the texture
+and the shape. What only chance decides is kept faint, since a model can learn no more than its
+mean.
 """
 
 from collections.abc import Callable

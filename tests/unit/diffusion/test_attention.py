@@ -5,6 +5,7 @@ import torch
 
 from scenestyle.diffusion import attention
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
+from scenestyle.diffusion.lockstep import Lockstep
 from scenestyle.errors import ShapeError
 from tests.support.tiny_diffusion import tiny_pipeline
 
@@ -208,3 +209,59 @@ def test_alignment_changes_views_that_differ(self_attention):
     tokens = (tokens * torch.tensor([0.5, 1, 2]).view(1, 3, 1, 1)).flatten(0, 1)
     plain = SharedSelfAttention(3)(self_attention, tokens)
     assert not torch.allclose(SharedSelfAttention(3, align=True)(self_attention, tokens), plain)
+
+
+def literal_attention_of_sizes(layer, views, index, seen):
+    """The formula for one view of tokens x channels that sees others with as many as they have."""
+    query = views[index] @ layer.to_q.weight.T
+    everyone = torch.cat([views[other] for other in seen])
+    keys, values = everyone @ layer.to_k.weight.T, everyone @ layer.to_v.weight.T
+    width = layer.to_q.out_features // layer.heads
+    heads = [
+        torch.softmax(q @ k.T / width**0.5, dim=-1) @ v
+        for q, k, v in zip(
+            query.split(width, 1), keys.split(width, 1), values.split(width, 1), strict=True
+        )
+    ]
+    return torch.cat(heads, dim=1) @ layer.to_out[0].weight.T + layer.to_out[0].bias
+
+
+@torch.no_grad()
+def test_references_of_several_sizes_equal_the_formula(self_attention):
+    """Two halves of guidance; references of 5, 5 and 3 tokens, then further views of 3 and 7."""
+    lockstep = Lockstep()
+    shared = SharedSelfAttention((2, 1), lockstep=lockstep)
+    tokens = random_tokens(2, 5, 7, 32)
+    counts = [5, 3, 5, 3, 7]  # view by view
+    halves = [[half[view, :count] for view, count in enumerate(counts)] for half in tokens]
+
+    def batch(views):
+        return torch.stack([half[view] for half in halves for view in views])
+
+    def call(views):
+        return lambda: shared(self_attention, batch(views))
+
+    references = lockstep.run([call([0, 2]), call([1])])
+    outputs = dict(zip([(0, 2), (1,)], references, strict=True))
+    outputs |= {views: call(views)() for views in ((3,), (4,))}
+    for views, output in outputs.items():
+        for half, of_half in enumerate(output.unflatten(0, (2, -1))):
+            for view, found in zip(views, of_half, strict=True):
+                seen = sorted({view, 0, 1, 2})
+                wanted = literal_attention_of_sizes(self_attention, halves[half], view, seen)
+                torch.testing.assert_close(found, wanted)
+
+
+@torch.no_grad()
+def test_alignment_is_to_the_references_of_all_sizes(self_attention):
+    """As if all tokens of the references were one view's."""
+    lockstep = Lockstep()
+    shared = SharedSelfAttention((1, 1), align=True, lockstep=lockstep)
+    tokens = random_tokens(1, 8, 32)
+    lockstep.run(
+        [lambda part=part: shared(self_attention, part) for part in tokens.split((5, 3), 1)]
+    )
+    together = SharedSelfAttention(1, align=True)
+    together(self_attention, tokens)
+    for found, wanted in zip(shared._statistics, together._statistics, strict=True):
+        torch.testing.assert_close(found, wanted)

@@ -12,10 +12,9 @@ import torch
 from scenestyle.cameras import PinholeCamera
 from scenestyle.diffusion.models import CONTROLS_FILE, load_pipeline
 from scenestyle.diffusion.plan import Plan, call_gb, plan_views
-from scenestyle.diffusion.stylize import stylize
 from scenestyle.errors import WeightsError
 from scenestyle.params import StylizeViews
-from tests.support.tiny_diffusion import tiny_first_pipeline, tiny_pipeline, with_tile
+from tests.support.tiny_diffusion import stylize, tiny_first_pipeline, tiny_pipeline, with_tile
 from tests.unit.diffusion.test_stylize import SETTINGS, assert_same_pictures, in_float64, some_views
 
 CPU = torch.device("cpu")
@@ -177,7 +176,7 @@ def test_two_controls_take_more_memory_than_one(model):
     factor = model.pipeline.vae_scale_factor
     one, two = (call_gb(model.pipeline.unet, size, factor, num_controls=n)[0] for n in (1, 2))
     assert one < two < 2 * one
-    few, many = (plan_views(model, [camera] * n, size, params).peak_gb for n in (8, 32))
+    few, many = (plan_views(model, [camera] * n, [size] * n, params).peak_gb for n in (8, 32))
     channels = model.pipeline.unet.config.block_out_channels[0]
     a_view = 4 * (2 * 3 * 64 * 48 + 2 * channels * 64 * 48 // factor**2)
     assert many - few == pytest.approx(24 * a_view / 1e9)

@@ -13,9 +13,8 @@ from scenestyle.diffusion.fusion import Fusion
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan, call_gb
 from scenestyle.diffusion.style_image import with_image_adapter
-from scenestyle.diffusion.stylize import stylize
 from scenestyle.errors import WeightsError
-from tests.support.tiny_diffusion import tiny_first_pipeline, write_tiny_image_adapter
+from tests.support.tiny_diffusion import stylize, tiny_first_pipeline, write_tiny_image_adapter
 from tests.unit.diffusion.test_models import put_in_cache, same_weights
 from tests.unit.diffusion.test_style_image import shown
 from tests.unit.diffusion.test_stylize import (
@@ -79,7 +78,7 @@ def test_the_laws_of_sharing_hold(model):
 def test_views_are_fused_and_memory_is_planned(model):
     rgb, disparity = some_views(2, width=32, height=24)
     cameras = [camera.resized(32, 24) for camera in list(demo_cameras().values())[:2]]
-    fusion = Fusion(np.full(disparity.shape, 4.0, np.float32), cameras, 2)
+    fusion = Fusion(list(np.full(disparity.shape, 4.0, np.float32)), cameras, 2)
     fused = stylize(model, rgb, disparity, SETTINGS, fusion=fusion)
     assert not np.array_equal(fused, stylize(model, rgb, disparity, SETTINGS))
     view, kept = call_gb(model.pipeline.unet, (64, 48), 2)

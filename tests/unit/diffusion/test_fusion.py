@@ -11,7 +11,8 @@ from scenestyle.cameras import PinholeCamera
 from scenestyle.diffusion.fusion import Fusion, clean_latents, nearest_views, shifted_prediction
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
-from scenestyle.diffusion.stylize import Settings, stylize
+from scenestyle.diffusion.stylize import Settings
+from tests.support.tiny_diffusion import stylize
 
 DEPTH = 4.0
 SETTINGS = Settings(
@@ -47,7 +48,7 @@ def wall_views(num_views, width=16, height=12):
 
 def wall_fusion(num_views, num_steps=2):
     depths = np.full((num_views, 12, 16), DEPTH, np.float32)
-    return Fusion(depths, cameras(num_views), num_steps)
+    return Fusion(list(depths), cameras(num_views), num_steps)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +58,13 @@ def model(tiny_folder):
 
 def test_views_that_agree_stay_as_they_are():
     views = wall_views(4)
-    np.testing.assert_allclose(wall_fusion(4).mean(views), views, atol=1e-6)
+    np.testing.assert_allclose(np.stack(wall_fusion(4).mean(list(views))), views, atol=1e-6)
 
 
 def test_a_surface_point_gets_the_mean_of_what_the_views_say():
     colours = np.array([0.0, 0.3, 0.9], np.float32)
     views = np.ones((3, 12, 16, 3), np.float32) * colours[:, None, None, None]
-    fused = wall_fusion(3).mean(views)
+    fused = np.stack(wall_fusion(3).mean(list(views)))
     np.testing.assert_allclose(fused[1, :, 4:12], 0.4, atol=1e-6)  # where all three look
     np.testing.assert_allclose(fused[0, :, 0:2], 0.0, atol=1e-6)  # what only the first sees
 
@@ -72,18 +73,22 @@ def test_a_hidden_surface_is_not_mixed_with_what_hides_it():
     depths = np.full((2, 12, 16), DEPTH, np.float32)
     depths[1] = 1.0  # something stands right before the second camera
     views = np.random.default_rng(0).random((2, 12, 16, 3), dtype=np.float32)
-    np.testing.assert_array_equal(Fusion(depths, cameras(2), 1).mean(views), views)
+    np.testing.assert_array_equal(
+        np.stack(Fusion(list(depths), cameras(2), 1).mean(list(views))), views
+    )
 
 
 def test_empty_space_stays_as_it_is():
     depths = np.full((3, 12, 16), np.nan, np.float32)
     views = np.random.default_rng(0).random((3, 12, 16, 3), dtype=np.float32)
-    np.testing.assert_array_equal(Fusion(depths, cameras(3), 1).mean(views), views)
+    np.testing.assert_array_equal(
+        np.stack(Fusion(list(depths), cameras(3), 1).mean(list(views))), views
+    )
 
 
 def test_one_view_has_nothing_to_be_fused_with():
     views = wall_views(1)
-    np.testing.assert_array_equal(wall_fusion(1).mean(views), views)
+    np.testing.assert_array_equal(np.stack(wall_fusion(1).mean(list(views))), views)
 
 
 def test_neighbours_are_the_nearest_cameras():
@@ -142,8 +147,8 @@ def test_restyled_views_agree_better_when_fused(model):
 def test_fusing_does_not_depend_on_the_order_of_the_views(model):
     views, disparity = wall_views(3), np.full((3, 12, 16), 0.5, np.float32)
     depths, order = np.full((3, 12, 16), DEPTH, np.float32), [2, 0, 1]
-    fused = stylize(model, views, disparity, SETTINGS, fusion=Fusion(depths, cameras(3), 2))
-    others = Fusion(depths, [cameras(3)[index] for index in order], 2)
+    fused = stylize(model, views, disparity, SETTINGS, fusion=Fusion(list(depths), cameras(3), 2))
+    others = Fusion(list(depths), [cameras(3)[index] for index in order], 2)
     permuted = stylize(model, views[order], disparity[order], SETTINGS, fusion=others)
     np.testing.assert_allclose(permuted, fused[order], atol=2e-4)
 
@@ -162,3 +167,15 @@ def test_a_resumed_call_gives_the_same_pictures(model, tmp_path):
     for kept in tmp_path.rglob("step_0002*"):
         kept.unlink()
     np.testing.assert_array_equal(call(), first)
+
+
+def test_views_of_two_sizes_take_the_mean_of_what_both_see():
+    """The second sees the middle of the first, 8 pixels of 16."""
+    wide, _ = cameras(2)
+    narrow = replace(wide, cx=4.0, width=8)
+    depths = [np.full((12, 16), DEPTH), np.full((12, 8), DEPTH)]
+    views = [np.zeros((12, 16, 3), np.float32), np.ones((12, 8, 3), np.float32)]
+    first, second = Fusion(depths, [wide, narrow], 1).mean(views)
+    np.testing.assert_allclose(first[:, 4:12], 0.5, atol=1e-6)
+    np.testing.assert_array_equal(first[:, [0, 1, 2, 13, 14, 15]], 0)
+    np.testing.assert_allclose(second, 0.5, atol=1e-6)

@@ -1,7 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from scenestyle.artifacts import read_map, read_rgb, write_map, write_rgb
+from scenestyle.artifacts import (
+    read_map,
+    read_rgb,
+    read_views,
+    write_map,
+    write_rgb,
+    write_views,
+)
 from scenestyle.diffusion.inputs import evenly_spaced, read_rendered_views
 from scenestyle.errors import ArtifactError
 from tests.support.tiny_diffusion import write_tiny_views
@@ -14,9 +23,9 @@ def test_reads_views_in_camera_order_with_one_disparity_scale(tmp_path):
     np.testing.assert_array_equal(views.rgb[1], read_rgb(tmp_path / "rgb" / "view_1.png"))
     depths = np.stack([read_map(tmp_path / "depth_z" / f"{name}.npy") for name in views.names])
     nearest_first = np.argsort(depths, axis=None, kind="stable")
-    assert (np.diff(views.disparity.ravel()[nearest_first]) <= 0).all()
-    assert views.disparity.min() == 0
-    assert views.disparity.max() == 1
+    assert (np.diff(np.stack(views.disparity).ravel()[nearest_first]) <= 0).all()
+    assert np.min(views.disparity) == 0
+    assert np.max(views.disparity) == 1
 
 
 def test_picked_views_keep_the_scenes_scale(tmp_path):
@@ -42,11 +51,27 @@ def test_a_missing_depth_names_the_stage_to_rerun(tmp_path):
         read_rendered_views(tmp_path)
 
 
-def test_views_of_two_sizes_are_refused(tmp_path):
+def test_an_image_that_is_not_of_its_views_size_is_named(tmp_path):
     write_tiny_views(tmp_path, num_views=2, width=32, height=24)
     write_rgb(tmp_path / "rgb" / "view_1.png", np.zeros((32, 24, 3)))
-    with pytest.raises(ArtifactError, match="24x32, 32x24"):
+    with pytest.raises(ArtifactError, match=r"view_1.png is 24x32 pixels, its view 32x24. Rerun"):
         read_rendered_views(tmp_path)
+
+
+def test_views_of_two_sizes_have_one_disparity_scale(tmp_path):
+    write_tiny_views(tmp_path, num_views=3)
+    views = read_views(tmp_path)
+    camera = views[1].camera.resized(24, 32)
+    write_views(tmp_path, [views[0], replace(views[1], camera=camera), views[2]])
+    write_rgb(tmp_path / "rgb" / "view_1.png", np.zeros((32, 24, 3)))
+    write_map(tmp_path / "depth_z" / "view_1.npy", np.full((32, 24), 2.0))
+    write_map(tmp_path / "opacity" / "view_1.npy", np.ones((32, 24)))
+    read = read_rendered_views(tmp_path)
+    assert [each.shape for each in read.disparity] == [(24, 32), (32, 24), (24, 32)]
+    depth_z = np.concatenate([each.ravel() for each in read.depth_z])
+    disparity = np.concatenate([each.ravel() for each in read.disparity])
+    nearest_first = np.argsort(depth_z, kind="stable")
+    assert (np.diff(disparity[nearest_first]) <= 0).all()
 
 
 def test_an_empty_field_is_refused(tmp_path):

@@ -7,6 +7,7 @@ import torch
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.errors import WeightsError
+from tests.support.tiny_diffusion import write_tiny_lora
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -80,6 +81,7 @@ def test_a_base_without_controlnet_gets_the_depth_controlnet(
     [
         ("sdxl", presets.SDXL_BASE, presets.SDXL),
         ("sdxl-turbo", presets.SDXL_TURBO_BASE, presets.SDXL_TURBO),
+        ("sdxl-lightning", presets.SDXL_BASE, presets.SDXL_LIGHTNING),
     ],
 )
 def test_sdxl_is_put_together_from_its_three_repositories(
@@ -97,9 +99,20 @@ def test_sdxl_is_put_together_from_its_three_repositories(
         (presets.SDXL_FP16_VAE, tiny_folder / "vae"),
     ):
         put_in_cache(hub_cache, repository.name, repository.revision, source)
+    lightning = name == "sdxl-lightning"
+    if lightning:
+        lora = write_tiny_lora(tmp_path / "lora" / presets.SDXL_LIGHTNING_LORA.file, seed=0)
+        repository = presets.SDXL_LIGHTNING_LORA.repository
+        put_in_cache(hub_cache, repository.name, repository.revision, lora.parent)
     model = load_pipeline(name, CPU)
     assert model.preset is preset
-    assert set(model.sources) == {"base", "controlnet", "vae"}
+    parts = {"base", "controlnet", "vae", *(["lora"] if lightning else [])}
+    assert set(model.sources) == set(model.licences) == parts
+    assert all(model.licences.values())
+    assert ("non-commercial" in model.licences["base"]) == (name == "sdxl-turbo")
+    if lightning:
+        assert model.pipeline.scheduler.config.timestep_spacing == "trailing"
+        return
     stock = load_pipeline(str(tiny_folder), CPU).pipeline
     for part in ("unet", "controlnet", "vae"):
         assert same_weights(getattr(model.pipeline, part), getattr(stock, part))

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import group_norm
 
+from scenestyle.diffusion.lockstep import Lockstep
 from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
 from scenestyle.errors import ShapeError
 from tests.support.tiny_diffusion import tiny_pipeline
@@ -114,3 +115,13 @@ def test_every_group_norm_is_shared_and_all_is_restored_after_an_error():
         fail_inside()
     assert len(norms) > 5
     assert not any("forward" in vars(each) for each in norms)
+
+
+@torch.no_grad()
+def test_references_of_several_sizes_are_normed_as_one_picture():
+    norm, lockstep = some_norm(), Lockstep()
+    pixels = torch.randn(2, 8, 15 + 6, generator=torch.Generator().manual_seed(0))
+    parts = [pixels[..., :15].unflatten(2, (3, 5)), pixels[..., 15:].unflatten(2, (3, 2))]
+    shared = SharedGroupNorm(norm, (1, 1), lockstep=lockstep)
+    found = lockstep.run([lambda part=part: shared(part) for part in parts])
+    torch.testing.assert_close(torch.cat([part.flatten(2) for part in found], 2), norm(pixels))

@@ -9,7 +9,8 @@ import torch
 from scenestyle.diffusion.fusion import Fusion
 from scenestyle.diffusion.models import load_pipeline, place
 from scenestyle.diffusion.plan import Plan
-from scenestyle.diffusion.stylize import expected_seconds, stylize
+from scenestyle.diffusion.stylize import expected_seconds
+from tests.support.tiny_diffusion import stylize
 from tests.unit.diffusion.test_stylize import SETTINGS, some_views
 from training.procedural.demo_scene import demo_cameras
 
@@ -66,7 +67,7 @@ def test_offloaded_weights_and_fused_views_go_together(model):
     cameras = [camera.resized(32, 24) for camera in list(demo_cameras().values())[:2]]
     depths = np.full(disparity.shape, 4.0, np.float32)
     resident, offloaded = (
-        stylize(model, rgb, disparity, SETTINGS, each, fusion=Fusion(depths, cameras, 1))
+        stylize(model, rgb, disparity, SETTINGS, each, fusion=Fusion(list(depths), cameras, 1))
         for each in (Plan.joint(2), Plan("full", ((0, 1),), offload="model"))
     )
     np.testing.assert_array_equal(offloaded, resident)
@@ -89,7 +90,7 @@ def test_an_error_leaves_offloaded_weights_usable(model):
 
 def test_the_expected_time_is_that_of_offloaded_weights(model):
     rgb, disparity = some_views(1)
-    assert expected_seconds(model, rgb, disparity, SETTINGS, "model") > 0
+    assert expected_seconds(model, list(rgb), list(disparity), SETTINGS, "model") > 0
     assert is_hooked(model) == [True, True]
 
 
@@ -109,7 +110,7 @@ def test_bfloat16_gives_nearly_the_same_pictures():
     """By a trained model; random networks amplify rounding."""
     rgb, disparity = some_views(3, width=64, height=48)
     cameras = [camera.resized(64, 48) for camera in list(demo_cameras().values())[:3]]
-    fusion = Fusion(np.full(disparity.shape, 4.0, np.float32), cameras, 1)
+    fusion = Fusion(list(np.full(disparity.shape, 4.0, np.float32)), cameras, 1)
     settings = replace(SETTINGS, image_side=64)
     wanted, found = (
         stylize(

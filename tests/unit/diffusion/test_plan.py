@@ -21,6 +21,7 @@ from training.procedural.demo_scene import demo_cameras
 
 SIZE = (64, 48)
 CAMERAS = list(demo_cameras().values())
+SIZES = [SIZE] * len(CAMERAS)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,9 @@ def groups(plan):
 
 def test_few_views_see_all_of_each_other_and_many_see_references(model):
     for num_views in (1, 3, MAX_JOINT_VIEWS):
-        plan = plan_views(model, CAMERAS[:num_views], SIZE, StylizeViews())
+        plan = plan_views(model, CAMERAS[:num_views], SIZES[:num_views], StylizeViews())
         assert (plan.sharing, groups(plan)) == ("full", [list(range(num_views))])
-    plan = plan_views(model, CAMERAS, SIZE, StylizeViews())
+    plan = plan_views(model, CAMERAS, SIZES, StylizeViews())
     assert plan.sharing == "references"
     assert len(plan.groups[0]) == model.preset.num_references
     assert sorted(index for group in plan.groups for index in group) == list(range(len(CAMERAS)))
@@ -50,7 +51,7 @@ def test_few_views_see_all_of_each_other_and_many_see_references(model):
 
 def test_the_user_may_insist(model):
     for sharing, first in (("full", 32), ("references", 4), ("none", VIEWS_PER_CALL_ON_CPU)):
-        plan = plan_views(model, CAMERAS, SIZE, StylizeViews(sharing=sharing))
+        plan = plan_views(model, CAMERAS, SIZES, StylizeViews(sharing=sharing))
         assert (plan.sharing, len(plan.groups[0])) == (sharing, first)
 
 
@@ -59,17 +60,17 @@ def test_there_are_as_many_references_as_asked_for_or_as_the_preset_says(
     model, given, preset, wanted
 ):
     other = replace(model, preset=replace(model.preset, num_references=preset))
-    plan = plan_views(other, CAMERAS, SIZE, StylizeViews(num_references=given))
+    plan = plan_views(other, CAMERAS, SIZES, StylizeViews(num_references=given))
     assert len(plan.groups[0]) == wanted
 
 
 def test_groups_fill_the_memory_that_they_may_take_and_no_more(on_gpu):
     view, kept = call_gb(on_gpu.pipeline.unet, SIZE, 2)
     memory = 4 * kept + 7.5 * view
-    plan = plan_views(on_gpu, CAMERAS, SIZE, StylizeViews(memory_gb=memory), free=99.0)
+    plan = plan_views(on_gpu, CAMERAS, SIZES, StylizeViews(memory_gb=memory), free=99.0)
     assert [len(group) for group in plan.groups] == [4, 7, 7, 7, 7]
     assert plan.peak_gb == pytest.approx(4 * kept + 7 * view)
-    few = plan_views(on_gpu, CAMERAS[:10], SIZE, StylizeViews(memory_gb=memory), free=99.0)
+    few = plan_views(on_gpu, CAMERAS[:10], SIZES[:10], StylizeViews(memory_gb=memory), free=99.0)
     assert few.sharing == "references"  # ten at once would not fit
 
 
@@ -80,7 +81,7 @@ def test_what_fits_in_no_way_is_refused_with_the_figures(on_gpu, sharing):
     with pytest.raises(
         ParamsError, match=r"64x48.* need about 0\.0\d*[1-9].* GB may be used\. Lower .*image_side"
     ):
-        plan_views(on_gpu, CAMERAS, SIZE, params, free=99.0)
+        plan_views(on_gpu, CAMERAS, SIZES, params, free=99.0)
 
 
 def test_weights_stay_in_main_memory_only_where_they_and_the_views_do_not_fit(on_gpu):
@@ -89,26 +90,26 @@ def test_weights_stay_in_main_memory_only_where_they_and_the_views_do_not_fit(on
     whole, in_turn = (weights_gb(on_gpu, offload) for offload in ("none", "model"))
     assert 0 < in_turn < whole
     for free, offload in ((whole + 1.01 * least, "none"), (whole + 0.99 * least, "model")):
-        plan = plan_views(on_gpu, CAMERAS, SIZE, StylizeViews(), free=free)
+        plan = plan_views(on_gpu, CAMERAS, SIZES, StylizeViews(), free=free)
         assert plan.offload == offload
         assert plan.peak_gb <= 0.8 * (free - plan.weights_gb)
-        sentence = describe(plan, [str(index) for index in range(len(CAMERAS))], SIZE)
+        sentence = describe(plan, [str(index) for index in range(len(CAMERAS))], SIZES)
         assert ("on the GPU in turn (offload: model)" in sentence) == (offload == "model")
     with pytest.raises(ParamsError, match=r"GB of weights.*offload: model"):
-        plan_views(on_gpu, CAMERAS, SIZE, StylizeViews(), free=in_turn + 0.99 * least)
+        plan_views(on_gpu, CAMERAS, SIZES, StylizeViews(), free=in_turn + 0.99 * least)
     for offload in ("none", "model"):
         params = StylizeViews(offload=offload)
-        assert plan_views(on_gpu, CAMERAS, SIZE, params, free=99.0).offload == offload
+        assert plan_views(on_gpu, CAMERAS, SIZES, params, free=99.0).offload == offload
 
 
 def test_on_the_cpu_there_is_nothing_to_bring_anywhere(model):
-    plan = plan_views(model, CAMERAS, SIZE, StylizeViews(offload="model"))
+    plan = plan_views(model, CAMERAS, SIZES, StylizeViews(offload="model"))
     assert (plan.offload, plan.weights_gb) == ("none", 0)
 
 
 def test_on_the_cpu_the_pictures_and_depth_maps_of_all_views_count(model):
     few, many = (
-        plan_views(model, CAMERAS[:number], SIZE, StylizeViews(sharing="none")).peak_gb
+        plan_views(model, CAMERAS[:number], SIZES[:number], StylizeViews(sharing="none")).peak_gb
         for number in (8, 32)
     )
     width, height = SIZE
@@ -165,11 +166,30 @@ def test_sdxls_figures_are_those_known_of_it():
 
 
 def test_the_plan_reads_as_a_sentence(model):
-    plan = plan_views(model, CAMERAS, SIZE, StylizeViews(num_references=2))
+    plan = plan_views(model, CAMERAS, SIZES, StylizeViews(num_references=2))
     names = [f"v{index}" for index in range(32)]
     first, second = plan.groups[0]
     assert (
         f"each sees itself and 2 references (v{first}, v{second}); at most {VIEWS_PER_CALL_ON_CPU}"
-        in describe(plan, names, SIZE)
+        in describe(plan, names, SIZES)
     )
     assert np.isfinite(plan.peak_gb)
+
+
+def test_groups_beside_the_references_are_of_one_size_each(model):
+    """The references are one group whatever their sizes: they see each other."""
+    sizes = [SIZE if index % 3 else SIZE[::-1] for index in range(len(CAMERAS))]
+    for sharing in ("references", "none"):
+        plan = plan_views(model, CAMERAS, sizes, StylizeViews(sharing=sharing))
+        first = sharing == "references"
+        assert sorted(view for group in groups(plan) for view in group) == list(range(len(CAMERAS)))
+        assert all(len({sizes[view] for view in group}) == 1 for group in plan.groups[first:])
+    flipped = plan_views(model, CAMERAS, [SIZE[::-1]] * len(CAMERAS), StylizeViews())
+    assert flipped == plan_views(model, CAMERAS, SIZES, StylizeViews())
+
+
+def test_views_of_two_sizes_are_described(model):
+    sizes = [SIZE, *[SIZE[::-1]] * (len(CAMERAS) - 1)]
+    plan = plan_views(model, CAMERAS, sizes, StylizeViews())
+    names = [str(index) for index in range(len(CAMERAS))]
+    assert describe(plan, names, sizes).startswith(f"{len(CAMERAS)} views at 64x48 and 48x64, ")

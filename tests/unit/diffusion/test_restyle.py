@@ -19,7 +19,7 @@ def demo_views() -> RenderedViews:
     camera = next(iter(demo_cameras().values())).resized(128, 96)
     shown = render(demo_scene(), camera)
     disparity = scaled_disparity([shown])[0]
-    return RenderedViews(["0"], shown.rgb[None], disparity[None], shown.depth_z[None], [camera])
+    return RenderedViews(["0"], [shown.rgb], [disparity], [shown.depth_z], [camera])
 
 
 def test_a_scene_like_those_of_training_is_redrawn_and_noise_is_warned_of(tmp_path, caplog):

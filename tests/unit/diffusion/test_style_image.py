@@ -9,10 +9,9 @@ from scenestyle.diffusion import presets
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.style_image import with_image_adapter
-from scenestyle.diffusion.stylize import stylize
 from scenestyle.diffusion.weights import file_sha256
 from scenestyle.errors import ParamsError, WeightsError
-from tests.support.tiny_diffusion import write_tiny_image_adapter
+from tests.support.tiny_diffusion import stylize, write_tiny_image_adapter
 from tests.unit.diffusion.test_stylize import (
     SETTINGS,
     assert_same_pictures,

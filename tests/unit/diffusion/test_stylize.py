@@ -5,18 +5,14 @@ import pytest
 import torch
 
 from scenestyle.diffusion import presets
+from scenestyle.diffusion.canvas import Canvas
 from scenestyle.diffusion.in_step import denoising_in_step
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
-from scenestyle.diffusion.stylize import (
-    Settings,
-    expected_seconds,
-    resolve_settings,
-    stylize,
-    working_size,
-)
+from scenestyle.diffusion.stylize import Settings, expected_seconds, resolve_settings, working_size
 from scenestyle.errors import ParamsError
 from scenestyle.params import Style, StylizeViews
+from tests.support.tiny_diffusion import stylize
 
 SETTINGS = Settings(
     prompt="a pencil sketch of a red ball",
@@ -132,7 +128,7 @@ def test_the_size_of_the_groups_does_not_change_results(model):
 
 def test_depth_pictures_wait_in_main_memory_and_are_not_copied(model):
     depth_pictures = torch.rand(3, 3, 12, 16)
-    with denoising_in_step(model.pipeline, [(0, 1, 2)], share=True):
+    with denoising_in_step(model.pipeline, [(0, 1, 2)], Canvas(((6, 8),) * 3), share=True):
         control_image = model.pipeline.prepare_control_image(
             image=depth_pictures, width=16, height=12, batch_size=3, num_images_per_prompt=1,
             device=torch.device("meta"), dtype=torch.float32, do_classifier_free_guidance=True,
@@ -368,6 +364,8 @@ def test_a_schedule_without_a_step_is_refused():
 
 def test_the_expected_time_grows_with_views_and_steps(model):
     rgb, disparity = some_views(6)
-    few = expected_seconds(model, rgb[:1], disparity[:1], SETTINGS)
-    many = expected_seconds(model, rgb, disparity, replace(SETTINGS, num_inference_steps=40))
+    few = expected_seconds(model, list(rgb[:1]), list(disparity[:1]), SETTINGS)
+    many = expected_seconds(
+        model, list(rgb), list(disparity), replace(SETTINGS, num_inference_steps=40)
+    )
     assert 0 < few < many  # one view and 2 steps against six and 20

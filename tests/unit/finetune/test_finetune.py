@@ -16,15 +16,16 @@ from scenestyle.errors import ArtifactError, GateError, ParamsError, WeightsErro
 from scenestyle.finetune import patch_losses as module
 from scenestyle.finetune.finetune import finetune
 from scenestyle.finetune.guard import DepthProbes, check_not_exploding
-from scenestyle.finetune.patch_losses import depth_loss, render_patch
+from scenestyle.finetune.patch_losses import depth_loss
 from scenestyle.finetune.patches import Patch, Target
 from scenestyle.finetune.regions import box_mask
 from scenestyle.geometry import unproject
 from scenestyle.metrics.image import rmse
 from scenestyle.nerf.checkpoints import load_checkpoint
-from scenestyle.nerf.dataset import camera_rays
 from scenestyle.nerf.field import load_field
 from scenestyle.nerf.trainer import load_model_state, seeded
+from scenestyle.nerfstudio_plugin import rays as rays_module
+from scenestyle.nerfstudio_plugin.rays import camera_rays, render_rays
 from scenestyle.params import FinetuneNerf
 from tests.support.tiny_field import SOURCE_STEPS, write_tiny_source
 
@@ -249,7 +250,7 @@ def patch_seen_at(depth_z: float, opacity: float = 1.0) -> Patch:
 
 
 def test_depth_loss_is_the_relative_change_where_the_source_is_opaque():
-    depth_ray = patch_seen_at(2.0).depth_ray.reshape(-1, 1)
+    depth_ray = patch_seen_at(2.0).depth_ray[0, 0]
     assert depth_loss(depth_ray, patch_seen_at(2.0)) == 0
     assert depth_loss(depth_ray * 1.01, patch_seen_at(2.0)).item() == pytest.approx(0.01, rel=0.01)
     assert depth_loss(depth_ray * 1.01, patch_seen_at(2.0, opacity=0.2)) == 0
@@ -434,11 +435,11 @@ def test_deferred_back_propagation_gives_the_gradients_of_the_same_parts(
     found = []
     for is_deferred in (True, False):
         if not is_deferred:
-            monkeypatch.setattr(module, "checkpoint", lambda f, part, **_: f(part))
+            monkeypatch.setattr(rays_module, "checkpoint", lambda f, part, **_: f(part))
         model.zero_grad()
         model.proposal_sampler.set_extra_state({"step": 70, "steps_since_update": 9})
         with seeded(5):
-            rendered = render_patch(model, rays, 100)
+            rendered = render_rays(model, rays, 100)
         with seeded(6):  # what is drawn in between must not matter
             (rendered.rgb.square().mean() + sum(rendered.auxiliary.values())).backward()
         counters = model.proposal_sampler.get_extra_state()
@@ -473,7 +474,7 @@ def test_deferral_keeps_few_values_in_memory(tiny: Path):
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            render_patch(model, rays, rays_per_pass)
+            render_rays(model, rays, rays_per_pass)
         kept.append(sum(sizes))
     assert kept[1] < 0.1 * kept[0]
 

@@ -8,7 +8,6 @@ import torch
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.finetune.patches import Target, random_patch
-from scenestyle.nerf.dataset import camera_rays
 
 WIDTH, HEIGHT = 40, 24
 CAMERA = PinholeCamera(
@@ -49,16 +48,13 @@ def test_a_coarser_grid_averages_and_keeps_the_field_of_view():
     assert half.camera.height / half.camera.fy == CAMERA.height / CAMERA.fy
 
 
-def test_a_patch_has_the_rays_and_colours_of_its_pixels():
+def test_a_patch_has_the_place_and_colours_of_its_pixels():
     rows, columns = slice(3, 9), slice(10, 30)
     patch = target(4).crop(rows, columns)
-    everything = camera_rays(CAMERA, torch.device("cpu"))
-    directions = everything.directions.view(HEIGHT, WIDTH, 3)[rows, columns].reshape(-1, 3)
-    assert torch.equal(patch.rays.directions, directions)
+    assert (patch.camera, patch.rows, patch.columns) == (CAMERA, rows, columns)
+    assert patch.view_index == 4
     assert torch.equal(patch.rgb, target(4).rgb[..., rows, columns])
     assert torch.equal(patch.region, target(4).region[..., rows, columns])
-    assert patch.rays.camera_indices is not None
-    assert (patch.rays.camera_indices == 4).all()
 
 
 def test_random_patches_cover_all_views_and_stay_inside():
@@ -69,7 +65,7 @@ def test_random_patches_cover_all_views_and_stay_inside():
     ]
     patches = [random_patch(views, 16, generator) for _ in range(60)]
     assert {patch.rgb.shape for patch in patches} == {(1, 3, 16, 16)}
-    assert {int(patch.rays.camera_indices[0]) for patch in patches} == {0, 1}
+    assert {patch.view_index for patch in patches} == {0, 1}
     assert {int(patch.rgb[0, 0, 0, 0]) for patch in patches} == set(range(HEIGHT - 16 + 1))
 
 
@@ -83,4 +79,3 @@ def test_the_generator_decides():
 def test_a_side_shorter_than_the_patch_is_taken_whole():
     patch = random_patch([target()], 32, torch.Generator().manual_seed(0))
     assert patch.rgb.shape == (2, 3, HEIGHT, 32)
-    assert len(patch.rays) == HEIGHT * 32

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from scenestyle import geometry
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, ShapeError
 from scenestyle.geometry import (
     correspondences,
-    disparity_from_z,
     look_at,
     pixel_rays,
     project,
@@ -99,6 +99,11 @@ def test_points_behind_the_camera_have_no_pixel():
 def test_a_depth_map_of_another_size_is_refused():
     with pytest.raises(ShapeError, match=r"40x31 .* 40x30"):
         z_from_ray_depth(np.ones((31, 40)), camera_at((3.0, 1, 2)))
+
+
+def disparity_from_z(depths_z, opacities, **more):
+    """The library's function for views of one size, which come and go as one array."""
+    return np.stack(geometry.disparity_from_z(list(depths_z), list(opacities), **more))
 
 
 def test_disparity_is_near_bright_and_keeps_one_scale_for_all_views():

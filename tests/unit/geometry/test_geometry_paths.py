@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,12 @@ def test_focus_ignores_infinite_depth_and_needs_some_depth():
     np.testing.assert_allclose(focus, FOCUS, atol=0.3)
     with pytest.raises(ShapeError, match="no focus"):
         focus_from_depths(cameras, [np.full((30, 40), np.inf)] * 3)
+
+
+def test_an_orbit_has_the_commonest_size_of_the_capture():
+    wide = CAPTURES["arc"]
+    high = [replace(camera, width=camera.height, height=camera.width) for camera in wide]
+    (frame,) = smooth_orbit([high[0], *wide[1:]], 1, focus=FOCUS)
+    assert (frame.width, frame.height) == (wide[1].width, wide[1].height)
+    (frame,) = smooth_orbit([wide[0], *high[1:]], 1, focus=FOCUS)
+    assert (frame.width, frame.height) == (high[1].width, high[1].height)

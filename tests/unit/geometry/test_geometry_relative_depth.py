@@ -41,16 +41,18 @@ def test_a_constant_estimate_tells_nothing():
 
 
 def test_scale_and_shift_of_every_view_are_undone():
-    disparity, is_fitted = on_one_scale(RELATIVE, DEPTHS_Z)
+    disparity, is_fitted = on_one_scale(list(RELATIVE), list(DEPTHS_Z))
+    disparity = np.stack(disparity)
     np.testing.assert_allclose(disparity, 1 / DEPTHS_Z, atol=1e-9)
     assert is_fitted.all()
 
 
 def test_one_scale_serves_all_views_and_it_is_that_of_the_fields_depth():
-    disparity, _ = on_one_scale(RELATIVE, DEPTHS_Z)
-    scaled = scaled_disparity(disparity, np.percentile(disparity, (1, 99)))
+    disparity, _ = on_one_scale(list(RELATIVE), list(DEPTHS_Z))
+    disparity = np.stack(disparity)
+    scaled = scaled_disparity(list(disparity), np.percentile(disparity, (1, 99)))
     np.testing.assert_allclose(
-        scaled, disparity_from_z(DEPTHS_Z, np.ones_like(DEPTHS_Z)), atol=1e-9
+        scaled, disparity_from_z(list(DEPTHS_Z), list(np.ones_like(DEPTHS_Z))), atol=1e-9
     )
 
 
@@ -58,7 +60,8 @@ def test_a_field_that_is_wrong_in_a_third_of_the_pixels_and_empty_in_others_is_o
     field = DEPTHS_Z.copy()
     field[:, :, :13] = 0.05  # floaters before the camera
     field[:, :6] = np.nan
-    disparity, is_fitted = on_one_scale(RELATIVE, field)
+    disparity, is_fitted = on_one_scale(list(RELATIVE), list(field))
+    disparity = np.stack(disparity)
     np.testing.assert_allclose(disparity, 1 / DEPTHS_Z, atol=1e-9)
     assert is_fitted.all()
 
@@ -70,7 +73,8 @@ def test_a_view_that_cannot_be_fitted_is_stretched_to_the_range_of_the_scene(wha
         field[2] = np.nan
     else:
         relative[2] *= -1
-    disparity, is_fitted = on_one_scale(relative, field)
+    disparity, is_fitted = on_one_scale(list(relative), list(field))
+    disparity = np.stack(disparity)
     assert is_fitted.tolist() == [True, True, False, True]
     np.testing.assert_allclose(disparity[[0, 1, 3]], 1 / DEPTHS_Z[[0, 1, 3]], atol=1e-9)
     known = 1 / field[np.isfinite(field)]

@@ -7,10 +7,11 @@ import pytest
 from scenestyle.artifacts import read_json
 from scenestyle.errors import ArtifactError
 from scenestyle.geometry import pixel_rays
-from scenestyle.nerf import field as field_module
 from scenestyle.nerf.dataset import read_photo
 from scenestyle.nerf.field import load_field
 from scenestyle.nerf.train import train
+from scenestyle.nerfstudio_plugin import model as model_module
+from scenestyle.nerfstudio_plugin.rays import camera_rays
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_chunks_leave_no_trace(run, monkeypatch):
     field = load_field(run)
     camera = field.views[0].camera.resized(13, 11)
     whole = field.render(camera)
-    monkeypatch.setattr(field_module, "_RAYS_PER_CHUNK", {"cpu": 10})
+    monkeypatch.setattr(model_module, "_RAYS_PER_CHUNK", {"cpu": 10})
     chunked = field.render(camera)
     for name in ("rgb", "depth_z", "opacity"):
         np.testing.assert_allclose(
@@ -75,7 +76,7 @@ def test_chunks_leave_no_trace(run, monkeypatch):
 def test_depth_is_along_the_optical_axis(run):
     field = load_field(run)
     camera = field.views[0].camera
-    rays = field_module.camera_rays(camera, field.model.device)
+    rays = camera_rays(camera, field.model.device)
     along_ray = field.model(rays)["expected_depth"].detach().numpy().reshape(18, 24)
     lengths = np.linalg.norm(pixel_rays(camera), axis=-1)
     assert lengths.max() > 1.05

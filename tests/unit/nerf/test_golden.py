@@ -21,8 +21,8 @@ from tests.support.tiny_field import PARAMS, write_tiny_poses, write_tiny_source
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 STEPS = 20
-# Processors round differently: with the instructions of one with SSE 4.2 only, or AVX2, single losses
-# of these steps were up to 1 % from those with AVX-512.
+# Processors round differently: with the instructions of one with SSE 4.2 only, or AVX2, single
+# losses of these steps were up to 1 % from those with AVX-512.
 TOLERANCE = 3e-2
 
 

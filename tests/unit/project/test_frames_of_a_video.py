@@ -27,9 +27,9 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
         stream.time_base = Fraction(1, FPS)
         for index in range(PER_PART * PARTS):
-            picture = Image.fromarray(noise)
+            picture = Image.fromarray(np.roll(noise, index, axis=1))
             if index % PER_PART == 1 + index // PER_PART:
-                picture = Image.fromarray(noise + 100)
+                picture = Image.fromarray(np.roll(noise, index, axis=1) + 100)
             else:
                 picture = picture.filter(ImageFilter.GaussianBlur(3))
             container.mux(stream.encode(av.VideoFrame.from_image(picture)))
@@ -98,7 +98,7 @@ def test_a_capture_is_taken_in_again_only_if_it_changed(video: Path, tmp_path: P
     assert not is_taken_in(photos, target)
     take_in(photos, target)
     (photos / "1.png").unlink()
-    Image.new("RGB", (8, 8)).save(photos / "3.png")
+    Image.new("RGB", (8, 8), "blue").save(photos / "3.png")
     assert not is_taken_in(photos, target)
     take_in(photos, target)
     assert sorted(path.name for path in target.iterdir()) == ["0.png", "2.png", "3.png"]

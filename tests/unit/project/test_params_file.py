@@ -86,7 +86,8 @@ def test_an_update_is_what_merging_says_and_touches_no_other_line(params: Path) 
     lines, old = params.read_text().splitlines(), before.splitlines()
     assert [line for line in lines if line not in old] == [
         '  garden: {caption: "a park", estimate_poses: {}, train_nerf: {iterations: 9}, render_views: {}}   # mine',
-        "  garden-pen: {scene: garden, style: pen, stylize_views: {}, finetune_nerf: {}, evaluate: {}}",
+        "  garden-pen: {scene: garden, style: pen, stylize_views: {}, finetune_nerf: {}, evaluate: "
+        "{}}",
     ]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scenestyle.report.look import Cloud, Look, viewer_program
-from scenestyle.report.report import Chart, Comparison, Maps, Report, render_report
+from scenestyle.report.report import Capture, Chart, Comparison, Maps, Report, render_report
 from scenestyle.report.verdicts import Figure
 
 HOSTILE = """<script>alert("x")</script> & 'quotes' {{ 7 * 7 }}"""
@@ -60,6 +60,11 @@ def report() -> Report:
             )
         ],
         not_computed={"LPIPS": "no weights on disk"},
+        capture=Capture(
+            Chart("Cameras from above", b"<svg xmlns='y'/>"),
+            "2 of 3 photos have a place in the scene.",
+            [("dark.jpg", "take it again")],
+        ),
         maps=Maps(noise(30, 2), Chart("Flicker", b"<svg xmlns='x'/>"), 0.08, 0.25),
         charts=[Chart("Source field", b"<svg xmlns='http://www.w3.org/2000/svg'/>")],
         seconds={"train_nerf": 12.4, "finetune_nerf": 30.0},
@@ -81,6 +86,9 @@ def test_the_page_shows_everything(report: Report) -> None:
         "good from 0.5",
         "LPIPS",
         "no weights on disk",
+        "2 of 3 photos",
+        "dark.jpg",
+        "take it again",
         "0.08 and more",
         "25% farther",
         "train_nerf",
@@ -93,8 +101,8 @@ def test_the_page_shows_everything(report: Report) -> None:
     assert "0 good · 1 look here · 0 broken" in page.text
     sliders = 3 + 4
     assert len(page.all("input")) == sliders + 2
-    sheet, maps, scales, charts = 1, 1, 2, 2
-    assert len(page.all("img")) == 2 * sliders + sheet + maps + scales + charts
+    sheet, cameras, maps, scales, charts = 1, 1, 1, 2, 2
+    assert len(page.all("img")) == 2 * sliders + sheet + cameras + maps + scales + charts
 
 
 def test_the_video_is_in_the_page(report: Report) -> None:

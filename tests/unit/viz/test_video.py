@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scenestyle.errors import ShapeError
-from scenestyle.viz.video import side_by_side, write_video
+from scenestyle.viz.video import centred, side_by_side, write_video
 
 
 def moving_gradient(num_frames: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -82,3 +82,11 @@ def test_side_by_side_keeps_both_pictures_below_their_labels() -> None:
     assert both.shape == (60, 160, 3)
     np.testing.assert_allclose(both[30:], np.concatenate([left, right], axis=1)[30:], atol=1 / 255)
     assert (both[:20, :40] > 0.99).all(axis=-1).any()
+
+
+def test_a_smaller_image_stands_in_the_middle_of_a_black_one():
+    found = centred(np.ones((3, 5, 3), np.float32), 8, 5)
+    assert found.shape == (8, 5, 3)
+    np.testing.assert_array_equal(found[:, 0, 0], [0, 0, 1, 1, 1, 0, 0, 0])
+    whole = np.random.default_rng(0).random((3, 5, 3))
+    np.testing.assert_array_equal(centred(whole, 3, 5), whole)

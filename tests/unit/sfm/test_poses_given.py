@@ -184,15 +184,20 @@ def test_distortion_is_removed(tmp_path, kind, coefficients):
 
 
 FAULTS = {
-    "no such file": lambda frame: frame.update(file_path="images/nowhere.png"),
-    "lies outside the dataset": lambda frame: frame.update(file_path="../outside.png"),
-    "not a finite rotation": lambda frame: frame["transform_matrix"][0].__setitem__(3, np.nan),
-    "no transform_matrix of numbers": lambda frame: frame.pop("transform_matrix"),
-    "its camera 60x41": lambda frame: frame.update(h=41),
+    "lies outside": lambda frame: frame.update(file_path="../outside.png"),
+    "is not finite": lambda frame: frame["transform_matrix"][0].__setitem__(3, np.nan),
+    "has no transform_matrix": lambda frame: frame.pop("transform_matrix"),
+    "is mirrored": lambda frame: frame["transform_matrix"].insert(
+        0, [-value for value in frame["transform_matrix"].pop(0)]
+    ),
+    "is no rotation": lambda frame: frame["transform_matrix"].insert(
+        0, [3 * value for value in frame["transform_matrix"].pop(0)]
+    ),
+    "its camera 60x50: another shape": lambda frame: frame.update(h=50),
     "focal length is not positive": lambda frame: frame.update(fl_x=-FOCAL),
     "not numbers": lambda frame: frame.update(cx="left"),
-    "cannot be undistorted": lambda frame: frame.update(camera_model="EQUIRECTANGULAR"),
-    "not a JPEG or PNG picture": lambda frame: frame.update(file_path="transforms.json"),
+    "known are OPENCV": lambda frame: frame.update(camera_model="DIVISION"),
+    "with k4 = 1": lambda frame: frame.update(k4=1),
 }
 
 
@@ -202,15 +207,12 @@ def test_every_unusable_frame_is_named_at_once(tmp_path):
     shutil.copy(picture, tmp_path / "outside.png")
     for frame, spoil in zip(given["frames"], FAULTS.values(), strict=False):
         spoil(frame)
-    mirrored = given["frames"][-1]["transform_matrix"]
-    mirrored[0] = [-value for value in mirrored[0]]
     write(tmp_path / "in", given)
     with pytest.raises(InputError) as caught:
         estimate(tmp_path / "in", tmp_path / "out")
     message = str(caught.value)
-    assert message.startswith(f"{len(FAULTS) + 1} of {len(FAULTS) + 3} frames cannot be used")
+    assert message.startswith(f"{len(FAULTS)} of {len(FAULTS) + 3} photos cannot be used")
     assert [fault for fault in FAULTS if fault not in message] == []
-    assert f"frame_{len(FAULTS) + 2}.png: transform_matrix is not" in message
 
 
 @pytest.mark.parametrize(
@@ -226,13 +228,13 @@ def test_every_unusable_frame_is_named_at_once(tmp_path):
 )
 def test_a_transforms_file_of_another_kind_is_refused(tmp_path, content):
     (tmp_path / "transforms.json").write_text(content)
-    with pytest.raises(InputError, match=r"not a nerfstudio dataset.*list `frames`"):
+    with pytest.raises(InputError, match=r"wanted is nerfstudio's form.*list `frames`"):
         estimate(tmp_path, tmp_path / "out")
 
 
 def test_two_frames_are_too_few(tmp_path):
     dataset(tmp_path / "in", num_frames=2)
-    with pytest.raises(InputError, match="holds 2 posed images; at least 3"):
+    with pytest.raises(InputError, match=r"holds 2 posed images .*; at least 3"):
         estimate(tmp_path / "in", tmp_path / "out")
 
 
@@ -244,15 +246,3 @@ def test_a_damaged_colmap_model_is_refused(tmp_path):
     model.write_bytes(model.read_bytes()[:100])
     with pytest.raises(InputError, match="not a readable COLMAP model"):
         estimate(tmp_path / "out", tmp_path / "again")
-
-
-def test_images_that_do_not_fit_a_colmap_model_are_named(tmp_path):
-    dataset(tmp_path / "in")
-    estimate(tmp_path / "in", tmp_path / "out")
-    (tmp_path / "out" / "transforms.json").unlink()
-    (tmp_path / "out" / "images" / "frame_1.png").unlink()
-    Image.new("RGB", (50, 40)).save(tmp_path / "out" / "images" / "frame_2.png")
-    with pytest.raises(InputError, match="2 of 4") as caught:
-        estimate(tmp_path / "out", tmp_path / "again")
-    assert "frame_1.png: no such file" in str(caught.value)
-    assert "frame_2.png: the picture has 50x40 pixels, its camera 60x40" in str(caught.value)

@@ -1,0 +1,130 @@
+"""Views of several sizes in the one batch that a pipeline takes.
+
+Every view lies in the upper left corner of a row as large as the largest. The pipeline's loop and
+its scheduler treat each number by itself, so what lies beside a view has no influence on it; the
+autoencoder, the networks and the noise, which do look further, get the view alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from scenestyle.diffusion.noise import CarriedNoise
+from scenestyle.diffusion.noise_offset import NoiseOffset
+from scenestyle.diffusion.seams import replaced
+
+ViewLatents = Float[Tensor, "1 channels _rows _columns"]
+"""of one view"""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """How large the views of a batch are."""
+
+    sizes: tuple[tuple[int, int], ...]
+    """rows and columns of each view's latents"""
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the batch."""
+        rows, columns = zip(*self.sizes, strict=True)
+        return max(rows), max(columns)
+
+    def parts(self, views: Sequence[int]) -> list[list[int]]:
+        """Positions in `views`, those of one size together, in the order of their first."""
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for position, view in enumerate(views):
+            by_size.setdefault(self.sizes[view], []).append(position)
+        return list(by_size.values())
+
+    def cut(self, batch: Tensor, view: int, *, scale: int = 1) -> Tensor:
+        """What `view` fills of a batch of latents, or of images `scale` times as fine."""
+        rows, columns = self.sizes[view]
+        return batch[..., : rows * scale, : columns * scale]
+
+    def apart(self, batch: Tensor) -> list[ViewLatents]:
+        """The views of a batch of all."""
+        return [self.cut(row, view) for view, row in enumerate(batch.split(1))]
+
+    def laid(self, views: Sequence[Tensor]) -> Tensor:
+        """Latents in one batch: views of any sizes, or batches of them, one after the other."""
+        rows, columns = self.size
+        return torch.cat(
+            [
+                view
+                if view.shape[-2:] == (rows, columns)
+                else pad(view, (0, columns - view.shape[-1], 0, rows - view.shape[-2]))
+                for view in views
+            ]
+        )
+
+
+@contextmanager
+def prepared_by_size(
+    pipeline: Any,
+    canvas: Canvas,
+    noise: CarriedNoise | None,
+    seed: int,
+    offset: NoiseOffset | None = None,
+) -> Iterator[None]:
+    """Within the block `pipeline` encodes and draws for each view as if all had its size.
+
+    Args:
+        pipeline: Whose `prepare_latents` is used for the views of each size in turn.
+        canvas: Sizes of the views of its batch.
+        noise: What is added to the views instead of what the pipeline draws for each; None: that.
+        seed: Of `noise`.
+        offset: What all of a view's noise has in common; None: nothing.
+    """
+    prepare, scheduler = pipeline.prepare_latents, pipeline.scheduler
+
+    def prepare_latents(
+        image: Tensor,
+        timestep: Tensor,
+        batch_size: int,
+        num_images_per_prompt: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        generator: Sequence[torch.Generator],
+        *more: Any,
+    ) -> Tensor:
+        factor = pipeline.vae_scale_factor
+        clean: list[Tensor] = [image] * batch_size
+        drawn: list[Tensor] = [image] * batch_size
+        for views in canvas.parts(range(batch_size)):
+            calls: list[tuple[Tensor, Tensor]] = []
+
+            def keep(samples: Tensor, numbers: Tensor, _: Tensor, calls: Any = calls) -> Tensor:
+                calls.append((samples, numbers))
+                return samples
+
+            rows = image if len(views) == batch_size else image[views]
+            with replaced(scheduler, "add_noise", keep):
+                prepare(
+                    canvas.cut(rows, views[0], scale=factor),
+                    timestep[views],
+                    len(views),
+                    num_images_per_prompt,
+                    dtype,
+                    device,
+                    [generator[view] for view in views],
+                    *more,
+                )
+            for kept, part in zip((clean, drawn), calls[0], strict=True):
+                for view, row in zip(views, part.split(1), strict=True):
+                    kept[view] = row
+        if noise is not None:
+            drawn = noise.of(drawn[noise.first], seed)
+        if offset is not None:
+            drawn = [offset.added(of_view) for of_view in drawn]
+        return scheduler.add_noise(canvas.laid(clean), canvas.laid(drawn), timestep)
+
+    with replaced(pipeline, "prepare_latents", prepare_latents):
+        yield

@@ -1,0 +1,159 @@
+"""Train Gaussian splats: what they start from, how fast they move, what pulls them.
+
+Source: Kerbl et al. 2023, "3D Gaussian Splatting", arXiv:2308.04079, with learning rates that are
+far higher and fall exponentially, and a pull towards faint and small Gaussians after Kheradmand et
+al. 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo", arXiv:2404.09591.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from nerfstudio.engine.optimizers import Optimizers
+from torch import Generator, Tensor
+from torch.nn.functional import interpolate
+
+from scenestyle.artifacts import read_points
+from scenestyle.cameras import PinholeCamera, fit_within
+from scenestyle.errors import ParamsError
+from scenestyle.losses import photometric_loss
+from scenestyle.nerf.dataset import TrainingViews, parse_dataset, read_photo, read_run_views
+from scenestyle.nerf.splat_growth import Growth, median_pixel
+from scenestyle.nerf.splat_start import first_gaussians, in_field_frame, plant
+from scenestyle.nerf.trainer import Losses, Trainer, build_model, seeded
+from scenestyle.nerfstudio_plugin.config import splat_optimizer_configs
+from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.params import TrainNerf
+
+_MEANS_PX = (0.6, 0.03)
+"""learning rates of the centres at the first and the last step, pixels"""
+_RATES = {
+    "scales": 0.05,
+    "quats": 0.01,
+    "opacities": 0.1,
+    "features_dc": 0.03,
+    "features_rest": 0.003,
+}
+"""learning rates at the first step; they fall to a tenth"""
+_OPACITY_WEIGHT = 0.003
+_SIZE_WEIGHT = 0.003
+"""of the mean standard deviation in pixels"""
+
+
+def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> Trainer:
+    """A trainer at step 0, its Gaussians at the points that lie in the run, for the run's views."""
+    views = [
+        view
+        for view in read_run_views(run, holdout_every=params.holdout_every)
+        if view.split == "train"
+    ]
+    points = read_points(run)
+    if points is not None:
+        outputs = parse_dataset(run, "train", holdout_every=params.holdout_every)
+        points = in_field_frame(points, outputs)
+    start = first_gaussians(
+        views,
+        [read_photo(run, view) for view in views],
+        points,
+        num_pixels=params.start_pixels,
+        seed=params.seed,
+    )
+    with seeded(params.seed):
+        model = cast(SplatModel, build_model(run, params, device))
+    plant(model, start)
+    cameras = [view.camera for view in views]
+    pixel = median_pixel(model.means[model.in_use], cameras)
+    means = (_MEANS_PX[0] * pixel, _MEANS_PX[1] * pixel)
+    rates = {name: (rate, 0.1 * rate) for name, rate in _RATES.items()}
+    configs = splat_optimizer_configs({"means": means, **rates}, params.iterations)
+    return Trainer(
+        model=model,
+        optimizers=Optimizers(configs, model.get_param_groups()),
+        params=params,
+        seed=params.seed,
+        finish_step=Growth(cameras, len(start.means), pixel),
+    )
+
+
+def view_losses(trainer: Trainer, data: TrainingViews) -> Losses:
+    """One whole view per step: absolute colour error and dissimilarity, and two gentle pulls.
+
+    Raises:
+        ParamsError: If the background is one that only nerfacto has.
+    """
+    model, growth = cast(SplatModel, trainer.model), cast(Growth, trainer.finish_step)
+    params = trainer.params
+    if params.background == "last_sample":
+        raise ParamsError(
+            "train_nerf.background is last_sample, which splats do not have: a ray has no samples. "
+            "Use random, black or white."
+        )
+    fine = [
+        (view.camera, image.permute(2, 0, 1).contiguous())
+        for view, image in zip(data.views, data.images, strict=True)
+    ]
+    coarse = [_reduced(*each, params.coarse_image_side) for each in fine]
+
+    def losses(generator: Generator) -> dict[str, Tensor]:
+        is_coarse = trainer.step < params.coarse_share * params.iterations
+        epoch, position = divmod(trainer.step, len(fine))
+        order = np.random.default_rng((trainer.seed, epoch)).permutation(len(fine))
+        camera, photo = (coarse if is_coarse else fine)[order[position]]
+        splatted = model.splatted(camera)
+        # Bound to what it needs alone: with `splatted` in it, the hook would keep itself alive.
+        note = partial(model.note_pull, is_visible=splatted.is_visible, camera=camera)
+        splatted.screen.register_hook(note)
+        behind = background_colour(params, generator).to(photo)
+        rgb = splatted.rgb + (1 - splatted.opacity) * behind[:, None, None]
+        in_use = model.in_use
+        count = in_use.sum()
+        sizes_px = model.scales.exp().sum(dim=1) / (3 * growth.pixel)
+        return {
+            "photometric": photometric_loss(rgb, photo),
+            "opacity": _OPACITY_WEIGHT * (model.opacities[:, 0].sigmoid() * in_use).sum() / count,
+            "size": _SIZE_WEIGHT * (sizes_px * in_use).sum() / count,
+        }
+
+    return losses
+
+
+def background_colour(params: TrainNerf, generator: Generator) -> Tensor:
+    """What shines through where nothing is, in a step: one colour per view."""
+    if params.background == "random":
+        return torch.rand(3, generator=generator)
+    return torch.ones(3) if params.background == "white" else torch.zeros(3)
+
+
+def finetuned_optimizers(
+    model: SplatModel, cameras: Sequence[PinholeCamera], schedule: TrainNerf
+) -> Optimizers:
+    """Optimizers of Gaussians that are moved to another look.
+
+    The schedule's learning rates are those of the harmonics' third: centres, shapes and opacities
+    have their own share of it, so that at a rate of 0.01 they move a third as far as in training.
+    """
+    first, last = schedule.learning_rate, schedule.final_learning_rate
+    pixel = median_pixel(model.means[model.in_use], cameras)
+    shares = {
+        "means": 10 * pixel,
+        "scales": 2.0,
+        "quats": 0.5,
+        "opacities": 5.0,
+        "features_dc": 3.0,
+        "features_rest": 0.3,
+    }
+    rates = {name: (share * first, share * last) for name, share in shares.items()}
+    configs = splat_optimizer_configs(rates, schedule.iterations)
+    return Optimizers(configs, model.get_param_groups())
+
+
+def _reduced(camera: PinholeCamera, photo: Tensor, max_side: int) -> tuple[PinholeCamera, Tensor]:
+    """A view of at most this size, averaged over the area of its pixels."""
+    width, height = fit_within(camera.width, camera.height, max_side)
+    if (width, height) == (camera.width, camera.height):
+        return camera, photo
+    reduced = interpolate(photo[None], size=(height, width), mode="area")[0]
+    return camera.resized(width, height), reduced

@@ -1,0 +1,66 @@
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenestyle.errors import InputError
+from scenestyle.project.remote import fetch, is_fetched, source_record
+
+STORE = fsspec.filesystem("memory")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Photos in a store of this process."""
+    folder = f"/{uuid4().hex}/fern"
+    noise = np.random.default_rng(0)
+    for number in range(3):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(noise.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
+        STORE.pipe(f"{folder}/{number}.png", path.read_bytes())
+    return f"memory:/{folder}"
+
+
+def test_a_capture_is_fetched_and_a_change_behind_the_url_is_seen(url: str, tmp_path: Path) -> None:
+    target = tmp_path / "scenes/fern"
+    assert not is_fetched(url, target)
+    assert len(fetch(url, target).images) == 3
+    assert {path.name for path in target.iterdir()} == {"0.png", "1.png", "2.png"}
+    assert {path.name for path in target.parent.iterdir()} == {"fern", "fern.source.json"}
+    assert is_fetched(url, target)
+
+    before = (target / "0.png").read_bytes()
+    STORE.pipe(f"{url.removeprefix('memory:/')}/3.png", before)
+    assert not is_fetched(url, target)
+    fetch(url, target)
+    assert len(list(target.iterdir())) == 4
+
+
+def test_what_cannot_be_used_leaves_everything_as_it_was(url: str, tmp_path: Path) -> None:
+    target = tmp_path / "scenes/fern"
+    fetch(url, target)
+    before = source_record(target).read_bytes()
+    STORE.pipe(f"{url.removeprefix('memory:/')}/1.png", b"no image")
+    with pytest.raises(InputError, match=r"1\.png"):
+        fetch(url, target)
+    assert source_record(target).read_bytes() == before
+    assert len(list(target.iterdir())) == 3
+    assert not is_fetched(url, target)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("memory://nothing/here", "does not exist or is empty"),
+        ("nosuch://bucket/fern", "Protocol not known"),
+        ("gs://bucket/fern", "a package that is not installed"),
+        ("http://127.0.0.1:1/fern.mp4", "cannot be read|does not exist"),
+    ],
+)
+def test_what_cannot_be_reached_is_said(url: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        fetch(url, tmp_path / "fern")
+    assert not any(tmp_path.iterdir())
