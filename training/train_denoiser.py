@@ -72,6 +72,8 @@ _TO_PHOTO = 0.06
 _CLAIMED_SCALES = (0.5, 0.75, 1.5, 2.0, 2.5, 4.0)
 _NO_DEPTH, _NO_TILE = 0.08, 0.04
 """share of samples that go without, so that either ControlNet can be turned down"""
+_AT_START = 0.5
+"""share of samples at the first timestep of a path, where noise alone tells the look"""
 _CHECKPOINTS_PER_VALIDATION = 6
 _VALIDATION = {
     # name: (timestep the path started at, current timestep)
@@ -96,8 +98,8 @@ class Recipe:
     """AdamW, for embeddings, first and last layers, norms and text"""
     warm_up: int = 60
     """steps"""
-    together: tuple[int, ...] = (1, 2, 3)
-    """views that share attention, each number equally often; 1 for those that are restyled alone"""
+    together: tuple[int, ...] = (1, 2, 3, 3)
+    """views that share attention, drawn anew for every step; 1 for those that are restyled alone"""
     ema: float = 0.998
     """decay per step of the weight average, once past the start"""
     seed: int = 0
@@ -580,7 +582,7 @@ def _timesteps(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
     started = np.where(kind < 0.12, _LAST_TIMESTEP, started)
     first = np.where(started == _LAST_TIMESTEP, rng.integers(850, 1000, size), started)
     later = (40 + rng.random(size) * (started - 40)).astype(np.int64)
-    current = np.where(rng.random(size) < 0.35, first, later)
+    current = np.where(rng.random(size) < _AT_START, first, later)
     return started, current
 
 
