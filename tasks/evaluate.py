@@ -7,7 +7,13 @@ from pathlib import Path
 from engine.stage import stage_main
 from scenestyle.artifacts import write_json
 from scenestyle.evaluation.controls import edit_alone, refit_figures, unshared_figures
-from scenestyle.evaluation.measure import judge, orbit_links, source_psnr, summary
+from scenestyle.evaluation.measure import (
+    judge,
+    model_fit,
+    orbit_links,
+    source_psnr,
+    summary,
+)
 from scenestyle.evaluation.pictures import (
     build_report,
     flicker_curves,
@@ -50,7 +56,7 @@ def run(
     links = orbit_links(orbit, tau=params.warp_tau)
     texts = (caption, style.prompt.replace("{caption}", caption))
     measured, not_computed = judge(orbit, links, steps, texts, params)
-    measured |= source_psnr(nerf, steps)
+    measured |= source_psnr(nerf, steps) | model_fit(stylized)
     control = edit_alone(inputs, orbit, steps, work) if params.unshared_control else None
     if control is not None:
         alone, _ = judge(control.orbit, links, control.steps, texts, params)

@@ -38,6 +38,7 @@ def run(
     settings = restyler.settings(caption, style)
     logger.info(restyler.outlook(settings))
     after = restyler.restyle(settings, work=work)
+    redrawn = restyler.edges_redrawn(caption, settings)
     for name, picture in zip(before.names, after, strict=True):
         write_rgb(out / "rgb" / f"{name}.png", picture)
 
@@ -55,6 +56,7 @@ def run(
         {
             **figures,
             "warnings": warnings,
+            "redrawn_edges": redrawn,
             "model": params.model,
             "sources": dict(model.sources),
             "licences": dict(model.licences),

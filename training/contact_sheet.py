@@ -9,7 +9,9 @@ difference at 32 pixels, and correlation of the edges.
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +19,12 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from scenestyle.diffusion.models import load_pipeline
+from scenestyle.diffusion.seams import replaced
+from scenestyle.metrics.structure import edge_correlation
+from training import looks
 from training.data import scaled_disparity, scene_views
 from training.precision import training_precision
 from training.procedural.scenes import random_scene
@@ -56,6 +62,15 @@ _BANDS = 2
 Picture = Float[np.ndarray, "height width 3"]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A picture by the model."""
+
+    picture: Picture
+    look: int | None = None
+    """which of its style's looks the noise asked for; None: weights that know no looks"""
+
+
 def load_model(weights: Path) -> "DiffusionModel":
     """The exported folder in float32 with all its ControlNets; the scheduler stays its DDIM."""
     model = load_pipeline(str(weights), torch.device("cpu"))
@@ -73,8 +88,9 @@ def restyle(
     guidance_scale: float = 2.0,
     steps: int = 10,
     control_scale: float = 1.0,
-) -> list[Picture]:
-    """One photograph in several styles, each from its own seed."""
+    has_looks: bool = False,
+) -> list[Drawn]:
+    """One photograph in several styles, each alone and from its own seed."""
     from PIL import Image
 
     count = len(prompts)
@@ -83,7 +99,7 @@ def restyle(
     # One picture per control for the whole batch: of several ControlNets the pipeline refuses
     # lists.
     seen = [{"depth": depth, "tile": image}[control] for control in model.controls]
-    with training_precision():
+    with training_precision(), _noise_kept(model) as kept:
         result = model.pipeline(
             prompt=list(prompts),
             image=[image] * count,
@@ -95,14 +111,36 @@ def restyle(
             generator=[torch.Generator().manual_seed(index) for index in range(count)],
             output_type="np",
         )
-    return list(result.images)
+    asked = looks.chosen(kept[0], together=1).tolist() if has_looks else [None] * count
+    return [Drawn(*each) for each in zip(result.images, asked, strict=True)]
+
+
+@contextmanager
+def _noise_kept(model: "DiffusionModel") -> Iterator[list[Tensor]]:
+    """Within the block the model's noise has its offset, and is written to the list."""
+    kept: list[Tensor] = []
+    add_noise = model.pipeline.scheduler.add_noise
+
+    def add_and_keep(samples: Tensor, white: Tensor, timesteps: Tensor) -> Tensor:
+        noise = model.noise_offset.added(white) if model.noise_offset else white
+        kept.append(noise)
+        return add_noise(samples, noise, timesteps)
+
+    with replaced(model.pipeline.scheduler, "add_noise", add_and_keep):
+        yield kept
+
+
+def in_looks(picture: Picture, style: str) -> tuple[Picture, Picture]:
+    """A style filter's picture in both looks of the style."""
+    first, second = looks.LOOKS[style]
+    return looks.recoloured(picture, first), looks.recoloured(picture, second)
 
 
 def sheet(
     weights: Path, seeds: Sequence[int], strengths: Sequence[float], guidance_scale: float
 ) -> Picture:
     """All styles of the scenes with these seeds, blocks of rows for each scene."""
-    model = load_model(weights)
+    model, has_looks = load_model(weights), (weights / looks.LOOKS_FILE).is_file()
     rows: list[list[Picture]] = []
     for seed in seeds:
         rng = np.random.default_rng((7, seed))
@@ -110,15 +148,20 @@ def sheet(
         views = scene_views(named, rng)
         disparity = scaled_disparity(views)[0]
         photo = views[0].rgb
-        wanted = [stylize(views[0], style, named.style_seed) for style in PROMPTS]
-        scene_rows = [(photo, wanted)]
+        filtered = [stylize(views[0], style, named.style_seed) for style in PROMPTS]
+        scene_rows = [(photo, filtered)]
         for strength in strengths:
             drawn = restyle(
                 model, photo, disparity, list(PROMPTS.values()),
-                strength=strength, guidance_scale=guidance_scale,
+                strength=strength, guidance_scale=guidance_scale, has_looks=has_looks,
             )  # fmt: skip
-            scene_rows.append((np.repeat(disparity[..., None], 3, -1), drawn))
-            _log_figures(seed, strength, drawn, wanted)
+            pictures = [each.picture for each in drawn]
+            wanted = [
+                picture if each.look is None else in_looks(picture, style)[each.look]
+                for picture, style, each in zip(filtered, PROMPTS, drawn, strict=True)
+            ]
+            scene_rows.append((np.repeat(disparity[..., None], 3, -1), pictures))
+            _log_figures(seed, strength, pictures, wanted)
         for band in np.array_split(np.arange(len(PROMPTS)), _BANDS):
             rows += [[first, *(styled[index] for index in band)] for first, styled in scene_rows]
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
@@ -140,17 +183,6 @@ def colour_difference(first: Picture, second: Picture) -> float:
     """Mean absolute difference of the colours at 32 x 32 pixels, 0..1."""
     small = [cv2.resize(p, (32, 32), interpolation=cv2.INTER_AREA) for p in (first, second)]
     return float(np.abs(small[0] - small[1]).mean())
-
-
-def edge_correlation(first: Picture, second: Picture) -> float:
-    """Correlation of the gradient's strength over all pixels, at most 1."""
-    return float((_edges(first) * _edges(second)).mean())
-
-
-def _edges(picture: Picture) -> Float[np.ndarray, "height width"]:
-    luma = cv2.GaussianBlur(picture.astype(np.float32).mean(-1), (0, 0), 1.2)
-    strength = np.hypot(cv2.Sobel(luma, -1, 1, 0), cv2.Sobel(luma, -1, 0, 1))
-    return (strength - strength.mean()) / (strength.std() + 1e-6)
 
 
 def main() -> None:

@@ -1,16 +1,17 @@
 """Training data: shards of scenes as latents, pictures, disparity and caption tokens.
 
 `python -m training.data --work .work/embedded --shards 0:40` writes the shards that are
-missing. Three of four show photographs (`training.photos`), each as two crops; the others made-up
-scenes, each from two viewpoints. At either of the two a scene is there as a clean photograph, as
-two spoilt ones (soft and noisy, as the renders of a radiance field are) and in some of the styles,
-every style equally often. Disparity is scaled to 0..1 over both viewpoints, as it is over all views
-of a scene when the model is used. All pictures of a shard have one size; shards of several sizes
-take turns.
+missing. Three of four show photographs (`training.photos`), each as three crops; the others made-up
+scenes, each from three viewpoints. At every one of them a scene is there as a clean photograph, as
+two spoilt ones (soft and noisy, as the renders of a radiance field are) and in the same styles, so
+that views can be trained together; every style equally often. Disparity is scaled to 0..1 over all
+viewpoints, as it is over all views of a scene when the model is used. All pictures of a shard have
+one size; shards of several sizes take turns.
 """
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,11 +44,11 @@ _HELD_OUT = (HELD_OUT_SHARD, HELD_OUT_PHOTOGRAPHS)
 SQUARE: Size = (128, 128)
 """the most frequent size, and that of the held-out shards"""
 _SIZES: tuple[Size, ...] = (
-    SQUARE, SQUARE, SQUARE, (96, 160), SQUARE, (160, 96), SQUARE, (192, 192),
+    SQUARE, SQUARE, SQUARE, (96, 160), (256, 320), (160, 96), SQUARE, (192, 192),
 )  # fmt: skip
 _PROCEDURAL_PERIOD = 4
 """one in so many shards shows made-up scenes"""
-_VIEWPOINTS, _PHOTOS, _STYLED, _CAPTIONS = 2, 3, 6, 3
+_VIEWPOINTS, _PHOTOS, _STYLED, _CAPTIONS = 3, 3, 6, 3
 _PICTURE_SHARDS = 32
 _SEED = 20_261_122
 
@@ -77,7 +78,7 @@ class Shard:
     """of `photos`, for the ControlNet that sees the picture itself"""
     styled: Float[np.ndarray, "scenes viewpoints styled channels rows columns"]
     style_ids: UInt8[np.ndarray, "scenes viewpoints styled"]
-    """indices into STYLE_NAMES"""
+    """indices into STYLE_NAMES, the same for all viewpoints of a scene"""
     disparity: UInt8[np.ndarray, "scenes viewpoints height width"]
     """0..255"""
     tokens: Int[np.ndarray, "scenes styles captions length"]
@@ -100,6 +101,11 @@ def shard_path(work: Path, shard: int) -> Path:
 def shard_size(shard: int) -> Size:
     """Size of the pictures in a shard, by its index."""
     return SQUARE if shard in _HELD_OUT else _SIZES[shard % len(_SIZES)]
+
+
+def shard_scenes(shard: int, scenes: int) -> int:
+    """Scenes in a shard, by its index: as many as have the pixels of `scenes` squares."""
+    return max(1, scenes * math.prod(SQUARE) // math.prod(shard_size(shard)))
 
 
 def shows_photographs(shard: int) -> bool:
@@ -127,10 +133,12 @@ def training_shards(work: Path) -> dict[Size, list[Path]]:
     return by_size
 
 
-def scene_views(named: NamedScene, rng: np.random.Generator, size: Size = SQUARE) -> list[Buffers]:
-    """The scene from its own viewpoint and from one nearby."""
+def scene_views(
+    named: NamedScene, rng: np.random.Generator, size: Size = SQUARE, count: int = 2
+) -> list[Buffers]:
+    """The scene from its own viewpoint and from others nearby, `count` in all."""
     height, width = size
-    viewpoints = [named.viewpoint, nearby(named.viewpoint, rng)]
+    viewpoints = [named.viewpoint, *(nearby(named.viewpoint, rng) for _ in range(count - 1))]
     return [render(named.scene, viewpoint.camera(width, height)) for viewpoint in viewpoints]
 
 
@@ -159,7 +167,7 @@ def made_up(rng: np.random.Generator, size: Size) -> DrawnScene:
     """A random scene of solids."""
     named = random_scene(rng)
     return DrawnScene(
-        scene_views(named, rng, size),
+        scene_views(named, rng, size, _VIEWPOINTS),
         named.style_seed,
         lambda style, words_rng: caption(named, style, words_rng),
     )
@@ -199,7 +207,7 @@ def make_pictures(
     words = tokenizer.load()
     pictures = np.zeros((scenes, _VIEWPOINTS, _PHOTOS + _STYLED, *size, 3), np.uint8)
     disparity = np.zeros((scenes, _VIEWPOINTS, *size), np.uint8)
-    style_ids = _even_choice(rng, scenes)
+    style_ids = np.repeat(_even_choice(rng, scenes)[:, None], _VIEWPOINTS, axis=1)
     captions: list[str] = []
     for index in range(scenes):
         scene = draw(rng, size)
@@ -220,14 +228,11 @@ def make_pictures(
     }
 
 
-def _even_choice(
-    rng: np.random.Generator, scenes: int
-) -> UInt8[np.ndarray, "scenes viewpoints styled"]:
-    """Styles for every viewpoint, one shuffled round of all styles after the other."""
-    places = scenes * _VIEWPOINTS * _STYLED
-    rounds = -(-places // (len(STYLES) - 1))
+def _even_choice(rng: np.random.Generator, scenes: int) -> UInt8[np.ndarray, "scenes styled"]:
+    """Styles for every scene, one shuffled round of all styles after the other."""
+    rounds = -(-scenes * _STYLED // (len(STYLES) - 1))
     order = np.concatenate([1 + rng.permutation(len(STYLES) - 1) for _ in range(rounds)])
-    return order[:places].reshape(scenes, _VIEWPOINTS, _STYLED).astype(np.uint8)
+    return order[: scenes * _STYLED].reshape(scenes, _STYLED).astype(np.uint8)
 
 
 def to_signed(pictures: UInt8[np.ndarray, "batch height width 3"]) -> Float[Tensor, "batch 3 h w"]:
@@ -281,7 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(".work/embedded"))
     parser.add_argument("--shards", default="0:40", help="first:end")
-    parser.add_argument("--scenes", type=int, default=100, help="per shard")
+    parser.add_argument("--scenes", type=int, default=100, help="per shard of squares")
     parser.add_argument("--fit-latent-stats", action="store_true", help="makes old weights useless")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -292,7 +297,8 @@ def main() -> None:
     first, end = (int(bound) for bound in arguments.shards.split(":"))
     for shard in (*_HELD_OUT, *range(first, end)):
         if not shard_path(arguments.work, shard).exists():
-            write_shard(arguments.work, shard, 40 if shard in _HELD_OUT else arguments.scenes)
+            scenes = 40 if shard in _HELD_OUT else shard_scenes(shard, arguments.scenes)
+            write_shard(arguments.work, shard, scenes)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ far, or with `--autoencoder-of WEIGHTS` that of an exported folder.
 import argparse
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ import torch
 
 from scenestyle.diffusion.known_styles import STYLES_FILE
 from scenestyle.diffusion.models import CONTROLS_FILE
+from scenestyle.diffusion.noise_offset import OFFSET_FILE
 from training import tokenizer
 from training.exported import load_autoencoder
+from training.looks import LOOKS, LOOKS_FILE, OFFSET
 from training.models import Denoiser, autoencoder, scheduler, use_layout
 from training.procedural.captions import KEY_WORDS
 from training.train_autoencoder import checkpoint_path
@@ -53,6 +56,10 @@ def export(denoiser: Path, pictures: "AutoencoderKL", out: Path) -> None:
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
     styles = json.dumps(KEY_WORDS, indent=2)
     (out / STYLES_FILE).write_text(styles + "\n", encoding="utf-8")
+    names = {style: [look.name for look in pair] for style, pair in LOOKS.items()}
+    (out / LOOKS_FILE).write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
+    offset = json.dumps(asdict(OFFSET))
+    (out / OFFSET_FILE).write_text(offset + "\n", encoding="utf-8")
     (out / CONTROLS_FILE).write_text(json.dumps(CONTROLS) + "\n", encoding="utf-8")
     write_hashes(out)
 

@@ -24,12 +24,15 @@ STATS_FILE = Path(__file__).with_name("latent_stats.json")
 _LUMA = np.array([0.299, 0.587, 0.114])
 _CHROMA_BLUE = 0.564 * (np.array([0, 0, 1]) - _LUMA)
 _CHROMA_RED = 0.713 * (np.array([1, 0, 0]) - _LUMA)
+LUMA_CHROMA = np.stack([_LUMA, _CHROMA_BLUE, _CHROMA_RED])
+"""RGB -> luma, blue and red chroma (ITU-R BT.601)"""
 _FREQUENCIES = [
     (colour, u, total - u)
-    for colour, highest in ((_LUMA, 3), (_CHROMA_BLUE, 1), (_CHROMA_RED, 1))
+    for colour, highest in enumerate((3, 1, 1))
     for total in range(highest + 1)
     for u in range(total + 1)
 ]
+"""of each channel: row of LUMA_CHROMA, vertical and horizontal frequency"""
 CHANNELS = len(_FREQUENCIES)
 
 Pictures = Float[Tensor, "batch 3 height width"]
@@ -60,6 +63,28 @@ def fit(pictures: Pictures) -> dict[str, list[float]]:
     return {"mean": mean.tolist(), "scale": scale.tolist()}
 
 
+def colour_map(
+    matrix: Float[np.ndarray, "3 3"], offset: Float[np.ndarray, "3"]
+) -> tuple[Float[Tensor, "channels channels"], Float[Tensor, " channels"]]:
+    """What an affine map of colours in 0..1 is for latents: latents -> matrix @ latents + offset.
+
+    Exact but for colour in detail that has no chroma channel, which counts as grey.
+    """
+    of_chroma = LUMA_CHROMA @ matrix @ np.linalg.inv(LUMA_CHROMA)
+    of_coefficients = np.zeros((CHANNELS, CHANNELS))
+    for row, (colour, *frequency) in enumerate(_FREQUENCIES):
+        for column, (other, *other_frequency) in enumerate(_FREQUENCIES):
+            if frequency == other_frequency:
+                of_coefficients[row, column] = of_chroma[colour, other]
+    # Signed pictures are 2 colour - 1, and only the mean of a block feels an offset.
+    signed_offset = LUMA_CHROMA @ (matrix @ np.ones(3) + 2 * offset - 1)
+    added = np.array([signed_offset[c] if u == v == 0 else 0.0 for c, u, v in _FREQUENCIES])
+    mean, scale = (part.double().flatten().numpy() for part in _stats())
+    of_latents = scale[:, None] * of_coefficients / scale
+    of_offset = scale * (of_coefficients @ mean + added - mean)
+    return torch.tensor(of_latents).float(), torch.tensor(of_offset).float()
+
+
 def _coefficients(pictures: Pictures) -> Latents:
     return F.conv2d(pictures, _kernels(), stride=BLOCK)
 
@@ -72,7 +97,7 @@ def _kernels() -> Float[Tensor, "channels 3 8 8"]:
         for k in range(BLOCK)
     ]
     kernels = [
-        colour[:, None, None] * np.outer(cosines[u], cosines[v])[None] / BLOCK**2
+        LUMA_CHROMA[colour][:, None, None] * np.outer(cosines[u], cosines[v])[None] / BLOCK**2
         for colour, u, v in _FREQUENCIES
     ]
     return torch.tensor(np.array(kernels), dtype=torch.float32)

@@ -20,6 +20,22 @@ _UNET_WIDTHS = (64, 96, 128)
 _DETERMINISTIC_LOG_VARIANCE = -14.0
 
 
+class _Together:
+    """Self-attention of `views` views in a row as one picture, as in `diffusion.attention`."""
+
+    def __init__(self) -> None:
+        self.views = 1
+        self._plain = AttnProcessor()
+
+    def __call__(
+        self, layer: Any, hidden_states: Tensor, *args: Any, **kwargs: Any
+    ) -> Float[Tensor, "batch tokens channels"]:
+        """Of `views` views each."""
+        joined = hidden_states.unflatten(0, (-1, self.views)).flatten(1, 2)
+        attended = self._plain(layer, joined, *args, **kwargs)
+        return attended.unflatten(1, (self.views, -1)).flatten(0, 1)
+
+
 class Denoiser(nn.Module):
     """UNet, two ControlNets and both text encoders, trained together.
 
@@ -49,6 +65,10 @@ class Denoiser(nn.Module):
             use_layout(part, torch.channels_last)
             # The fused CPU attention's backward pass took 22 % of a step at these sizes.
             part.set_attn_processor(AttnProcessor())
+        self._together = _Together()
+        processors: dict[str, Any] = dict(self.unet.attn_processors)
+        processors |= {name: self._together for name in processors if "attn1" in name}
+        self.unet.set_attn_processor(processors)
 
     def encode_text(
         self, tokens: Int[Tensor, "batch length"], keep: Bool[Tensor, " batch"]
@@ -68,8 +88,10 @@ class Denoiser(nn.Module):
         tokens: Int[Tensor, "batch length"],
         keep_text: Bool[Tensor, " batch"],
         time_ids: Float[Tensor, "batch 6"],
+        together: int = 1,
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """The clean latents expected behind noisy ones."""
+        """The clean latents behind noisy ones; `together` views in a row share attention."""
+        self._together.views = together
         states, pooled = self.encode_text(tokens, keep_text)
         conditions = {
             "encoder_hidden_states": states,

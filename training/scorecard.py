@@ -14,6 +14,8 @@ correlation of the gradient's strength with that of the filter's picture, and th
 Content: how much of the photograph is kept, as the correlation of the edges with the photograph's
 own and as the likeness of deep features at the same place, each beside what the filter's picture
 keeps. Identity: what the prompt for a photograph changes.
+A style's picture is wanted in the look that the noise asks for (`training.looks`); how much of it
+the model's has is the last column: 1 all, 0 as much as of the other look, -1 all of the wrong one.
 """
 
 import argparse
@@ -30,15 +32,18 @@ from torch import Tensor, nn
 
 from scenestyle.diffusion.inputs import evenly_spaced
 from scenestyle.features import FeatureExtractor, load_features
+from scenestyle.metrics.structure import edge_correlation
 from training.contact_sheet import (
     PROMPTS,
+    Drawn,
     Picture,
     colour_difference,
-    edge_correlation,
+    in_looks,
     load_model,
     restyle,
 )
 from training.data import scaled_disparity, scene_views, spoilt
+from training.looks import LOOKS_FILE
 from training.photos.collect import Photograph, read_photographs
 from training.photos.sheet import whole
 from training.procedural.scenes import random_scene
@@ -56,7 +61,7 @@ _TRAINING_SCENES, _HELD_OUT_SCENES = 11, 7
 """first part of a scene's seed; the training data's scenes have seeds of another length"""
 
 Classifier = Callable[[Sequence[Picture]], list[str]]
-Draw = Callable[[Picture, Float[np.ndarray, "height width"], Sequence[str]], Sequence[Picture]]
+Draw = Callable[[Picture, Float[np.ndarray, "height width"], Sequence[str]], Sequence[Drawn]]
 """photograph, its disparity 0..1 and prompts -> one picture per prompt"""
 Code = Callable[[Sequence[Picture]], Sequence[Picture]]
 """pictures -> the same, encoded and decoded"""
@@ -69,7 +74,12 @@ class Example:
     photo: Picture
     disparity: Float[np.ndarray, "height width"]
     styled: dict[str, Picture]
-    """by style, in the order of `PROMPTS`"""
+    """by style, in the order of `PROMPTS`; as the filters draw it, in no look"""
+
+    def wanted(self, style: str, look: int | None) -> Picture:
+        """In a look, or as the filter draws it."""
+        drawn = self.styled[style]
+        return drawn if look is None else in_looks(drawn, style)[look]
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,8 @@ class Score:
     """mean cosine between deep features and the photograph's at the same place, at most 1"""
     filter_content_features: float
     """the same of the filter's pictures"""
+    look: float
+    """mean share of the look that the noise asked for, -1..1; NaN for weights that know no looks"""
 
 
 def example(kind: int, index: int) -> Example:
@@ -115,9 +127,19 @@ def example_of_photograph(photograph: Photograph, long_side: int) -> Example:
 
 
 def train_classifier(examples: Sequence[Example]) -> Classifier:
-    """Multinomial logistic regression on clean and on soft, noisy copies, fitted to convergence."""
+    """Multinomial logistic regression on clean and on soft, noisy copies, fitted to convergence.
+
+    A third of the examples each is as the filters draw it, in the first and in the second look.
+    """
     rng = np.random.default_rng(0)
-    clean = [p for each in examples for p in (*each.styled.values(), each.photo)]
+    clean = [
+        picture
+        for index, each in enumerate(examples)
+        for picture in (
+            *(each.wanted(style, (None, 0, 1)[index % 3]) for style in PROMPTS),
+            each.photo,
+        )
+    ]
     # Sharpness would otherwise tell the filters' styles apart, and the model's pictures are softer.
     pictures = [*clean, *(spoilt(picture, rng) for picture in clean)]
     wanted = torch.arange(len(CLASSES)).repeat(2 * len(examples))
@@ -162,8 +184,12 @@ def score(
 ) -> tuple[dict[str, Score], float]:
     """Scores by style, and the mean absolute change that the photograph's prompt makes."""
     prompts = [*PROMPTS.values(), PHOTO_PROMPT]
-    drawn = [list(draw(each.photo, each.disparity, prompts)) for each in examples]
-    wanted = [list(each.styled.values()) for each in examples]
+    answers = [draw(each.photo, each.disparity, prompts) for each in examples]
+    drawn = [[each.picture for each in row] for row in answers]
+    wanted = [
+        [each.wanted(style, a.look) for style, a in zip(PROMPTS, row, strict=False)]
+        for each, row in zip(examples, answers, strict=True)
+    ]
     coded = [list(code(pictures)) for pictures in wanted]
     named, named_coded, named_filter = (
         [classify(pictures) for pictures in kind] for kind in (drawn, coded, wanted)
@@ -188,11 +214,28 @@ def score(
             filter_content_edges=mean(edge_correlation, wanted, photos),
             content_features=mean(likeness, drawn, photos),
             filter_content_features=mean(likeness, wanted, photos),
+            look=float(
+                np.mean(
+                    [
+                        share_of_look(row[column], in_looks(each.styled[style], style))
+                        for each, row in zip(examples, answers, strict=True)
+                    ]
+                )
+            ),
         )
     changes = [
         np.abs(row[-1] - each.photo).mean() for row, each in zip(drawn, examples, strict=True)
     ]
     return scores, float(np.mean(changes))
+
+
+def share_of_look(drawn: Drawn, both: tuple[Picture, Picture]) -> float:
+    """Where a picture lies between both looks: 1 at the one asked for, -1 at the other."""
+    if drawn.look is None:
+        return float("nan")
+    right, wrong = both[drawn.look], both[1 - drawn.look]
+    half = (right - wrong) / 2
+    return float(((drawn.picture - (right + wrong) / 2) * half).sum() / np.square(half).sum())
 
 
 Rows = Sequence[Sequence[Picture] | Picture]
@@ -228,13 +271,13 @@ def report(scores: dict[str, Score], identity: float, num_scenes: int) -> str:
         f"{identity:.3f} on average.",
         "",
         "| style | recognised | the filter's, coded | the filter's | edges | the filter's, coded "
-        "| colour | content, edges | the filter's | content, features | the filter's |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| colour | content, edges | the filter's | content, features | the filter's | look |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {style} | {each.recognised:.0%} | {each.coded_recognised:.0%} | "
             f"{each.filter_recognised:.0%} | {each.edges:.2f} | {each.coded_edges:.2f} | "
             f"{each.colour:.3f} | {each.content_edges:.2f} | {each.filter_content_edges:.2f} | "
-            f"{each.content_features:.2f} | {each.filter_content_features:.2f} |"
+            f"{each.content_features:.2f} | {each.filter_content_features:.2f} | {each.look:.2f} |"
             for style, each in rows
         ),
     ]
@@ -246,15 +289,18 @@ def _mean(scores: Sequence[Score]) -> Score:
     return Score(**{name: float(np.mean([getattr(s, name) for s in scores])) for name in names})
 
 
-def model_draw(model: "DiffusionModel", *, strength: float, guidance_scale: float) -> Draw:
+def model_draw(
+    model: "DiffusionModel", *, strength: float, guidance_scale: float, has_looks: bool = False
+) -> Draw:
     """The exported pipeline at the settings it is best at."""
 
     def draw(
         photo: Picture, disparity: Float[np.ndarray, "height width"], prompts: Sequence[str]
-    ) -> Sequence[Picture]:
+    ) -> Sequence[Drawn]:
         return restyle(
-            model, photo, disparity, prompts, strength=strength, guidance_scale=guidance_scale
-        )
+            model, photo, disparity, prompts,
+            strength=strength, guidance_scale=guidance_scale, has_looks=has_looks,
+        )  # fmt: skip
 
     return draw
 
@@ -346,7 +392,8 @@ def _scored(
     guidance_scale: float,
 ) -> str:
     model = load_model(weights)
-    draw = model_draw(model, strength=strength, guidance_scale=guidance_scale)
+    has_looks = (weights / LOOKS_FILE).is_file()
+    draw = model_draw(model, strength=strength, guidance_scale=guidance_scale, has_looks=has_looks)
     scored = score(held_out, train_classifier(known), draw, model_code(model.pipeline.vae))
     return report(*scored, len(held_out))
 

@@ -37,7 +37,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from scenestyle.files import whole_file
-from training import tokenizer
+from training import looks, tokenizer
 from training.data import (
     HELD_OUT_PHOTOGRAPHS,
     HELD_OUT_SHARD,
@@ -72,7 +72,9 @@ _TO_PHOTO = 0.06
 _CLAIMED_SCALES = (0.5, 0.75, 1.5, 2.0, 2.5, 4.0)
 _NO_DEPTH, _NO_TILE = 0.08, 0.04
 """share of samples that go without, so that either ControlNet can be turned down"""
-_CHECKPOINTS_PER_VALIDATION = 3
+_AT_START = 0.5
+"""share of samples at the first timestep of a path, where noise alone tells the look"""
+_CHECKPOINTS_PER_VALIDATION = 6
 _VALIDATION = {
     # name: (timestep the path started at, current timestep)
     "s999": (999, 999),
@@ -96,6 +98,8 @@ class Recipe:
     """AdamW, for embeddings, first and last layers, norms and text"""
     warm_up: int = 60
     """steps"""
+    together: tuple[int, ...] = (1, 2, 3, 3)
+    """views that share attention, drawn anew for every step; 1 for those that are restyled alone"""
     ema: float = 0.998
     """decay per step of the weight average, once past the start"""
     seed: int = 0
@@ -125,6 +129,8 @@ class Batch:
     tokens: Int[Tensor, "batch length"]
     keep_text: Bool[Tensor, " batch"]
     time_ids: Float[Tensor, "batch 6"]
+    together: int = 1
+    """views after each other that share attention"""
 
 
 @dataclass
@@ -190,9 +196,12 @@ def advance(
     samples = samples_per_batch(recipe, size)
     rng = np.random.default_rng((recipe.seed, rank, step))
     shard = load_shard(shards[size][int(rng.integers(len(shards[size])))])
-    loss = _update(training, draw_batch(shard, samples, rng), recipe, lr_scale)
+    possible = [each for each in recipe.together if each <= shard.photos.shape[1]]
+    together = int(rng.choice(possible))
+    batch = draw_batch(shard, samples, rng, together=together)
+    loss = _update(training, batch, recipe, lr_scale)
     training.progress.step += 1
-    training.progress.samples += samples * processes
+    training.progress.samples += len(batch.target) * processes
     return loss
 
 
@@ -216,7 +225,7 @@ def _update(training: Training, batch: Batch, recipe: Recipe, lr_scale: float) -
         optimizer.zero_grad()
         for group in optimizer.param_groups:
             group["lr"] = lr * lr_scale
-    error = _squared_error(training.model, batch)
+    error = (_predicted(training.model, batch) - batch.target).square()
     loss = (error * batch.weight).mean()
     loss.backward()
     _average_gradients(parameters)
@@ -231,30 +240,53 @@ def _update(training: Training, batch: Batch, recipe: Recipe, lr_scale: float) -
     return loss.item()
 
 
-def draw_batch(shard: Shard, samples: int, rng: np.random.Generator) -> Batch:
-    """Random scenes, viewpoints, styles, captions and noise levels."""
+def draw_batch(shard: Shard, samples: int, rng: np.random.Generator, *, together: int = 1) -> Batch:
+    """Random scenes, viewpoints, styles, captions and noise levels.
+
+    Args:
+        shard: What to draw from.
+        samples: As many, or the nearest fewer that make whole groups; at least one group.
+        rng: Decides everything.
+        together: Views of a scene that are restyled together, one after the other: all in one
+            style, with one caption, at one noise level and in the look that the noise of all
+            chooses.
+    """
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-    scene = rng.integers(len(shard), size=samples)
-    view = rng.integers(shard.photos.shape[1], size=samples)
-    styled = rng.integers(shard.styled.shape[2], size=samples)
+    groups = max(1, samples // together)
+    samples = groups * together
+    scene, view, styled = _drawn_groups(shard, groups, together, rng)
     source = rng.integers(shard.photos.shape[2], size=samples)
-    words = rng.integers(shard.tokens.shape[2], size=samples)
-    to_photo = rng.random(samples) < _TO_PHOTO
+
+    def of_all(of_group: np.ndarray) -> np.ndarray:
+        return np.repeat(of_group, together, axis=0)
+
+    words = of_all(rng.integers(shard.tokens.shape[2], size=groups))
+    to_photo = of_all(rng.random(groups) < _TO_PHOTO)
     style = np.where(to_photo, 0, shard.style_ids[scene, view, styled])
     target = np.where(
         to_photo[:, None, None, None],
         shard.photos[scene, view, 0],
         shard.styled[scene, view, styled],
     )
-    clean, photo = _tensor(target), _tensor(shard.photos[scene, view, source])
+    photo = _tensor(shard.photos[scene, view, source])
     picture = _pictures(shard.pictures[scene, view, source])
-    disparity = _varied(_tensor(shard.disparity[scene, view])[:, None] / 255, rng)
-    started, current = _timesteps(samples, rng)
-    noisy, weight = _on_the_path(clean, photo, started, current, generator)
+    disparity = _varied(_tensor(shard.disparity[scene, view])[:, None] / 255, together, rng)
+    noise = looks.OFFSET.added(torch.randn(photo.shape, generator=generator))
+    clean = looks.recoloured_latents(
+        _tensor(target), torch.from_numpy(style), looks.chosen(noise, together)
+    )
+    started, current = (torch.from_numpy(of_all(each)) for each in _timesteps(groups, rng))
+    noisy, weight = _on_the_path(clean, photo, started, current, noise)
     tokens = torch.from_numpy(shard.tokens[scene, style, words].astype(np.int64))
-    chance = rng.random(samples)
+    chance = of_all(rng.random(groups))
     negative = torch.from_numpy((chance >= 0.08) & (chance < 0.12))[:, None]
-    null = _null_tokens()[torch.from_numpy(rng.integers(len(_NEGATIVE_PROMPTS), size=samples))]
+    null = _null_tokens()[
+        torch.from_numpy(of_all(rng.integers(len(_NEGATIVE_PROMPTS), size=groups)))
+    ]
+    has_depth, has_tile = (
+        torch.from_numpy(of_all(rng.random(groups) > without).astype(np.float32))
+        for without in (_NO_DEPTH, _NO_TILE)
+    )
     # Now and then another size than the true one, so that pictures larger than these are none too
     # strange.
     claimed = rng.choice(_CLAIMED_SCALES) if rng.random() < 0.2 else 1.0
@@ -267,35 +299,61 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator) -> Batch:
         controls=Controls(
             disparity=_three_channels(disparity),
             picture=picture,
-            depth_scale=torch.from_numpy((rng.random(samples) > _NO_DEPTH).astype(np.float32)),
-            tile_scale=torch.from_numpy((rng.random(samples) > _NO_TILE).astype(np.float32)),
+            depth_scale=has_depth,
+            tile_scale=has_tile,
         ),
         tokens=torch.where(negative, null, tokens),
         keep_text=torch.from_numpy(chance >= 0.08),
         time_ids=picture_time_ids(samples, height, width),
+        together=together,
     )
+
+
+def _drawn_groups(
+    shard: Shard, groups: int, together: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scene, viewpoint and place among its styled pictures of every view, group after group.
+
+    A group shows one scene in one style.
+    """
+    drawn = []
+    while len(drawn) < groups:
+        scene = int(rng.integers(len(shard)))
+        style = rng.choice(shard.style_ids[scene].ravel())
+        views, places = np.nonzero(shard.style_ids[scene] == style)
+        if len(views) >= together:
+            some = rng.permutation(len(views))[:together]
+            drawn.append([(scene, views[i], places[i]) for i in some])
+    scenes, views, places = np.array(drawn).reshape(-1, 3).T
+    return scenes, views, places
 
 
 @torch.no_grad()
 def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
-    """Mean squared x0 error, held-out scenes; "D", "P", "T": another's disparity, image, text."""
+    """Figures on held-out scenes, every view by itself.
+
+    Mean squared x0 error at the stages of `_VALIDATION`; "D" with another scene's disparity, "P"
+    image, "T" text. "L" is how much of its look an image has: 1 all, 0 the mean of both, -1 all of
+    the wrong one.
+    """
     size = len(shard)
     each = np.arange(size)
     view, styled, words = each % 2, each % shard.styled.shape[2], each // 2 % 2
     style = shard.style_ids[each, view, styled]
-    clean = _tensor(shard.styled[each, view, styled])
     photo = _tensor(shard.photos[each, view, 0])
     disparity = _three_channels(_tensor(shard.disparity[each, view])[:, None] / 255)
     picture = _pictures(shard.pictures[each, view, 0])
     tokens = torch.from_numpy(shard.tokens[each, style, words].astype(np.int64))
-    errors: dict[str, float] = {}
+    white = torch.randn(photo.shape, generator=torch.Generator().manual_seed(1))
+    noise = looks.OFFSET.added(white)
+    look = looks.chosen(noise, together=1)
+    neutral, ids = _tensor(shard.styled[each, view, styled]), torch.from_numpy(style)
+    clean, other = (looks.recoloured_latents(neutral, ids, which) for which in (look, 1 - look))
+    figures: dict[str, float] = {}
     for name, (started, current) in _VALIDATION.items():
-        generator = torch.Generator().manual_seed(1)
         timestep = torch.full((size,), current)
-        noisy, weight = _on_the_path(
-            clean, photo, torch.full((size,), started), timestep, generator
-        )
-        for suffix in ("", "D", "P", "T") if name in ("s999", "e500") else ("",):
+        noisy, weight = _on_the_path(clean, photo, torch.full((size,), started), timestep, noise)
+        for suffix in ("", "D", "P", "T") if name == "e500" else ("",):
             batch = Batch(
                 noisy=noisy,
                 target=clean,
@@ -311,8 +369,19 @@ def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
                 keep_text=torch.ones(size, dtype=torch.bool),
                 time_ids=picture_time_ids(size, *shard.size),
             )
-            errors[name + suffix] = round(_squared_error(model, batch).mean().item(), 4)
-    return errors
+            predicted = _predicted(model, batch)
+            error = (predicted - clean).square().mean().item()
+            figures[name + suffix] = round(error, 4)
+            if not suffix and current == started:
+                figures[f"{name}L"] = round(_share_of_look(predicted, clean, other), 3)
+    return figures
+
+
+def _share_of_look(predicted: Tensor, clean: Tensor, other: Tensor) -> float:
+    """Mean place between both looks' pictures: 1 at the right one, -1 at the other."""
+    half = (clean - other) / 2
+    along = ((predicted - (clean + other) / 2) * half).sum((1, 2, 3))
+    return (along / half.square().sum((1, 2, 3))).mean().item()
 
 
 def run(
@@ -478,7 +547,7 @@ def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
     )
 
 
-def _squared_error(model: Denoiser, batch: Batch) -> Float[Tensor, "batch channels rows columns"]:
+def _predicted(model: Denoiser, batch: Batch) -> Float[Tensor, "batch channels rows columns"]:
     with training_precision():
         predicted = model(
             batch.noisy,
@@ -487,12 +556,13 @@ def _squared_error(model: Denoiser, batch: Batch) -> Float[Tensor, "batch channe
             batch.tokens,
             batch.keep_text,
             batch.time_ids,
+            batch.together,
         )
-    return (predicted.float() - batch.target).square()
+    return predicted.float()
 
 
 def _on_the_path(
-    clean: Tensor, photo: Tensor, started: Tensor, current: Tensor, generator: torch.Generator
+    clean: Tensor, photo: Tensor, started: Tensor, current: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Noisy latents at `current` on a path from the photo at `started`, and the loss weight."""
     alpha_bar = _alpha_bar()
@@ -501,32 +571,35 @@ def _on_the_path(
     share = torch.where(started >= _LAST_TIMESTEP, 0.0, share)[:, None, None, None]
     alpha = alpha_bar[current].sqrt()[:, None, None, None]
     sigma = (1 - alpha_bar[current]).sqrt()[:, None, None, None]
-    noise = torch.randn(clean.shape, generator=generator)
     noisy = alpha * (clean + share * (photo - clean)) + sigma * noise
     return noisy, (sigma**-2).clamp(max=5)
 
 
-def _timesteps(size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _timesteps(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Where paths start (an eighth in pure noise, most near strength 0.5) and where they stand."""
     kind = rng.random(size)
     started = np.where(kind < 0.7, rng.integers(330, 720, size), rng.integers(720, 990, size))
     started = np.where(kind < 0.12, _LAST_TIMESTEP, started)
     first = np.where(started == _LAST_TIMESTEP, rng.integers(850, 1000, size), started)
     later = (40 + rng.random(size) * (started - 40)).astype(np.int64)
-    current = np.where(rng.random(size) < 0.35, first, later)
-    return torch.from_numpy(started), torch.from_numpy(current)
+    current = np.where(rng.random(size) < _AT_START, first, later)
+    return started, current
 
 
-def _varied(disparity: Tensor, rng: np.random.Generator) -> Tensor:
-    """Disparity as other scenes scale it: only part of the range, bent, sometimes soft."""
-    size = len(disparity)
+def _varied(disparity: Tensor, together: int, rng: np.random.Generator) -> Tensor:
+    """Disparity as other scenes scale it: part of the range, bent, soft; alike within a group."""
+    size = len(disparity) // together
     low = torch.from_numpy(rng.uniform(0, 0.25, size) * (rng.random(size) < 0.4))
     high = torch.from_numpy(1 - rng.uniform(0, 0.45, size) * (rng.random(size) < 0.6))
     gamma = torch.from_numpy(np.exp(rng.normal(0, 0.3, size)))
-    low, high, gamma = (value.float()[:, None, None, None] for value in (low, high, gamma))
+    soft_ones = torch.from_numpy(rng.random(size) < 0.25)
+    low, high, gamma, soft_ones = (
+        value.repeat_interleave(together)[:, None, None, None]
+        for value in (low.float(), high.float(), gamma.float(), soft_ones)
+    )
     bent = low + (high - low) * disparity**gamma
     soft = nn.functional.avg_pool2d(bent, 5, stride=1, padding=2, count_include_pad=False)
-    return torch.where(torch.from_numpy(rng.random(size) < 0.25)[:, None, None, None], soft, bent)
+    return torch.where(soft_ones, soft, bent)
 
 
 def _three_channels(

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from scenestyle.diffusion.noise import CarriedNoise
+from scenestyle.diffusion.noise_offset import NoiseOffset
 from scenestyle.diffusion.seams import replaced
 
 ViewLatents = Float[Tensor, "1 channels _rows _columns"]
@@ -67,7 +68,11 @@ class Canvas:
 
 @contextmanager
 def prepared_by_size(
-    pipeline: Any, canvas: Canvas, noise: CarriedNoise | None, seed: int
+    pipeline: Any,
+    canvas: Canvas,
+    noise: CarriedNoise | None,
+    seed: int,
+    offset: NoiseOffset | None = None,
 ) -> Iterator[None]:
     """Within the block `pipeline` encodes and draws for each view as if all had its size.
 
@@ -76,6 +81,7 @@ def prepared_by_size(
         canvas: Sizes of the views of its batch.
         noise: What is added to the views instead of what the pipeline draws for each; None: that.
         seed: Of `noise`.
+        offset: What all of a view's noise has in common; None: nothing.
     """
     prepare, scheduler = pipeline.prepare_latents, pipeline.scheduler
 
@@ -116,6 +122,8 @@ def prepared_by_size(
                     kept[view] = row
         if noise is not None:
             drawn = noise.of(drawn[noise.first], seed)
+        if offset is not None:
+            drawn = [offset.added(of_view) for of_view in drawn]
         return scheduler.add_noise(canvas.laid(clean), canvas.laid(drawn), timestep)
 
     with replaced(pipeline, "prepare_latents", prepare_latents):

@@ -12,6 +12,7 @@ from scenestyle.diffusion import presets
 from scenestyle.diffusion.control_nets import control_nets
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
 from scenestyle.diffusion.loras import LoraFile, add_loras, local_loras
+from scenestyle.diffusion.noise_offset import NoiseOffset, read_noise_offset
 from scenestyle.diffusion.presets import HubRepository, Preset
 from scenestyle.diffusion.schedulers import set_scheduler
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
@@ -59,6 +60,8 @@ class DiffusionModel:
     """what its ControlNets see, in their order"""
     licences: Mapping[str, str] = field(default_factory=dict)
     """part, as in `sources` -> licence of its weights"""
+    noise_offset: NoiseOffset | None = None
+    """what its noise has in common over a view; None: nothing"""
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,14 @@ def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
         known = read_known_styles(EMBEDDED_FOLDER)
         held = _held_controls(EMBEDDED_FOLDER, pipeline)
         return DiffusionModel(
-            pipeline, device, presets.EMBEDDED, sources, known, held, licences_of(model)
+            pipeline,
+            device,
+            presets.EMBEDDED,
+            sources,
+            known,
+            held,
+            licences_of(model),
+            read_noise_offset(EMBEDDED_FOLDER),
         )
     if model in _FROM_HUB:
         preset, base = _FROM_HUB[model]
@@ -208,7 +218,8 @@ def _loaded(model: str, device: "torch.device", dtype: Dtype) -> DiffusionModel:
         controlnet = hub_snapshot(family.controlnet, ["diffusion_pytorch_model.safetensors"])
     pipeline = _assemble(_Parts(base, controlnet=controlnet), family, numbers)
     known, held = read_known_styles(base), _held_controls(base, pipeline)
-    return DiffusionModel(pipeline, device, family.preset, sources, known, held, licences)
+    offset = read_noise_offset(base)
+    return DiffusionModel(pipeline, device, family.preset, sources, known, held, licences, offset)
 
 
 def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenestyle.device import select_device
-from scenestyle.diffusion.inputs import RenderedViews
+from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced
 from scenestyle.diffusion.known_styles import style_warnings
 from scenestyle.diffusion.models import DiffusionModel, load_pipeline
 from scenestyle.diffusion.monocular import with_chosen_depth
@@ -23,6 +23,10 @@ from scenestyle.diffusion.stylize import (
     working_size,
 )
 from scenestyle.params import Style, StylizeViews
+
+_REDRAWN_VIEWS = 3
+_TOO_LITTLE_REDRAWN = 0.6
+"""share of the edges; the report's bound, too"""
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +94,35 @@ class Restyler:
         for text in found:
             logger.warning(text)
         return found
+
+    def edges_redrawn(self, caption: str, settings: Settings) -> float | None:
+        """How much of some views' edges is left when the model redraws them as photographs.
+
+        1 for all. Where it is little, no style will show the scene either: it lies outside of what
+        the model can draw. None for a model that knows any style, and so any scene.
+        """
+        from scenestyle.metrics.structure import edge_correlation
+
+        if "photo" not in self.model.known_styles:
+            return None
+        shown = self.views.pick(evenly_spaced(len(self.views.names), _REDRAWN_VIEWS))
+        after = stylize(
+            self.model,
+            shown.rgb,
+            shown.disparity,
+            alone(replace(settings, prompt=f"a photo of {caption}")),
+            replace(Plan.joint(len(shown.names)), sharing="none", offload=self.plan.offload),
+        )
+        kept = [edge_correlation(*pair) for pair in zip(shown.rgb, after, strict=True)]
+        share = sum(kept) / len(kept)
+        if share < _TOO_LITTLE_REDRAWN:
+            logger.warning(
+                "The model is at a loss with this scene: redrawn as photographs, views keep %.2f "
+                "of their edges. Expect styles that show little of it; larger models "
+                "(stylize_views.model: sdxl) know more scenes.",
+                share,
+            )
+        return share
 
     def outlook(self, settings: Settings) -> str:
         """The plan and about how long it will take, in a sentence; one view is timed for it."""

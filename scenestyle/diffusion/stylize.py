@@ -165,7 +165,7 @@ def stylize(
                 fusion=fusion,
                 work=work and work / _key(settings, plan, model.controls),
             ),
-            prepared_by_size(model.pipeline, canvas, noise, settings.seed),
+            prepared_by_size(model.pipeline, canvas, noise, settings.seed, model.noise_offset),
         ):
             latents = canvas.apart(_run(model, rgb, disparity, settings, sizes))
         for before, after in zip(rgb, decoded(model.pipeline.vae, latents), strict=True):

@@ -297,6 +297,12 @@ def without_hidden(step: Step) -> Step:
     return replace(step, photo=photo, stylized=stylized, rendering=rendering)
 
 
+def model_fit(stylized: Path) -> Measurements:
+    """How much of the views the model can draw, if stylize_views noted it."""
+    share = read_json(stylized / "manifest.json").get("redrawn_edges")
+    return {} if share is None else {"redrawn_edges": float(share)}
+
+
 def each(
     figure: Distance, pictures: Iterable[Picture], others: Iterable[Picture]
 ) -> Float[np.ndarray, " views"]:

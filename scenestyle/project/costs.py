@@ -26,7 +26,7 @@ _PLACING = 1.0
 def sentence_of_costs(capture: Capture) -> str:
     """What reading and posing a large capture takes on this machine, roughly; empty for others.
 
-    From the heads of the files; the rates stand above and are in benchmarks/results.
+    From the heads of the files; the rates stand above, rough ones of two cores.
     """
     number = len(capture.photos)
     size = sum(photo.path.stat().st_size for photo in capture.photos)

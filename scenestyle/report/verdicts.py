@@ -174,6 +174,14 @@ _READINGS = {
         "Whether CLIP sees edited frames follow a camera step as the original ones do, 1 at most. "
         "The formula differs from the one above; the two do not compare.",
     ),
+    "redrawn_edges": _Reading(
+        "Fit of the model to the scene",
+        "{:.2f}",
+        "How much of the views' edges is left when the model redraws them as photographs, 1 for "
+        "all. Where it is little, the scene lies outside of what the model can draw, and no style "
+        "will show it: try a larger model.",
+        _Bounds(0.8, 0.6, higher_is_better=True),
+    ),
     "heldout_psnr_source": _Reading(
         "Quality of the source field, PSNR",
         "{:.1f} dB",

@@ -1,4 +1,4 @@
-"""Two crops of one photograph, with buffers, as the two views of a training scene."""
+"""Crops of one photograph, with buffers, as the views of a training scene."""
 
 from collections.abc import Sequence
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from scenestyle.metrics.structure import luminance_ssim
+from scenestyle.metrics.structure import edge_correlation, luminance_ssim
 from training.procedural.demo_scene import demo_cameras, demo_scene
 from training.procedural.raycast import render
 
@@ -42,3 +42,11 @@ def test_it_agrees_with_another_implementation() -> None:
 
     # Both mirror the border, one with and one without its outermost pixel.
     assert luminance_ssim(PICTURE, noisy) == pytest.approx(oracle.mean(), abs=0.01)
+
+
+def test_edges_tell_what_is_shown_whatever_its_tones() -> None:
+    assert edge_correlation(PICTURE, PICTURE) == pytest.approx(1, abs=1e-3)
+    assert edge_correlation(PICTURE, 1 - PICTURE) == pytest.approx(1, abs=1e-3)
+    assert edge_correlation(PICTURE, 0.3 * PICTURE + 0.4) == pytest.approx(1, abs=1e-3)
+    assert abs(edge_correlation(PICTURE, NOISE)) < 0.2
+    assert edge_correlation(PICTURE, PICTURE[:, ::-1]) < 0.7
