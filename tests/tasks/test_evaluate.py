@@ -54,7 +54,7 @@ def write_inputs(root: Path, field: TrainNerf) -> dict[str, Path]:
             "mean_reprojection_error_px": None,
             "triangulation_angle_degrees": None,
             "seen_from_above": {
-                "cameras": [{"photo": "photo_00.jpg", "at": [0, 0], "looks": [0, 1]}],
+                "cameras": [{"photo": "photo_00.jpg", "at": [0.0, 0.0], "looks": [0.0, 1.0]}],
                 "points": [],
                 "lost": [],
             },
