@@ -27,13 +27,13 @@ def url(tmp_path: Path) -> str:
 def test_a_capture_is_fetched_and_a_change_behind_the_url_is_seen(url: str, tmp_path: Path) -> None:
     target = tmp_path / "scenes/fern"
     assert not is_fetched(url, target)
-    assert len(fetch(url, target).images) == 3
+    assert len(fetch(url, target).photos) == 3
     assert {path.name for path in target.iterdir()} == {"0.png", "1.png", "2.png"}
     assert {path.name for path in target.parent.iterdir()} == {"fern", "fern.source.json"}
     assert is_fetched(url, target)
 
-    before = (target / "0.png").read_bytes()
-    STORE.pipe(f"{url.removeprefix('memory:/')}/3.png", before)
+    Image.effect_noise((8, 8), 50).convert("RGB").save(tmp_path / "3.png")
+    STORE.pipe(f"{url.removeprefix('memory:/')}/3.png", (tmp_path / "3.png").read_bytes())
     assert not is_fetched(url, target)
     fetch(url, target)
     assert len(list(target.iterdir())) == 4
