@@ -181,11 +181,9 @@ def _project_folder(root: Path) -> Finding:
 def _disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free / _GB
     if free < _FULL_DISK_GB:
-        return Finding(
-            "broken", f"{free:.1f} GB free", "scenestyle prune --yes; dvc gc --workspace"
-        )
+        return Finding("broken", f"{free:.1f} GB free", "scenestyle prune --older-than 30 --yes")
     if free < _LOW_DISK_GB:
-        return Finding("note", f"{free:.1f} GB free", "scenestyle prune --yes; dvc gc --workspace")
+        return Finding("note", f"{free:.1f} GB free", "scenestyle prune --older-than 30 --yes")
     return Finding("ok", f"{free:.0f} GB free")
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from cli.console import LAYOUT, SceneId, StyleId, given, say
 from scenestyle.errors import ArtifactError, ParamsError
-from scenestyle.export_names import ENDINGS, Format, default_name
+from scenestyle.export_names import ENDINGS, Format, Up, default_name
 from scenestyle.params import edit_key, load_params
 
 
@@ -20,11 +20,13 @@ def export(
     fps: int = 12,
     size: int | None = None,
     max_points: int = 300_000,
+    up: Up = "y-down",
 ) -> None:
     """Write a restyled scene for other programs.
 
-    ply: coloured points; mesh: triangles with colours (PLY); video: MP4; frames: PNG files with
-    their cameras; nerfstudio: the run, for ns-viewer, ns-render and ns-export.
+    ply: coloured points; splat: Gaussians, in the .ply file of 3DGS (of a scene that was trained
+    with train_nerf.field: splats); mesh: triangles with colours (PLY); video: MP4; frames: PNG
+    files with their cameras; nerfstudio: the run, for ns-viewer, ns-render and ns-export.
 
     Example: scenestyle export fern watercolor --format video --seconds 8 --fps 24 --size 480
 
@@ -39,6 +41,8 @@ def export(
         size: Long side of the rendered images, pixels; default: that of the rendered views. For
             points and meshes it sets the detail.
         max_points: Largest number of points of a point cloud.
+        up: Which axis of a file of splats points up: against y, as viewers of 3DGS files take it;
+            y, as game engines do; or z, as Blender does.
     """
     edit = edit_key(load_params(LAYOUT.params), scene, style)
     least = {"--seconds": seconds, "--fps": fps, "--size": size, "--max-points": max_points}
@@ -65,6 +69,6 @@ def export(
     from scenestyle.export import ExportOptions
     from scenestyle.export import export as write
 
-    options = ExportOptions(path, seconds, fps, size, max_points)
+    options = ExportOptions(path, seconds, fps, size, max_points, up)
     write(finetuned, LAYOUT.views(scene), format, target, options)
     say(f"{format}: {target.resolve()}")

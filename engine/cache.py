@@ -5,7 +5,7 @@ was changed back and nothing has run since: the result is in the cache, the next
 it, and gc takes it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,7 +70,8 @@ def find_unused(root: Path, older_than: timedelta) -> Unused:
                 if _is_before(path, before) and not now.fits(entry):
                     runs.append(path)
                 else:
-                    used |= set(_results(entry, repo))
+                    made = repo.stage_cache.get_used_objs([(path.parent.name, path.name)])
+                    used |= {info.value for infos in made.values() for info in infos}
             objects = [
                 path
                 for odb in {odb.path: odb for _, odb in repo.cache.by_scheme() if odb}.values()
@@ -134,20 +135,6 @@ class _Now:
             found = dep.get_hash() if dep.exists else None
             self._hashes[dep.fs_path] = None if found is None else found.value
         return self._hashes[dep.fs_path]
-
-
-def _results(entry: Mapping[str, Any], repo: "Repo") -> Iterator[str]:
-    """Hashes of all that a recorded run wrote."""
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
-    for out in entry["outs"]:
-        name = out.get("hash", "md5-dos2unix")
-        odb = repo.cache.local if name == "md5" else repo.cache.legacy
-        yield out["md5"]
-        if out["md5"].endswith(".dir") and odb.exists(out["md5"]):
-            for _, (_, info) in Tree.load(odb, HashInfo(name, out["md5"])).iteritems():
-                yield info.value
 
 
 def _is_before(path: Path, moment: datetime) -> bool:

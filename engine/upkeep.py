@@ -54,7 +54,7 @@ def find_leftovers(root: Path, pipeline: Pipeline) -> Leftovers:
 
 
 def remove(root: Path, pipeline: Pipeline, leftovers: Leftovers) -> None:
-    """Delete them; results stay in the cache until `dvc gc`."""
+    """Delete them; results stay in the cache."""
     pipeline.forget(leftovers.stages)
     for path in leftovers.paths:
         if (root / path).is_dir():

@@ -89,16 +89,31 @@ def row_of(
     return Row(wanted, stages, fault or "; ".join(errors), report)
 
 
-def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write the lines as CSV; figures that a row lacks stay empty."""
+def write_table(path: Path, rows: Sequence[Row]) -> bool:
+    """Write the lines as CSV; figures that a row lacks stay empty.
+
+    Returns:
+        Whether it says anything new.
+    """
     cells = [row.cells() for row in rows]
     figures = dict.fromkeys(name for line in cells for name in line)
     last = [name for name in ("error", "report") if name in figures]
-    text = io.StringIO()
+    text = io.StringIO(newline="")
     table = csv.DictWriter(text, [*(n for n in figures if n not in last), *last], restval="")
     table.writeheader()
     table.writerows(cells)
+    if path.is_file() and path.read_bytes() == text.getvalue().encode():
+        return False
     write_whole(path, text.getvalue())
+    return True
+
+
+def is_current(page: Path, rows: Sequence[Row]) -> bool:
+    """Whether a page that was written for the same table is newer than all results on it."""
+    reports = [row.report for row in rows if row.report is not None and not row.error]
+    return page.is_file() and all(
+        report.stat().st_mtime_ns <= page.stat().st_mtime_ns for report in reports
+    )
 
 
 def write_page(path: Path, rows: Sequence[Row], params: Params, title: str) -> "list[OverviewRow]":

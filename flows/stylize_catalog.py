@@ -21,7 +21,7 @@ from engine.captures import track
 from flows.artifacts import show_catalog
 from flows.nights import close_vanished_runs, cover_missed_nights
 from flows.program import run_in_foreground
-from flows.results import Row, row_of, write_page, write_table
+from flows.results import Row, is_current, row_of, write_page, write_table
 from flows.stages import FlowError, StageRuns, bring_overview_up_to_date, stage_task
 from scenestyle.errors import InputError
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, load_params
@@ -147,10 +147,14 @@ def _is_in_place(scene: str, source: Capture | None) -> bool:
 
 
 def publish(name: str, rows: Sequence[Row]) -> list[str]:
-    """Write table and page, and show summary, table and image in Prefect."""
+    """Write table and page, and show summary, table and image in Prefect.
+
+    A night that changes nothing leaves the page, whose thumbnails of a thousand rows take longer
+    than all else, and the image.
+    """
     table, page = LAYOUT.catalogs / f"{name}.csv", LAYOUT.catalogs / f"{name}.html"
-    write_table(table, rows)
-    lines = write_page(page, rows, load_params(LAYOUT.params), name)
+    changed = write_table(table, rows) or not is_current(page, rows)
+    lines = write_page(page, rows, load_params(LAYOUT.params), name) if changed else []
     show_catalog(name, rows, lines, page)
     return [str(table), str(page)]
 

@@ -7,6 +7,7 @@
 | nerf, finetuned | `config.yml`, `nerfstudio_models/step-*.ckpt`, `metrics.json`, `losses.csv` |
 | | `loss_curve.png`, `progress.png` |
 | views | `cameras.json`, `rgb/NAME.png`, `depth_z/NAME.npy`, `opacity/NAME.npy`, `report.json` |
+| poses, nerf, finetuned, views | where photos hide something, also `masks/NAME.png` |
 | stylized | `rgb/NAME.png`, `contact_sheet.png`, `manifest.json` |
 | results | `metrics.json`, `report.html`, `orbit.mp4`, `stills/` |
 
@@ -44,6 +45,8 @@ class View:
     split: Split
     """whether the field was trained on it"""
     camera: PinholeCamera
+    is_cut_out: bool = False
+    """whether its photo has transparency: where that shows nothing, nothing is there"""
 
 
 def write_json(path: Path, value: object) -> None:
@@ -71,17 +74,64 @@ def write_rgb(path: Path, rgb: Float[np.ndarray, "height width 3"]) -> None:
     Image.fromarray(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)).save(path)
 
 
+def write_cut_out(
+    path: Path,
+    rgb: Float[np.ndarray, "height width 3"],
+    opacity: Float[np.ndarray, "height width"],
+) -> None:
+    """Write colours on black with their opacity, both in [0, 1], as a transparent 8-bit PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    straight = rgb / np.maximum(opacity, 1e-6)[..., None]
+    rgba = np.concatenate([straight, opacity[..., None]], axis=-1)
+    Image.fromarray(np.rint(np.clip(rgba, 0, 1) * 255).astype(np.uint8)).save(path)
+
+
 def read_rgb(path: Path) -> Float[np.ndarray, "height width 3"]:
-    """Read a picture as float32 RGB in [0, 1].
+    """Read a picture as float32 RGB in [0, 1]; what is transparent stands on black.
 
     Raises:
         ArtifactError: If the file is missing or not a picture.
     """
     try:
         with Image.open(path) as image:
+            if is_transparent(image):
+                rgba = np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
+                return rgba[..., :3] * rgba[..., 3:]
             return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
     except (OSError, SyntaxError) as error:  # Pillow calls damaged PNG chunks a SyntaxError
         raise ArtifactError(f"{path} cannot be read as a picture ({error}).") from error
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether an image says how opaque its pixels are."""
+    return "A" in image.getbands()
+
+
+def write_mask(path: Path, is_used: Bool[np.ndarray, "height width"]) -> None:
+    """Write which pixels of a photo are used, 255, and which hidden, 0."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.where(is_used, 255, 0).astype(np.uint8)).save(path)
+
+
+def read_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarray, "_ _"]:
+    """Which pixels of a photo are used and not hidden.
+
+    Args:
+        path: Greyscale image, 255 where used; anything else is hidden.
+        size: Width and height wanted; a pixel is used there if no hidden one has a part in it.
+
+    Raises:
+        ArtifactError: If the file is missing or not a picture.
+    """
+    try:
+        with Image.open(path) as image:
+            is_hidden = np.asarray(image.convert("L")) < 255
+    except (OSError, SyntaxError) as error:  # Pillow calls damaged PNG chunks a SyntaxError
+        raise ArtifactError(f"{path} cannot be read as a mask ({error}).") from error
+    if size is None or size == is_hidden.shape[::-1]:
+        return ~is_hidden
+    hidden_share = Image.fromarray(is_hidden.astype(np.float32))
+    return np.asarray(hidden_share.resize(size, Image.Resampling.BOX)) == 0
 
 
 def write_map(path: Path, values: Float[np.ndarray, "height width"]) -> None:
@@ -112,6 +162,7 @@ def write_views(folder: Path, views: Sequence[View]) -> None:
                 "split": view.split,
                 "c2w_opengl": view.camera.c2w_opengl.tolist(),
                 **{key: getattr(view.camera, key) for key in _INTRINSICS},
+                **({"is_cut_out": True} if view.is_cut_out else {}),
             }
             for view in views
         ],
@@ -134,6 +185,7 @@ def read_views(folder: Path) -> list[View]:
                     c2w_opengl=np.asarray(entry["c2w_opengl"], dtype=np.float64),
                     **{key: entry[key] for key in _INTRINSICS},
                 ),
+                is_cut_out=entry.get("is_cut_out", False),
             )
             for entry in read_json(path)
         ]
@@ -161,7 +213,8 @@ class ViewsFolder:
         views = read_views(folder)
         for part, suffix in _PARTS.items():
             names = [view.name for view in views]
-            check_same_views(folder / part, names, suffix=suffix, stage="render_views")
+            if part != "masks" or (folder / part).is_dir():
+                check_same_views(folder / part, names, suffix=suffix, stage="render_views")
         return cls(folder, views)
 
     @property
@@ -186,13 +239,24 @@ class ViewsFolder:
         """How much of the light a view's pixels stop, 0..1."""
         return self._checked(read_map, "opacity", view)
 
+    def is_used(self, view: View) -> Bool[np.ndarray, "_height _width"]:
+        """Where the photo of a view is not hidden; elsewhere nothing is known of the scene."""
+        if not (self.folder / "masks").is_dir():
+            return np.ones((view.camera.height, view.camera.width), bool)
+        return self._checked(read_mask, "masks", view)
+
+    def is_known(self, view: View) -> Bool[np.ndarray, "_height _width"]:
+        """Where a view shows something to judge: not hidden, and not known to be empty."""
+        is_used = self.is_used(view)
+        return is_used & (self.opacity(view) > MIN_OPACITY) if view.is_cut_out else is_used
+
     def is_surface(self, view: View) -> Bool[np.ndarray, "_height _width"]:
-        """Where a view sees a surface and not empty space."""
-        return self.opacity(view) > MIN_OPACITY
+        """Where a view sees a surface and not empty space; nowhere where it is hidden."""
+        return (self.opacity(view) > MIN_OPACITY) & self.is_used(view)
 
     def surface_z(self, view: View) -> Float[np.ndarray, "_height _width"]:
         """z-depth of a view where it sees a surface, NaN elsewhere."""
-        return surface_z(self.depth_z(view), self.opacity(view))
+        return np.where(self.is_surface(view), self.depth_z(view), np.float32(np.nan))
 
     def _checked(self, read: Callable[[Path], np.ndarray], part: str, view: View) -> np.ndarray:
         path = self.folder / part / f"{view.name}{_PARTS[part]}"
@@ -298,6 +362,6 @@ def check_same_views(folder: Path, names: Iterable[str], *, suffix: str, stage: 
 
 
 _POINTS = "points.npz"
-_PARTS = {"rgb": ".png", "depth_z": ".npy", "opacity": ".npy"}
-"""Sub-folders of rendered views, and how their files end."""
+_PARTS = {"rgb": ".png", "depth_z": ".npy", "opacity": ".npy", "masks": ".png"}
+"""Sub-folders of rendered views, and how their files end; masks only if photos hide something."""
 _INTRINSICS = ("fx", "fy", "cx", "cy", "width", "height")

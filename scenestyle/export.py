@@ -4,22 +4,26 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+import torch
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 
-from scenestyle.artifacts import View, write_rgb, write_views
+from scenestyle.artifacts import View, ViewsFolder, write_cut_out, write_rgb, write_views
 from scenestyle.cameras import PinholeCamera
-from scenestyle.errors import ArtifactError
-from scenestyle.export_names import Format
+from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.export_names import Format, Up
 from scenestyle.files import partial_of
 from scenestyle.nerf.field import Rendering, load_field
+from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.novel.surface import surface_points, thinned
+from scenestyle.splat_file import SplatFile, write_splats
 from scenestyle.viz.video import centred, write_video
 
 CameraPath = Literal["orbit", "capture"]
@@ -46,19 +50,24 @@ class ExportOptions:
     """long side of rendered images, pixels; none: that of the rendered views"""
     max_points: int = MAX_POINTS
     """largest number of points of a point cloud, above 0"""
+    up: Up = "y-down"
+    """which axis of a file of splats points up"""
 
 
 def export(finetuned: Path, views: Path, format: Format, out: Path, options: ExportOptions) -> None:
     """Write a restyled scene to `out`, which must not exist, as a whole or not at all.
 
     - `ply`: the visible surface as coloured points; opens in MeshLab, Blender, Open3D.
+    - `splat`: the Gaussians of a field of splats, in the .ply file of 3DGS that its viewers read.
     - `mesh`: the same as triangles with a colour per vertex.
     - `video`: H.264 MP4 along the path.
-    - `frames`: PNG files along the path and `cameras.json`, their poses and intrinsics.
+    - `frames`: PNG files along the path, transparent if photos were cut out, and `cameras.json`,
+      their poses and intrinsics.
     - `nerfstudio`: the run itself, for ns-viewer, ns-render and ns-export from any folder, as long
       as it stays where it is written to.
 
-    All but `nerfstudio` are in the field's frame, where no unit is a metre.
+    All but `nerfstudio` are in the field's frame, where no unit is a metre; those of `splat` are
+    turned so that `options.up` is up.
 
     Args:
         finetuned: Run written by finetune_nerf.
@@ -69,6 +78,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
 
     Raises:
         ArtifactError: If `out` exists, an input is incomplete, or the field shows no surface.
+        ParamsError: If Gaussians are wanted of a field that has none.
     """
     if out.exists():
         raise ArtifactError(f"{out} exists already. Remove it, or choose another --out.")
@@ -77,6 +87,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
     shutil.rmtree(partial, ignore_errors=True)
     write: dict[Format, Callable[[], None]] = {
         "ply": lambda: _write_points(finetuned, views, partial, options),
+        "splat": lambda: _write_splats(finetuned, partial, options),
         "mesh": lambda: _write_mesh(finetuned, views, partial, options),
         "video": lambda: _write_video(finetuned, views, partial, options),
         "frames": lambda: _write_frames(finetuned, views, partial, options),
@@ -118,9 +129,19 @@ def _rendered(finetuned: Path, cameras: Sequence[PinholeCamera]) -> list[Renderi
 def _surface_renders(
     finetuned: Path, views: Path, options: ExportOptions
 ) -> tuple[list[PinholeCamera], list[Rendering]]:
-    posed, _ = read_surfaces(views)
-    cameras = [_sized(view.camera, options.size) for view in posed]
-    return cameras, _rendered(finetuned, cameras)
+    source = ViewsFolder.open(views)
+    cameras = [_sized(view.camera, options.size) for view in source.views]
+    pairs = zip(source.views, _rendered(finetuned, cameras), strict=True)
+    return cameras, [_known(rendering, source.is_used(view)) for view, rendering in pairs]
+
+
+def _known(rendering: Rendering, is_used: Bool[np.ndarray, "_ _"]) -> Rendering:
+    """The rendering, empty where the photo of its view is hidden: nothing was learned there."""
+    if is_used.all():
+        return rendering
+    height, width = rendering.opacity.shape
+    mask = Image.fromarray(is_used).resize((width, height), Image.Resampling.NEAREST)
+    return replace(rendering, opacity=rendering.opacity * np.asarray(mask))
 
 
 def _write_points(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
@@ -129,6 +150,30 @@ def _write_points(finetuned: Path, views: Path, out: Path, options: ExportOption
     cameras, renderings = _surface_renders(finetuned, views, options)
     found = thinned(surface_points(cameras, renderings), options.max_points)
     trimesh.PointCloud(found.points, colors=_as_bytes(found.colours)).export(out, file_type="ply")
+
+
+def _write_splats(finetuned: Path, out: Path, options: ExportOptions) -> None:
+    model = load_field(finetuned).model
+    if not isinstance(model, SplatModel):
+        raise ParamsError(
+            f"{finetuned} is a field of nerfacto, which has no Gaussians to export. Set "
+            "train_nerf.field: splats for the scene and rerun it, or export points (ply)."
+        )
+    write_splats(out, splats_of(model).turned(options.up))
+
+
+def splats_of(model: SplatModel) -> SplatFile:
+    """The Gaussians of a model that are in use, in the field's frame."""
+    gaussians = model.gaussians()
+    in_use = model.in_use
+    parts = (
+        gaussians.means,
+        torch.nn.functional.normalize(gaussians.quats),
+        gaussians.log_scales,
+        gaussians.logits,
+        gaussians.harmonics,
+    )
+    return SplatFile(*(part.detach()[in_use].cpu().numpy() for part in parts))
 
 
 def _write_mesh(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
@@ -156,8 +201,13 @@ def _write_frames(finetuned: Path, views: Path, out: Path, options: ExportOption
     cameras = path_cameras(views, options)
     field = load_field(finetuned)
     names = [f"frame_{index:05d}" for index in range(len(cameras))]
+    is_cut_out = any(view.is_cut_out for view in field.views)
     for name, camera in zip(names, cameras, strict=True):
-        write_rgb(out / f"{name}.png", field.render(camera).rgb)
+        rendering = field.render(camera)
+        if is_cut_out:
+            write_cut_out(out / f"{name}.png", rendering.rgb, rendering.opacity)
+        else:
+            write_rgb(out / f"{name}.png", rendering.rgb)
     write_views(
         out, [View(name, "held_out", camera) for name, camera in zip(names, cameras, strict=True)]
     )

@@ -2,9 +2,18 @@
 
 from typing import Literal
 
-Format = Literal["ply", "mesh", "video", "frames", "nerfstudio"]
+Format = Literal["ply", "splat", "mesh", "video", "frames", "nerfstudio"]
 
-ENDINGS: dict[Format, str] = {"ply": ".ply", "mesh": ".ply", "video": ".mp4"}
+Up = Literal["y-down", "y", "z"]
+"""which axis of a file of splats points up: against y, as in the files of 3DGS, which their viewers
+set upright; y, as in game engines and glTF; or z, as in the field's frame and in Blender"""
+
+ENDINGS: dict[Format, str] = {
+    "ply": ".ply",
+    "splat": ".ply",
+    "mesh": ".ply",
+    "video": ".mp4",
+}
 """ending of a file; the others are folders"""
 
 

@@ -8,7 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from engine.stage import stage_main
-from scenestyle.artifacts import View, read_json, write_json, write_map, write_rgb, write_views
+from scenestyle.artifacts import (
+    View,
+    read_json,
+    read_mask,
+    write_json,
+    write_map,
+    write_mask,
+    write_rgb,
+    write_views,
+)
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.errors import ArtifactError
 from scenestyle.params import RenderViews
@@ -24,7 +33,7 @@ def run(nerf: Path, poses: Path, out: Path, params: RenderViews) -> dict[str, ob
 
     start = time.perf_counter()
     field = load_field(nerf)
-    _check_same_photos(field.views, poses)
+    masks = _masks(field.views, poses)
     views = [
         replace(view, camera=resized(view.camera, params.max_image_side)) for view in field.views
     ]
@@ -33,6 +42,9 @@ def run(nerf: Path, poses: Path, out: Path, params: RenderViews) -> dict[str, ob
         write_rgb(out / "rgb" / f"{view.name}.png", rendering.rgb)
         write_map(out / "depth_z" / f"{view.name}.npy", rendering.depth_z)
         write_map(out / "opacity" / f"{view.name}.npy", rendering.opacity)
+        if view.name in masks:
+            is_used = read_mask(masks[view.name], (view.camera.width, view.camera.height))
+            write_mask(out / "masks" / f"{view.name}.png", is_used)
     write_views(out, views)
     sizes = Counter((view.camera.width, view.camera.height) for view in views)
     (width, height), _ = sizes.most_common(1)[0]
@@ -53,16 +65,21 @@ def _listed(sizes: Counter[tuple[int, int]]) -> dict[str, int]:
     return {f"{width}x{height}": count for (width, height), count in sizes.items()}
 
 
-def _check_same_photos(views: Sequence[View], poses: Path) -> None:
-    posed = {
-        Path(frame["file_path"]).stem for frame in read_json(poses / "transforms.json")["frames"]
-    }
+def _masks(views: Sequence[View], poses: Path) -> dict[str, Path]:
+    """The photos' masks by view, if there are any; checks that the field knows these photos."""
+    frames = read_json(poses / "transforms.json")["frames"]
+    posed = {Path(frame["file_path"]).stem for frame in frames}
     trained = {view.name for view in views}
     if posed != trained:
         raise ArtifactError(
             f"The field was trained on {len(trained)} views, {poses} has {len(posed)} "
             f"(only in one of them: {sorted(posed ^ trained)[:5]}). Rerun train_nerf."
         )
+    return {
+        Path(frame["file_path"]).stem: poses / frame["mask_path"]
+        for frame in frames
+        if "mask_path" in frame
+    }
 
 
 def resized(camera: PinholeCamera, max_image_side: int) -> PinholeCamera:

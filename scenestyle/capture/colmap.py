@@ -201,6 +201,9 @@ def _load(folder: Path, suffix: str) -> "tuple[pycolmap.Reconstruction, dict[int
 
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     files = list(_files(folder, suffix))
+    for file in files:
+        if suffix == ".bin" and not _is_whole(file):
+            raise InputError(f"{file} is cut short: not a readable COLMAP model. Export it again.")
     has_points = any(file.stem == "points3D" for file in files)
     try:
         if suffix == ".bin" and has_points:
@@ -222,6 +225,28 @@ def _load(folder: Path, suffix: str) -> "tuple[pycolmap.Reconstruction, dict[int
             "together. Export it again."
         ) from error
     return model, names or {number: image.name for number, image in model.images.items()}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a binary file holds all that it announces; COLMAP would read on for ever.
+
+    Source: COLMAP's documentation, "Output Format", binary.
+    """
+    raw = path.read_bytes()
+    try:
+        (count,) = struct.unpack_from("<Q", raw)
+        at = 8
+        for _ in range(count if path.stem in ("images", "points3D") else 0):
+            if path.stem == "images":
+                # number, rotation, translation, camera; the name up to a zero; points of 24 bytes
+                end = raw.index(0, at + 64)
+                at = end + 9 + 24 * struct.unpack_from("<Q", raw, end + 1)[0]
+            else:
+                # number, place, colour, error; track of 8 bytes each
+                at += 51 + 8 * struct.unpack_from("<Q", raw, at + 43)[0]
+    except (struct.error, ValueError):
+        return False
+    return at <= len(raw)
 
 
 def _write_no_points(path: Path) -> None:

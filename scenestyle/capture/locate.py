@@ -150,6 +150,14 @@ class _Shelf:
                 return alike[0]
         return None
 
+    def found(self, names: Iterable[str]) -> set[Path]:
+        """Those of the named photos that are there."""
+        return {file for name in names if (file := self.find(name)) is not None}
+
+    def has_any(self, names: Iterable[str]) -> bool:
+        """Whether any of the named photos is there."""
+        return any(self.find(name) is not None for name in names)
+
     @staticmethod
     def _keys(name: str) -> Iterator[str]:
         yield name
@@ -172,20 +180,32 @@ def _map_folders(
     groups: dict[PurePosixPath, list[str]] = {}
     for path in wanted:
         groups.setdefault(path.parent, []).append(path.name)
-    return {
-        group: place
-        for group, names in groups.items()
-        if (place := _place_of(group, names, shelves, near)) is not None
+    places = {}
+    for group, names in groups.items():
+        exact = Path(os.path.normpath(near / group))
+        if exact in shelves and shelves[exact].has_any(names):
+            places[group] = exact
+    taken = {
+        file for group, place in places.items() for file in shelves[place].found(groups[group])
     }
+    for group, names in groups.items():
+        if group not in places and (place := _place_of(group, names, shelves, near, taken)):
+            places[group] = place
+    return places
 
 
 def _place_of(
-    group: PurePosixPath, names: list[str], shelves: dict[Path, _Shelf], near: Path
+    group: PurePosixPath,
+    names: list[str],
+    shelves: dict[Path, _Shelf],
+    near: Path,
+    taken: set[Path],
 ) -> Path | None:
+    """The folder that most likely is the listed one; `taken` files belong to others."""
+
     def rank(folder: Path) -> tuple[object, ...]:
-        found = sum(shelves[folder].find(name) is not None for name in names)
         return (
-            -found,
+            -len(shelves[folder].found(names)),
             -_shared_tail(group, folder),
             -_shared_head(near, folder),
             _PHOTO_FOLDERS.index(folder.name) if folder.name in _PHOTO_FOLDERS else 9,
@@ -193,14 +213,12 @@ def _place_of(
             natural_order(folder),
         )
 
-    exact = Path(os.path.normpath(near / group))
-    if exact in shelves and any(shelves[exact].find(name) for name in names):
-        return exact
     possible = [
         folder
-        for folder in shelves
+        for folder, shelf in shelves.items()
         if (_shared_tail(group, folder) or _may_hold_any(folder, near))
-        and any(shelves[folder].find(name) for name in names)
+        and shelf.has_any(names)
+        and taken.isdisjoint(shelf.found(names))
     ]
     return min(possible, key=rank, default=None)
 

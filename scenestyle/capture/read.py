@@ -135,6 +135,11 @@ def _check_masks(capture: Capture) -> tuple[list[str], list[str]]:
             )
             continue
         hidden.append(float((np.asarray(mask) == 0).mean()))
+        if hidden[-1] == 1:
+            faults.append(
+                f"{photo.mask.name}: the mask hides all of {photo.path.name}; white is used, black "
+                "is hidden"
+            )
     warnings = []
     if hidden and looks_inverted(float(np.median(hidden))):
         warnings.append(

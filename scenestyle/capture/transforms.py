@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenestyle.capture import lenses, poses
-from scenestyle.capture.capture import Capture, Photo, counted, some, view_names
+from scenestyle.capture.capture import MIN_PHOTOS, Capture, Photo, counted, some, view_names
 from scenestyle.capture.locate import Tree, lies_outside, locate
 from scenestyle.capture.masks import MASK_FOLDERS, masks_by_name, match
 from scenestyle.capture.pictures import open_picture, shown_size
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 NAMES = ("transforms.json", "transforms_train.json", "transforms_test.json", "transforms_val.json")
 """the first one that is there is read"""
 _CARRIED = ("orientation_override", "applied_scale")
-_SPLITS = ("train_filenames", "val_filenames", "test_filenames")
+_HELD_OUT = ("test_filenames", "val_filenames")
+"""views that nerfstudio does not train on; here they are held out"""
 _UNUSED = ("depth_file_path", "ply_file_path")
 
 
@@ -228,12 +229,14 @@ def _other_sets(tree: Tree, file: Path) -> list[str]:
 def _carried(
     meta: Mapping[str, Any], frames: Mapping[Path, Mapping[str, Any]], photos: Sequence[Photo]
 ) -> dict[str, Any]:
-    """Keys that go on, the splits with the views' new names."""
+    """Keys that go on; the split into training and held-out views with their new names."""
     carried: dict[str, Any] = {key: meta[key] for key in _CARRIED if key in meta}
     if "applied_transform" in meta:
         carried["applied_transform"] = meta["applied_transform"]
-    views = {str(frames[photo.path]["file_path"]): photo.name for photo in photos}
-    for key in _SPLITS:
-        if isinstance(listed := meta.get(key), list):
-            carried[key] = [f"images/{views[name]}.png" for name in listed if name in views]
+    views = {str(frames[photo.path]["file_path"]): f"images/{photo.name}.png" for photo in photos}
+    splits = [meta[key] for key in _HELD_OUT if isinstance(meta.get(key), list)]
+    held_out = {views[name] for listed in splits for name in listed if name in views}
+    trained_on = [view for view in views.values() if view not in held_out]
+    if held_out and len(trained_on) >= MIN_PHOTOS:
+        carried |= {"train_filenames": trained_on, "test_filenames": sorted(held_out)}
     return carried

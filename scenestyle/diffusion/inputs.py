@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.artifacts import ViewsFolder, surface_z
+from scenestyle.artifacts import ViewsFolder
 from scenestyle.cameras import PinholeCamera
 from scenestyle.geometry.depth import disparity_from_z
 
@@ -22,9 +22,12 @@ class RenderedViews:
     disparity: Sequence[Float[np.ndarray, "_height _width"]]
     """1 / z-depth, 0..1 on one scale for the whole scene; near is bright, empty space 0"""
     depth_z: Sequence[Float[np.ndarray, "_height _width"]]
-    """scene units; NaN in empty space"""
+    """scene units; NaN in empty space and where the photo is hidden"""
     cameras: Sequence[PinholeCamera]
     """where they were rendered from, in the field's frame"""
+    cover: Sequence[Float[np.ndarray, "_height _width"]] | None = None
+    """how much of each pixel there is to be painted, 0..1: where a photo was cut out, the opacity,
+    and no style is painted on nothing; None: all of all views"""
 
     def pick(self, indices: Sequence[int]) -> "RenderedViews":
         """Some of the views; their disparities stay on the whole scene's scale."""
@@ -34,6 +37,7 @@ class RenderedViews:
             [self.disparity[index] for index in indices],
             [self.depth_z[index] for index in indices],
             [self.cameras[index] for index in indices],
+            self.cover and [self.cover[index] for index in indices],
         )
 
 
@@ -50,14 +54,19 @@ def read_rendered_views(folder: Path) -> RenderedViews:
             was empty.
     """
     source = ViewsFolder.open(folder)
-    rgb, depths_z, opacities = (
+    rgb, depths_z, opacities, surfaces_z = (
         [read(view) for view in source.views]
-        for read in (source.rgb, source.depth_z, source.opacity)
+        for read in (source.rgb, source.depth_z, source.opacity, source.surface_z)
     )
+    cover = [
+        opacity if view.is_cut_out else np.ones_like(opacity)
+        for view, opacity in zip(source.views, opacities, strict=True)
+    ]
     return RenderedViews(
         source.names,
         rgb,
         disparity_from_z(depths_z, opacities),
-        [surface_z(*maps) for maps in zip(depths_z, opacities, strict=True)],
+        surfaces_z,
         [view.camera for view in source.views],
+        cover if any(view.is_cut_out for view in source.views) else None,
     )

@@ -133,7 +133,7 @@ class Restyler:
         return f"{plan}, about {seconds / 60:.1f} minutes"
 
     def restyle(self, settings: Settings, *, work: Path | None = None) -> list[Picture]:
-        """The restyled views, 0..1, in the order and sizes of `views`.
+        """The restyled views, 0..1, in the order and sizes of `views`; cut-outs stand on black.
 
         Args:
             settings: From `settings`, or recorded by an earlier run.
@@ -143,7 +143,7 @@ class Restyler:
         Raises:
             ParamsError: If the GPU's memory does not hold the largest group of the plan.
         """
-        return stylize(
+        restyled = stylize(
             self.model,
             self.views.rgb,
             self.views.disparity,
@@ -153,6 +153,10 @@ class Restyler:
             noise=noise_of(self.views, settings, self.model),
             work=work,
         )
+        if self.views.cover is None:
+            return restyled
+        pairs = zip(restyled, self.views.cover, strict=True)
+        return [picture * cover[..., None] for picture, cover in pairs]
 
 
 def alone(settings: Settings) -> Settings:

@@ -123,7 +123,11 @@ def refit_figures(
         refitted["_unshared"] = control.stylized
     return {
         f"refit_psnr{suffix}": refit_psnr(
-            inputs.nerf, folder / "rgb", iterations=iterations, work=work / f"refit{suffix}"
+            inputs.nerf,
+            folder / "rgb",
+            iterations=iterations,
+            work=work / f"refit{suffix}",
+            masks=inputs.views / "masks",
         )
         for suffix, folder in refitted.items()
     }
@@ -165,7 +169,7 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
 
 
 def refit_psnr(
-    nerf: Path, pictures: Path, *, iterations: int, work: Path
+    nerf: Path, pictures: Path, *, iterations: int, work: Path, masks: Path | None = None
 ) -> Float[np.ndarray, " held_out_views"]:
     """PSNR of each held-out image, dB, by a fresh field trained on the other images alone.
 
@@ -179,6 +183,7 @@ def refit_psnr(
         pictures: NAME.png per view, of the shape of the run's images.
         iterations: Training steps, of which the learning rate's decay takes as many.
         work: Folder of the field; an interrupted call goes on from it.
+        masks: NAME.png per view, of the images' size, if photos hide something and it exists.
     """
     from scenestyle.nerf.checkpoints import load_checkpoint, recorded_params, run_checkpoint
     from scenestyle.nerf.dataset import read_run_views
@@ -187,7 +192,7 @@ def refit_psnr(
     params = recorded_params(load_checkpoint(run_checkpoint(nerf)), nerf)
     run = work / "run"
     if not (run / "metrics.json").is_file():
-        posed = _posed(nerf, pictures, work / "posed")
+        posed = _posed(nerf, pictures, masks, work / "posed")
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir()
         train(posed, run, replace(params, iterations=iterations), work=work)
@@ -196,10 +201,12 @@ def refit_psnr(
     return np.array([by_view[view.name] for view in views if view.split == "held_out"])
 
 
-def _posed(nerf: Path, pictures: Path, folder: Path) -> Path:
+def _posed(nerf: Path, pictures: Path, masks: Path | None, folder: Path) -> Path:
     """The run's cameras with other pictures, as estimate_poses lays them out."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(pictures, folder / "images")
+    if masks and masks.is_dir():
+        shutil.copytree(masks, folder / "masks")
     write_json(folder / "transforms.json", read_json(nerf / "transforms.json"))
     points = read_points(nerf)
     if points is not None:

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from scenestyle.artifacts import MIN_OPACITY, read_json, surface_z
 from scenestyle.errors import WeightsError
@@ -35,6 +36,7 @@ _WARP_GAPS = {"short": 1, "long": 7}
 """frames between the two of a pair, per range of the warp error"""
 
 Distance = Callable[[Picture, Picture], float]
+Mask = Bool[np.ndarray, "_ _"]
 DistanceMap = Callable[[Picture, Picture], Map]
 Measurements = dict[str, float | Float[np.ndarray, " _"]]
 """figures by name; an array holds one value per view or pair of views, its mean is the figure"""
@@ -65,7 +67,8 @@ def judge(
         ArtifactError: If the source field shows no surface.
     """
     measured = {**orbit_figures(orbit, links), **view_figures(steps, params)}
-    more, not_computed = pretrained_figures(orbit, steps, texts, params.pretrained)
+    shown = [without_hidden(step) for step in steps]
+    more, not_computed = pretrained_figures(orbit, shown, texts, params.pretrained)
     return {**measured, **more}, not_computed
 
 
@@ -85,8 +88,9 @@ def orbit_figures(orbit: Orbit, links: Mapping[str, Sequence[ViewLink]]) -> Meas
         ArtifactError: If the source field shows no surface.
     """
     rgb_before, rgb_after = [f.rgb for f in orbit.before], [f.rgb for f in orbit.after]
+    is_known = [(frame.opacity > MIN_OPACITY) | (not orbit.is_cut_out) for frame in orbit.before]
     measured: Measurements = {
-        "movement_rmse": each(movement, rgb_before, rgb_after),
+        "movement_rmse": movements(rgb_before, rgb_after, is_known),
         **depth_figures(orbit),
     }
     distance = feature_distance()
@@ -123,6 +127,8 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
     from scenestyle.metrics.structure import luminance_ssim
 
     links = view_links(steps, tau=params.warp_tau)
+    is_known = [step.is_known for step in steps]
+    steps = [without_hidden(step) for step in steps]
     before, stylized, after = (
         [getattr(step, name) for step in steps] for name in ("before", "stylized", "after")
     )
@@ -130,7 +136,7 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
     likeness = feature_likeness()
     return {
         **style_figures(held_out, params.seed),
-        "movement_rmse_stylized": each(movement, before, stylized),
+        "movement_rmse_stylized": movements(before, stylized, is_known),
         "views_warp": warp_errors(after, links),
         "views_warp_source": warp_errors(before, links),
         "views_warp_stylized": warp_errors(stylized, links),
@@ -273,9 +279,28 @@ def model_fit(stylized: Path) -> Measurements:
     return {} if share is None else {"redrawn_edges": float(share)}
 
 
-def movement(picture: Picture, other: Picture) -> float:
-    """RMSE of two pictures."""
-    return rmse([picture], [other])
+def movements(
+    pictures: Sequence[Picture], others: Sequence[Picture], is_known: Sequence[Mask]
+) -> Float[np.ndarray, " views"]:
+    """RMSE of every two pictures that belong together, where there is something to judge."""
+    triples = zip(pictures, others, is_known, strict=True)
+    return np.array([rmse([x], [y], [where]) for x, y, where in triples])
+
+
+def without_hidden(step: Step) -> Step:
+    """The step with the source render wherever the photo is hidden, so that no image differs there.
+
+    The photo is then of the size of the render.
+    """
+    if step.is_used.all():
+        return step
+    used = step.is_used[..., None]
+    photo = resized(step.photo, step.before.shape)
+    photo, stylized, after = (
+        np.where(used, picture, step.before) for picture in (photo, step.stylized, step.after)
+    )
+    rendering = replace(step.rendering, rgb=after)
+    return replace(step, photo=photo, stylized=stylized, rendering=rendering)
 
 
 def each(

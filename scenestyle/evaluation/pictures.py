@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ _NUM_MAPPED_FRAMES = 4
 _LOOK_POINTS = 80_000
 _LOOK_RADIUS = 0.6
 """share of the cameras' distance from the focus within which points are evenly spaced"""
+_SHOWN_LOST = 20
+"""lost photos that the page describes"""
 _DEPTH_LIMIT = 0.25
 """relative change of depth of the deepest colours on a map"""
 
@@ -141,10 +144,14 @@ def capture(inputs: Inputs) -> Capture:
             f" {found['points']} points were seen under {angle:.1f} degrees (median), to {px:.2f} "
             "pixels."
         )
+    lost = [(lost["photo"], lost["advice"]) for lost in found.get("lost_photos", [])]
+    if len(lost) > _SHOWN_LOST:
+        more = f"{len(lost) - _SHOWN_LOST} more"
+        lost = [*lost[:_SHOWN_LOST], (more, f"see {inputs.poses / 'report.json'}")]
     return Capture(
         cameras=Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg")),
         summary=summary,
-        lost=[(lost["photo"], lost["advice"]) for lost in found.get("lost_photos", [])],
+        lost=lost,
     )
 
 
@@ -225,9 +232,12 @@ def look_round(orbit: Orbit, steps: Sequence[Step]) -> Look:
         for step in steps
     ]
     up = common_up([camera.c2w_opengl for camera in orbit.cameras])
+    after = [
+        replace(step.rendering, opacity=step.rendering.opacity * step.is_used) for step in steps
+    ]
     return Look(
         before=cloud(before),
-        after=cloud([step.rendering for step in steps]),
+        after=cloud(after),
         camera=start_at(orbit.cameras[0], focus=focus, radius=radius, up=up),
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from scenestyle.artifacts import View, ViewsFolder, check_same_views, read_rgb
 from scenestyle.cameras import PinholeCamera
@@ -45,6 +45,8 @@ class Orbit:
     cameras: Sequence[PinholeCamera]
     before: "Sequence[Rendering]"
     after: "Sequence[Rendering]"
+    is_cut_out: bool = False
+    """whether photos of the scene were cut out, so that nothing is there where nothing is seen"""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,11 @@ class Step:
     rendering: "Rendering"
     """of the restyled field"""
     surface_z: Map
-    """z-depth of the source field, NaN where it has no surface"""
+    """z-depth of the source field, NaN where it has no surface or the photo is hidden"""
+    is_used: Bool[np.ndarray, "_ _"]
+    """where the photo is not hidden"""
+    is_known: Bool[np.ndarray, "_ _"]
+    """where there is something to judge: not hidden, not known to be empty"""
 
     @property
     def after(self) -> Picture:
@@ -85,10 +91,13 @@ def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[St
             stylized=read_rgb(inputs.stylized / "rgb" / f"{view.name}.png"),
             rendering=rendering,
             surface_z=depth_z,
+            is_used=source.is_used(view),
+            is_known=source.is_known(view),
         )
         for view, depth_z, rendering in zip(posed, surfaces_z, after[len(cameras) :], strict=True)
     ]
-    return Orbit(cameras, before, after[: len(cameras)]), steps
+    is_cut_out = any(view.is_cut_out for view in posed)
+    return Orbit(cameras, before, after[: len(cameras)], is_cut_out), steps
 
 
 def check_held_out(posed: Sequence[View]) -> None:

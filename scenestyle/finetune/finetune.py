@@ -50,7 +50,8 @@ from scenestyle.params import FinetuneNerf
 Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
 """per view, one image per style"""
 
-_DATASET = ("transforms.json", "images")
+_DATASET = ("transforms.json", "images", "masks")
+"""what a run has of its scene; masks only if photos hide something"""
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def finetune(
     pictures = read_pictures(rendered, list(shares), params)
     targets = training_targets(rendered, pictures, params, device)
     features = target_features(targets, params)
-    for name in _DATASET:
+    for name in filter(lambda name: (source / name).exists(), _DATASET):
         copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
         copy(source / name, out / name)
 
@@ -220,6 +221,8 @@ def training_targets(
             rendered.opacity(view),
             region,
             device,
+            used=rendered.is_used(view).astype(np.float32),
+            is_cut_out=view.is_cut_out,
         ).resized(scale)
         for index, (view, picture, region) in enumerate(train)
         for scale in params.patch_scales

@@ -129,6 +129,8 @@ def change(trainer: Trainer, source: ViewsFolder) -> dict[str, float]:
     is_surface = [source.is_surface(view) for view in held_out]
     depths = depth_change(before_z, [each.depth_z for each in after], is_surface)
     return {
-        "movement": rmse([each.rgb for each in after], before_rgb),
+        "movement": rmse(
+            [each.rgb for each in after], before_rgb, [source.is_known(view) for view in held_out]
+        ),
         "depth_abs_rel": depths.abs_rel,
     }

@@ -5,6 +5,7 @@ Source: Fujiwara et al. 2024, "Style-NeRF2NeRF: 3D Style Transfer from Style-Ali
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -47,12 +48,13 @@ def patch_losses(
     def losses(generator: Generator) -> dict[str, Tensor]:
         patch = random_patch(targets, patch_size, generator)
         shown = patch.seen_by(trainer.model, params.rays_per_pass)
-        rgb = shown.rgb
+        void = torch.zeros(3)
         if trainer.params.background == "random":
             # As in the source's training, so that nothing is painted by letting the void through.
-            void = torch.rand(3, generator=generator).to(rgb)
-            rgb = rgb + (1 - shown.opacity) * void[:, None, None]
-        style, content = weighted_distances(rgb[None], patch, weights, features, params, generator)
+            void = torch.rand(3, generator=generator)
+        void = void.to(shown.rgb)[:, None, None]
+        picture, patch = behind_mask(shown.rgb + (1 - shown.opacity) * void, patch, void)
+        style, content = weighted_distances(picture, patch, weights, features, params, generator)
         return {
             "style": style,
             "content": params.content_weight * content,
@@ -61,6 +63,22 @@ def patch_losses(
         }
 
     return losses
+
+
+def behind_mask(
+    rgb: Float[Tensor, "3 height width"], patch: Patch, void: Float[Tensor, "3 1 1"]
+) -> tuple[Float[Tensor, "1 3 height width"], Patch]:
+    """Render and targets with the void where the photo is hidden, targets where it is empty, too.
+
+    What is hidden is then the same in both and has no gradient; what is empty is to stay so.
+
+    Args:
+        rgb: The render before the void.
+        patch: Its targets, which stand on black where their photo was cut out.
+        void: Colour.
+    """
+    picture = rgb * patch.used + (1 - patch.used) * void
+    return picture, replace(patch, rgb=patch.rgb * patch.used + (1 - patch.filled) * void)
 
 
 def weighted_distances(
@@ -98,12 +116,12 @@ def weighted_distances(
 
 
 def depth_loss(depth_ray: Float[Tensor, "height width"], patch: Patch) -> Float[Tensor, ""]:
-    """Mean of |ln(depth / source depth)| over a patch, where the source is opaque.
+    """Mean of |ln(depth / source depth)| over a patch, where the source is opaque and not hidden.
 
     For small changes it is the absolute relative error.
     """
     change = (depth_ray.view_as(patch.depth_ray) / patch.depth_ray).log().abs()
-    is_surface = patch.opacity > 0.5
+    is_surface = (patch.opacity > 0.5) & (patch.used == 1)
     return torch.where(is_surface, change, 0).mean()
 
 

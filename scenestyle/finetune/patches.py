@@ -33,6 +33,10 @@ class Target:
     """opacity of the source field, 0 to 1"""
     region: Float[Tensor, "1 1 height width"]
     """1 where the view is to change, 0 where it is to stay"""
+    used: Float[Tensor, "1 1 height width"]
+    """1 where the view counts, 0 where its photo is hidden"""
+    filled: Float[Tensor, "1 1 height width"]
+    """`used` times how opaque the stylized view is, which is 1 unless its photo was cut out"""
 
     @classmethod
     def from_view(
@@ -44,11 +48,16 @@ class Target:
         opacity: Float[np.ndarray, "height width"],
         region: Float[np.ndarray, "height width"],
         device: torch.device,
+        *,
+        used: Float[np.ndarray, "height width"] | None = None,
+        is_cut_out: bool = False,
     ) -> "Target":
-        """A view as the folders between the stages hold it."""
+        """A view as the folders between the stages hold it; `used` None: all of it."""
+        used = np.ones_like(opacity) if used is None else used
+        filled = used * opacity if is_cut_out else used
         maps = (
             torch.as_tensor(each, device=device)[None, None]
-            for each in (ray_from_z_depth(depth_z, camera), opacity, region)
+            for each in (ray_from_z_depth(depth_z, camera), opacity, region, used, filled)
         )
         return cls(
             camera, view_index, torch.as_tensor(rgb, device=device).permute(0, 3, 1, 2), *maps
@@ -60,19 +69,17 @@ class Target:
         return Target(
             self.camera.resized(width, height),
             self.view_index,
-            *(
-                interpolate(each, size=(height, width), mode="area")
-                for each in (self.rgb, self.depth_ray, self.opacity, self.region)
-            ),
+            *(interpolate(each, size=(height, width), mode="area") for each in self._maps),
         )
 
     def crop(self, rows: slice, columns: slice) -> "Patch":
         """A rectangle of it."""
-        maps = (
-            each[..., rows, columns]
-            for each in (self.rgb, self.depth_ray, self.opacity, self.region)
-        )
+        maps = (each[..., rows, columns] for each in self._maps)
         return Patch(self.camera, self.view_index, rows, columns, *maps)
+
+    @property
+    def _maps(self) -> tuple[Tensor, ...]:
+        return (self.rgb, self.depth_ray, self.opacity, self.region, self.used, self.filled)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ class Patch:
     depth_ray: Float[Tensor, "1 1 height width"]
     opacity: Float[Tensor, "1 1 height width"]
     region: Float[Tensor, "1 1 height width"]
+    used: Float[Tensor, "1 1 height width"]
+    filled: Float[Tensor, "1 1 height width"]
 
     def seen_by(self, model: FieldModel, rays_per_pass: int | None = None) -> Shown:
         """What a field that learns shows there; `rays_per_pass` as in `FieldModel.show`."""

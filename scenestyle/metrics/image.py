@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 def rmse(
-    pictures: Sequence[Float[np.ndarray, "_ _ 3"]], others: Sequence[Float[np.ndarray, "_ _ 3"]]
+    pictures: Sequence[Float[np.ndarray, "_ _ 3"]],
+    others: Sequence[Float[np.ndarray, "_ _ 3"]],
+    where: Sequence[Bool[np.ndarray, "_ _"]] | None = None,
 ) -> float:
     """Root mean squared difference over all pixels and channels of all images.
 
@@ -19,9 +21,13 @@ def rmse(
     Args:
         pictures: RGB in [0, 1].
         others: As many images, of the same sizes, RGB in [0, 1].
+        where: The pixels that count, per pair; None: all. Without any it is 0.
     """
     squares = [np.square(x.astype(np.float64) - y) for x, y in zip(pictures, others, strict=True)]
-    return math.sqrt(sum(s.sum() for s in squares) / sum(s.size for s in squares))
+    if where is None:
+        return math.sqrt(sum(s.sum() for s in squares) / sum(s.size for s in squares))
+    total = sum((s * mask[..., None]).sum() for s, mask in zip(squares, where, strict=True))
+    return math.sqrt(total / max(1, 3 * sum(int(mask.sum()) for mask in where)))
 
 
 def psnr(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from PIL import Image
@@ -17,10 +17,13 @@ from torch import Tensor
 from scenestyle.artifacts import (
     Split,
     View,
+    is_transparent,
     read_json,
+    read_mask,
     read_points,
     read_rgb,
     write_json,
+    write_mask,
     write_points,
 )
 from scenestyle.cameras import PinholeCamera, fit_within
@@ -30,19 +33,32 @@ from scenestyle.nerfstudio_plugin.rays import camera_rays, ray_bundle
 
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _MIN_VIEWS = 3
+_SHARED = (
+    "applied_transform",
+    "applied_scale",
+    "orientation_override",
+    "train_filenames",
+    "test_filenames",
+)
+"""what the dataparser reads beside the frames; views named for a test are held out"""
 _INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 
 
 def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
     """Write the posed photos into the run's folder, reduced by area averaging.
 
+    What a mask hides is black in the reduced photos, and so has no part in any pixel; reduced
+    pixels are hidden if any part of them is. Transparency is kept.
+
     Args:
-        poses: Folder with `transforms.json` and undistorted images.
-        run: Folder that gets `transforms.json`, `images/NAME.png` and the poses' points, if any.
+        poses: Folder with `transforms.json`, undistorted images, and masks if frames name them.
+        run: Folder that gets `transforms.json`, `images/NAME.png`, `masks/NAME.png` likewise, and
+            the poses' points, if any.
         max_image_side: Longest side afterwards, pixels.
 
     Raises:
-        ArtifactError: If a photo is missing or unreadable, or its camera is not a pinhole.
+        ArtifactError: If a photo or mask is missing or unreadable, or a camera is not a pinhole; if
+            a mask is not of its photo's size or hides all of it.
         InputError: If there are too few views to hold one out.
     """
     meta = read_json(poses / "transforms.json")
@@ -58,13 +74,12 @@ def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
     points = read_points(poses)
     if points is not None:
         write_points(run, points)
-    shared = ("applied_transform", "applied_scale", "orientation_override")
     write_json(
         run / "transforms.json",
         {
             "camera_model": "PINHOLE",
             "frames": sorted(frames, key=lambda frame: frame["file_path"]),
-            **{key: meta[key] for key in shared if key in meta},
+            **{key: meta[key] for key in _SHARED if key in meta},
         },
     )
 
@@ -79,25 +94,45 @@ def _write_frame(
             "wanted an undistorted pinhole. Rerun estimate_poses, which undistorts."
         )
     try:
-        with Image.open(source) as photo:
-            width, height = fit_within(*photo.size, max_image_side)
-            reduced = photo.convert("RGB").resize((width, height), Image.Resampling.BOX)
+        with Image.open(source) as image:
+            photo = image.convert("RGBA" if is_transparent(image) else "RGB")
     except OSError as error:
         raise ArtifactError(
             f"{source} cannot be read as a picture ({error}). Rerun estimate_poses."
         ) from error
-    target = Path("images") / f"{source.stem}.png"
-    reduced.save(run / target)
+    width, height = fit_within(*photo.size, max_image_side)
+    target, mask = Path("images") / f"{source.stem}.png", Path("masks") / f"{source.stem}.png"
+    if "mask_path" in frame:
+        is_used = _behind(photo, poses / frame["mask_path"], (width, height))
+        write_mask(run / mask, is_used)
+    photo.resize((width, height), Image.Resampling.BOX).save(run / target)
     across, down = width / frame["w"], height / frame["h"]
     scales = (across, down, across, down)
     intrinsics = {key: frame[key] * scale for key, scale in zip(_INTRINSICS, scales, strict=False)}
     return {
         "file_path": target.as_posix(),
+        **({"mask_path": mask.as_posix()} if "mask_path" in frame else {}),
         "transform_matrix": frame["transform_matrix"],
         **intrinsics,
         "w": width,
         "h": height,
     }
+
+
+def _behind(
+    photo: Image.Image, mask: Path, size: tuple[int, int]
+) -> Bool[np.ndarray, "height width"]:
+    """Blacken what the mask hides of a photo; which pixels of another width and height are used."""
+    is_used = read_mask(mask)
+    if is_used.shape[::-1] != photo.size:
+        height, width = is_used.shape
+        fault = f"is {width}x{height} pixels, its photo {photo.width}x{photo.height}"
+    elif not read_mask(mask, size).any():
+        fault = "hides all of its photo"
+    else:
+        photo.paste((0,) * len(photo.getbands()), mask=Image.fromarray(~is_used))
+        return read_mask(mask, size)
+    raise ArtifactError(f"{mask} {fault}. Repair the mask of the capture, or leave the photo out.")
 
 
 def parse_dataset(run: Path, split: Split, *, holdout_every: int) -> DataparserOutputs:
@@ -109,7 +144,7 @@ def parse_dataset(run: Path, split: Split, *, holdout_every: int) -> DataparserO
 def read_run_views(run: Path, *, holdout_every: int) -> list[View]:
     """Every posed view of a run by name, in the field's frame, at training size."""
     views = [
-        View(name=path.stem, split=split, camera=camera)
+        View(path.stem, split, camera, is_cut_out=_is_transparent_file(path))
         for split in ("train", "held_out")
         for outputs in [parse_dataset(run, split, holdout_every=holdout_every)]
         for path, camera in zip(outputs.image_filenames, _pinholes(outputs), strict=True)
@@ -118,8 +153,25 @@ def read_run_views(run: Path, *, holdout_every: int) -> list[View]:
 
 
 def read_photo(run: Path, view: View) -> Float[np.ndarray, "height width 3"]:
-    """The photo of a view at training size, colours in [0, 1]."""
+    """The photo of a view at training size, colours in [0, 1]; a cut-out stands on black."""
     return read_rgb(run / "images" / f"{view.name}.png")
+
+
+def read_is_used(run: Path, view: View) -> Bool[np.ndarray, "height width"] | None:
+    """Where the photo of a view is not hidden; None where the run has no masks."""
+    mask = run / "masks" / f"{view.name}.png"
+    return read_mask(mask) if mask.parent.is_dir() else None
+
+
+def _is_transparent_file(path: Path) -> bool:
+    with Image.open(path) as image:
+        return is_transparent(image)
+
+
+def _read_rgba(run: Path, view: View) -> Float[np.ndarray, "height width 4"]:
+    """The photo of a view with its opacity, 1 where it has none of its own."""
+    with Image.open(run / "images" / f"{view.name}.png") as image:
+        return np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
 
 
 def _pinholes(outputs: DataparserOutputs) -> list[PinholeCamera]:
@@ -146,8 +198,21 @@ class TrainingViews:
 
     views: Sequence[View]
     """the views of the training split, in order"""
-    images: Sequence[Float[Tensor, "_height _width 3"]]
-    """their colours in [0, 1]; sizes may differ"""
+    images: Sequence[Float[Tensor, "_height _width _channels"]]
+    """their colours in [0, 1], of all or none with the opacity as a fourth; sizes may differ"""
+    are_used: Sequence[Bool[Tensor, "_height _width"]] | None = None
+    """where they are not hidden; None: everywhere"""
+
+    @classmethod
+    def read(cls, run: Path, views: Sequence[View], device: torch.device) -> "TrainingViews":
+        """The photos and masks of a run; with opacities if any of `views` was cut out."""
+        read = _read_rgba if any(view.is_cut_out for view in views) else read_photo
+        masks = [read_is_used(run, view) for view in views]
+        return cls(
+            views,
+            [torch.from_numpy(read(run, view)).to(device) for view in views],
+            [torch.from_numpy(mask).to(device) for mask in masks if mask is not None] or None,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -156,9 +221,12 @@ class TrainingViews:
 
     def random_rays(
         self, num_rays: int, generator: torch.Generator
-    ) -> tuple[RayBundle, Float[Tensor, "rays 3"]]:
-        """Rays through pixels drawn from all views with replacement, and the pixels' colours."""
-        pixels = torch.randint(len(self._colours), (num_rays,), generator=generator).to(self.device)
+    ) -> tuple[RayBundle, Float[Tensor, "rays _channels"]]:
+        """Rays through used pixels drawn from all views with replacement, and their colours."""
+        num_pixels = len(self._colours if self._used is None else self._used)
+        pixels = torch.randint(num_pixels, (num_rays,), generator=generator).to(self.device)
+        if self._used is not None:
+            pixels = self._used[pixels]
         index = torch.searchsorted(self._ends, pixels, right=True)
         width, intrinsics, c2w = self._widths[index], self._intrinsics[index], self._c2w[index]
         within = pixels - self._ends[index] + self._counts[index]
@@ -175,8 +243,15 @@ class TrainingViews:
         return camera_rays(camera, self.device, rows=rows, columns=columns, camera_index=index)
 
     @cached_property
-    def _colours(self) -> Float[Tensor, "pixels 3"]:
-        return torch.cat([image.reshape(-1, 3) for image in self.images])
+    def _colours(self) -> Float[Tensor, "pixels _channels"]:
+        return torch.cat([image.flatten(0, 1) for image in self.images])
+
+    @cached_property
+    def _used(self) -> Int[Tensor, " used"] | None:
+        """Numbers of the pixels that are not hidden."""
+        if self.are_used is None:
+            return None
+        return torch.cat([each.flatten() for each in self.are_used]).nonzero()[:, 0]
 
     @cached_property
     def _counts(self) -> Int[Tensor, " views"]:

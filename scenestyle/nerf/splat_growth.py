@@ -47,6 +47,8 @@ class Growth:
     """Gaussians at the start"""
     pixel: float
     """what a pixel shows at the median depth of the scene, scene units"""
+    nearest: float = 0.0
+    """distance from a camera, scene units, within which nothing is believed to be"""
 
     def __call__(self, trainer: Trainer) -> None:
         """Split and drop Gaussians, and renew their least sizes, if it is time."""
@@ -59,6 +61,7 @@ class Growth:
             line = self.first_count + (budget - self.first_count) * share
             refine(trainer, model, goal=round(line), largest=_LARGEST_PX * self.pixel)
         if grows or taken % _SIZE_EVERY == 0 or taken == 1:
+            clear_near(model, self.cameras, self.nearest)
             model.least_scales.copy_(least_scales(model.means, self.cameras))
 
 
@@ -120,6 +123,17 @@ def _axes(quats: Float[Tensor, "k 4"]) -> Float[Tensor, "k 3 3"]:
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ]
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+
+
+@torch.no_grad()
+def clear_near(model: SplatModel, cameras: Sequence[PinholeCamera], nearest: float) -> None:
+    """Drop what lies nearer to a camera than anything that is known of the scene.
+
+    There a faint veil explains a photo's errors, and blinds every camera that comes by later.
+    """
+    centres = np.stack([camera.c2w_opengl[:3, 3] for camera in cameras])
+    centres = torch.as_tensor(centres, dtype=torch.float32).to(model.means.device)
+    model.opacities[torch.cdist(model.means, centres).amin(dim=1) < nearest] = UNUSED_LOGIT
 
 
 @torch.no_grad()

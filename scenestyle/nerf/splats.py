@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from nerfstudio.engine.optimizers import Optimizers
 from torch import Generator, Tensor
 from torch.nn.functional import interpolate
@@ -22,9 +23,9 @@ from scenestyle.errors import ParamsError
 from scenestyle.losses import photometric_loss
 from scenestyle.nerf.dataset import TrainingViews, parse_dataset, read_photo, read_run_views
 from scenestyle.nerf.splat_growth import Growth, median_pixel
-from scenestyle.nerf.splat_start import first_gaussians, in_field_frame, plant
+from scenestyle.nerf.splat_start import first_gaussians, in_field_frame, nearest_known, plant
 from scenestyle.nerf.trainer import Losses, Trainer, build_model, seeded
-from scenestyle.nerfstudio_plugin.config import splat_optimizer_configs
+from scenestyle.nerfstudio_plugin.config import num_gaussians, splat_optimizer_configs
 from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import TrainNerf
 
@@ -58,6 +59,7 @@ def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> T
         views,
         [read_photo(run, view) for view in views],
         points,
+        max_points=num_gaussians(params) // 2,
         num_pixels=params.start_pixels,
         seed=params.seed,
     )
@@ -74,7 +76,7 @@ def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> T
         optimizers=Optimizers(configs, model.get_param_groups()),
         params=params,
         seed=params.seed,
-        finish_step=Growth(cameras, len(start.means), pixel),
+        finish_step=Growth(cameras, len(start.means), pixel, nearest_known(points, views)),
     )
 
 
@@ -92,8 +94,8 @@ def view_losses(trainer: Trainer, data: TrainingViews) -> Losses:
             "Use random, black or white."
         )
     fine = [
-        (view.camera, image.permute(2, 0, 1).contiguous())
-        for view, image in zip(data.views, data.images, strict=True)
+        (view.camera, _on_void(image, None if data.are_used is None else data.are_used[index]))
+        for index, (view, image) in enumerate(zip(data.views, data.images, strict=True))
     ]
     coarse = [_reduced(*each, params.coarse_image_side) for each in fine]
 
@@ -101,13 +103,15 @@ def view_losses(trainer: Trainer, data: TrainingViews) -> Losses:
         is_coarse = trainer.step < params.coarse_share * params.iterations
         epoch, position = divmod(trainer.step, len(fine))
         order = np.random.default_rng((trainer.seed, epoch)).permutation(len(fine))
-        camera, photo = (coarse if is_coarse else fine)[order[position]]
+        camera, maps = (coarse if is_coarse else fine)[order[position]]
         splatted = model.splatted(camera)
         # Bound to what it needs alone: with `splatted` in it, the hook would keep itself alive.
         note = partial(model.note_pull, is_visible=splatted.is_visible, camera=camera)
         splatted.screen.register_hook(note)
-        behind = background_colour(params, generator).to(photo)
-        rgb = splatted.rgb + (1 - splatted.opacity) * behind[:, None, None]
+        behind = background_colour(params, generator).to(maps)[:, None, None]
+        used, filled = maps[3:4], maps[4:5]
+        rgb = (splatted.rgb + (1 - splatted.opacity) * behind) * used + (1 - used) * behind
+        photo = maps[:3] + (1 - filled) * behind
         in_use = model.in_use
         count = in_use.sum()
         sizes_px = model.scales.exp().sum(dim=1) / (3 * growth.pixel)
@@ -118,6 +122,15 @@ def view_losses(trainer: Trainer, data: TrainingViews) -> Losses:
         }
 
     return losses
+
+
+def _on_void(
+    image: Float[Tensor, "height width _channels"], is_used: Bool[Tensor, "height width"] | None
+) -> Float[Tensor, "5 height width"]:
+    """Colours, black where hidden or empty; where it is used; how far it shows something there."""
+    used = torch.ones_like(image[..., :1]) if is_used is None else is_used[..., None].to(image)
+    filled = used * image[..., 3:] if image.shape[-1] > 3 else used
+    return torch.cat([image[..., :3] * filled, used, filled], dim=-1).permute(2, 0, 1).contiguous()
 
 
 def background_colour(params: TrainNerf, generator: Generator) -> Tensor:

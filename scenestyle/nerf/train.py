@@ -15,8 +15,15 @@ from torch.nn.functional import mse_loss
 
 from scenestyle.artifacts import View
 from scenestyle.device import select_device
+from scenestyle.errors import ParamsError
 from scenestyle.metrics.image import psnr
-from scenestyle.nerf.dataset import TrainingViews, read_photo, read_run_views, write_dataset
+from scenestyle.nerf.dataset import (
+    TrainingViews,
+    read_is_used,
+    read_photo,
+    read_run_views,
+    write_dataset,
+)
 from scenestyle.nerf.progress import ProgressStrip
 from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.splats import build_splat_trainer, view_losses
@@ -44,12 +51,17 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
     Raises:
         ArtifactError: If the poses are incomplete.
         InputError: If there are too few views to hold one out.
+        ParamsError: If photos were cut out and the background is not random.
         GateError: If training diverges.
     """
     device = select_device()
     start = time.monotonic()
     write_dataset(poses, out, max_image_side=params.max_image_side)
     views = read_run_views(out, holdout_every=params.holdout_every)
+    check_background(views, params)
+    hidden = hidden_share(out, views)
+    if hidden:
+        _log.info("masks hide %.1f %% of the pixels, which are left out", 100 * hidden)
     build, losses_of = _KINDS[params.field]
     trainer = build(out, params, device)
     losses = losses_of(trainer, training_views(out, views, device))
@@ -67,6 +79,7 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
         "iterations": trainer.step,
         **_own_figures(trainer, steps_per_second),
         **psnr_by_split(trainer, out, views),
+        **({"hidden_share": hidden} if hidden else {}),
         "seconds": round(time.monotonic() - start, 1),
         "device": str(device),
         "versions": {name: version(name) for name in ("nerfstudio", "numba", "torch")},
@@ -113,17 +126,39 @@ def held_out_strip(run: Path, views: Sequence[View], work: Path, *, steps: int) 
 
 def training_views(run: Path, views: Sequence[View], device: torch.device) -> TrainingViews:
     """The training split with its photos on `device`."""
-    chosen = [view for view in views if view.split == "train"]
-    photos = [torch.from_numpy(read_photo(run, view)).to(device) for view in chosen]
-    return TrainingViews(chosen, photos)
+    return TrainingViews.read(run, [view for view in views if view.split == "train"], device)
+
+
+def check_background(views: Sequence[View], params: TrainNerf) -> None:
+    """Refuse to train cut-outs before a background that the field could learn.
+
+    Raises:
+        ParamsError: If a photo was cut out and the background is not random.
+    """
+    count = sum(view.is_cut_out for view in views)
+    if count and params.background != "random":
+        raise ParamsError(
+            f"train_nerf.background: {count} of {len(views)} photos are cut out (transparent), and "
+            f"with {params.background} the emptiness behind them would be learned as matter. Set "
+            "it to random."
+        )
+
+
+def hidden_share(run: Path, views: Sequence[View]) -> float:
+    """Share of all pixels that masks hide, 0 to 1."""
+    masks = [mask for view in views if (mask := read_is_used(run, view)) is not None]
+    return sum(int((~mask).sum()) for mask in masks) / max(1, sum(mask.size for mask in masks))
 
 
 def psnr_by_split(trainer: Trainer, run: Path, views: Sequence[View]) -> dict[str, object]:
-    """PSNR of whole views in dB: means of both splits, and each view's own."""
-    by_view = {
-        view.name: psnr(trainer.model.render(view.camera).rgb, read_photo(run, view))
-        for view in views
-    }
+    """PSNR of whole views in dB, hidden pixels left out: means of both splits, and each view's."""
+    by_view = {}
+    for view in views:
+        pictures = [trainer.model.render(view.camera).rgb, read_photo(run, view)]
+        is_used = read_is_used(run, view)
+        if is_used is not None and not is_used.all():
+            pictures = [picture[is_used][None] for picture in pictures]
+        by_view[view.name] = psnr(*pictures)
     train, held_out = (
         float(np.mean([by_view[view.name] for view in views if view.split == split]))
         for split in ("train", "held_out")

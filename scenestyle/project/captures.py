@@ -12,6 +12,7 @@ from scenestyle.errors import InputError
 from scenestyle.project.archive import is_zip
 from scenestyle.project.video import inspect_video
 
+_OF_ONE_SCENE = ("images", "input", "sparse")  # how folders of a data set are called
 _LONGEST_ID = 60  # of 64; the rest for a number
 
 
@@ -33,7 +34,7 @@ def find_captures(folder: Path) -> Captures:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; wanted is one that holds captures.")
-    if _why_not(folder) is None:
+    if _is_capture(folder):
         raise InputError(
             f"{folder} is a capture itself. Give the folder that holds it, or take this one: "
             f"scenestyle add-scene NAME {folder} --caption '...'"
@@ -63,6 +64,16 @@ def catalog_text(captures: Mapping[str, Path], styles: Sequence[str]) -> str:
         caption = re.sub(r"[\s_-]+", " ", path.stem if path.is_file() else path.name).strip()
         table.writerow([scene, path, caption, "; ".join(styles)])
     return text.getvalue() if text.getvalue().isascii() else f"\ufeff{text.getvalue()}"
+
+
+def _is_capture(folder: Path) -> bool:
+    """Whether a folder holds the photos or poses of one scene, and not only folders that do."""
+    try:
+        capture = read_capture(folder, decode=False)
+    except InputError:
+        return False
+    places = [file.relative_to(folder).parts for file in capture.files]
+    return any(len(parts) == 1 or parts[0].startswith(_OF_ONE_SCENE) for parts in places)
 
 
 def _why_not(path: Path) -> str | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SIDE_FOR_SHARPNESS = 320
 _JPEG_QUALITY = 95
 _USUAL_RATE = 25  # frames per second of streams that do not tell, such as raw H.264
+_CLOCK = 1e-4  # seconds; clocks tick in steps that decimals miss
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
@@ -63,7 +64,7 @@ def inspect_video(path: Path, *, start: float = 0.0, stop: float | None = None) 
         width, height = _shown_size(container, first)
     seconds = every[-1] - every[0] + 1 / rate
     until = float("inf") if stop is None else stop
-    times = tuple(time for time in every if start <= time - every[0] < until)
+    times = tuple(time for time in every if start <= time - every[0] + _CLOCK < until)
     if not times:
         raise InputError(
             f"{path} is {seconds:.1f} seconds long and has no frame from second {start:g}"
@@ -99,9 +100,6 @@ def write_stills(
     stat = path.stat()
     video = inspect_video(path, start=start, stop=stop)
     with _open(path) as container:
-        stream = _stream(path, container)
-        if start > 0 and stream.time_base:
-            container.seek(int(video.times[0] / stream.time_base), stream=stream)
         for number, frame in _sharpest(_frames(path, container), video.times, count):
             still = out / f"frame_{number:04d}.jpg"
             _upright(container, frame).save(still, quality=_JPEG_QUALITY)

@@ -24,11 +24,12 @@ from scenestyle.sfm.diagnosis import (
     lost_photos,
     triangulation_angle,
 )
-from scenestyle.sfm.mapping import core, prune, shared_points
+from scenestyle.sfm.mapping import prune, shared_points
 from scenestyle.sfm.matching import PhotoSet, keypoint_counts, verified_pairs
 from scenestyle.sfm.photos import write_feature_masks, write_photos
 from scenestyle.sfm.plan import seen_from_above
 from scenestyle.sfm.reconstruct import Rung, Search, best, reconstruct
+from scenestyle.sfm.triangulate import triangulated
 from scenestyle.viz.plan import camera_plan
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def estimate_poses(
 ) -> dict[str, object]:
     """Pose the photos of a scene, or check the poses it comes with, and write the poses folder.
 
-    Poses that come with `source` are taken over; otherwise its photos go through structure from
-    motion.
+    Poses that come with `source` are taken over, and get points by triangulation if they have none;
+    otherwise its photos go through structure from motion.
 
     Args:
         source: The scene's folder; it is only read.
@@ -72,12 +73,16 @@ def estimate_poses(
         )
     work.mkdir(parents=True, exist_ok=True)
     images, masks, photos = work / "images", work / "masks", capture.photos
-    how: dict[str, object] = {}
     if capture.model is None:
-        model, how = _structure_from_motion(photos, images, masks, params, work=work)
+        model, details = _structure_from_motion(photos, images, masks, params, work=work)
     else:
         write_photos(photos, images, masks, max_side=None)
         model = capture.model
+        if not model.num_points3D():
+            looked_at = work / "feature_masks"
+            has_masks = write_feature_masks(photos, images, masks, looked_at)
+            model = triangulated(model, images, looked_at if has_masks else None, params, work=work)
+        details = _details(model, photos, [])
     headlines = {
         "source": capture.layout,
         **_figures(model, photos),
@@ -86,19 +91,18 @@ def estimate_poses(
         "warnings": list(capture.warnings),
         "versions": {name: version(name) for name in ("pycolmap", "pillow")},
     }
-    report = {**_details(model, photos), **how, **headlines}
     write_dataset(
         model, images, masks, out, max_side=params.max_image_side, carried=capture.carried
     )
     headlines["seconds"] = round(time.monotonic() - start, 1)
-    _write_report(out, {**report, **headlines})
+    _write_report(out, {**details, **headlines})
     return headlines
 
 
 def _structure_from_motion(
     photos: Sequence[Photo], images: Path, masks: Path, params: EstimatePoses, *, work: Path
 ) -> "tuple[pycolmap.Reconstruction, dict[str, object]]":
-    """The model, pruned to its core, and what the report says about how it was found.
+    """The model, pruned to its core, and what the report says beyond its headlines.
 
     Raises:
         GateError: If the camera only turned, or too few photos have a place.
@@ -109,29 +113,29 @@ def _structure_from_motion(
     names = [photo.name for photo in photos]
     photo_set = PhotoSet(images, names, lenses, looked_at if has_masks else None)
     search = reconstruct(photo_set, params, work=work)
-    how: dict[str, object] = {"parallax": search.parallax}
+    details: dict[str, object] = {"parallax": search.parallax}
     if not search.rungs:
-        _write_report(work, how)
+        _write_report(work, details)
         raise GateError(_turned_message(search.parallax or 0.0))
     found = best(search.rungs)
     lost = _lost(photos, found)
-    how |= {
+    details |= {
         "rungs": [_rung_report(rung) for rung in search.rungs],
         "lost_photos": [asdict(each) for each in lost],
     }
     model = found.models[0] if found.models else None
     if model is not None:
-        prune(model)
-        how["seen_from_above"] = seen_from_above(model, lost, _file_names(photos))
+        prune(model, found.placed)
+        details |= _details(model, photos, lost)
     if model is None or len(found.placed) < params.min_registered_share * len(photos):
-        _write_report(work, {**(_details(model, photos) if model else {}), **how})
+        _write_report(work, details)
         raise GateError(_gate_message(len(photos), search, lost, params, work))
     if lost:
         _log.warning("%d of %d photos have no place:\n%s", len(lost), len(photos), _listed(lost))
     angle = triangulation_angle(model)
     if angle is not None and angle < MIN_ANGLE_DEG:
         _log.warning("%s", _little_movement(angle))
-    return model, how
+    return model, details
 
 
 def _lost(photos: Sequence[Photo], found: Rung) -> list[LostPhoto]:
@@ -155,22 +159,26 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
 def _rung_report(rung: Rung) -> dict[str, object]:
     return {
         "name": rung.name,
-        "models": [len(core(model)) for model in rung.models],
+        "models": [len(kept) for kept in rung.cores],
         "placed": len(rung.placed),
-        "points": rung.score[1],
+        "points": rung.num_points,
         "cpu_seconds": rung.cpu_seconds,
     }
 
 
-def _details(model: "pycolmap.Reconstruction", photos: Sequence[Photo]) -> dict[str, object]:
+def _details(
+    model: "pycolmap.Reconstruction", photos: Sequence[Photo], lost: Sequence[LostPhoto]
+) -> dict[str, object]:
     """What the report says about a model, with or without points, beyond its headlines."""
     _, shared = shared_points(model)
     seen = np.diagonal(shared)
     return {
         "points_per_photo": {"least": int(seen.min()), "median": float(np.median(seen))},
         "triangulation_angle_degrees": triangulation_angle(model),
-        "focal_lengths_px": [camera.mean_focal_length() for camera in model.cameras.values()],
-        "seen_from_above": seen_from_above(model, [], _file_names(photos)),
+        "focal_lengths_px": [
+            model.camera(number).mean_focal_length() for number in sorted(model.cameras)
+        ],
+        "seen_from_above": seen_from_above(model, lost, _file_names(photos)),
     }
 
 
@@ -201,8 +209,9 @@ def _little_movement(angle: float) -> str:
 def _gate_message(
     num_photos: int, search: Search, lost: Sequence[LostPhoto], params: EstimatePoses, work: Path
 ) -> str:
+    # Of equally good rungs the one that shows more of the groups.
     rung = max(search.rungs, key=lambda rung: (len(rung.placed), len(rung.models)))
-    sizes = [len(core(model)) for model in rung.models]
+    sizes = [len(kept) for kept in rung.cores]
     groups = f" They fall into groups of {sizes} that do not overlap." if len(sizes) > 1 else ""
     angle = triangulation_angle(rung.models[0]) if rung.models else None
     moved = f"{_little_movement(angle)}\n" if angle and angle < MIN_ANGLE_DEG else ""

@@ -74,12 +74,13 @@ def regrown(
     proposed = pycolmap.global_mapping(
         database, images, _emptied(work / "global"), _global_options(seed)
     )
-    proposal = max(proposed.values(), key=score, default=None)
-    if proposal is None or len(core(proposal)) < MIN_PHOTOS:
+    cores = {number: core(model) for number, model in proposed.items()}
+    best = max(sorted(cores), key=lambda number: len(cores[number]), default=None)
+    if best is None or len(cores[best]) < MIN_PHOTOS:
         return []
-    prune(proposal)
+    prune(proposed[best], cores[best])
     start = _emptied(work / "start")
-    proposal.write(start)
+    proposed[best].write(start)
     return incremental(database, images, seed, work=work / "regrown", start=start)
 
 
@@ -120,14 +121,8 @@ def shared_points(model: "pycolmap.Reconstruction") -> tuple[list[str], np.ndarr
     return [Path(view.name).stem for view in posed], (sees @ sees.T).toarray()
 
 
-def score(model: "pycolmap.Reconstruction") -> tuple[int, int]:
-    """What makes a model better than another: photos in its core, then points."""
-    return len(core(model)), model.num_points3D()
-
-
-def prune(model: "pycolmap.Reconstruction") -> None:
-    """Take the poses of all photos outside the core away, and the points that only they see."""
-    kept = core(model)
+def prune(model: "pycolmap.Reconstruction", kept: frozenset[str]) -> None:
+    """Take the poses of all photos but some away, and the points that only the others see."""
     for view in list(model.images.values()):
         if view.has_pose and Path(view.name).stem not in kept:
             model.deregister_frame(view.frame_id)

@@ -198,13 +198,15 @@ def alike_pairs(
         descriptors: Of a few keypoints per photo.
         max_partners: Each photo keeps so many, those with most matches.
     """
-    normed = [each.astype(np.float32) for each in descriptors]
-    lengths = [np.linalg.norm(each.astype(np.float64), axis=1) for each in normed]
-    counts = np.zeros((len(normed), len(normed)), dtype=int)
-    for i in range(len(normed)):
+    vectors = [each.astype(np.float32) for each in descriptors]
+    lengths = [np.sqrt((each * each).sum(axis=1)) for each in vectors]
+    counts = np.zeros((len(vectors), len(vectors)), dtype=int)
+    for i in range(len(vectors)):
         for j in range(i):
-            if len(normed[i]) > 1 and len(normed[j]) > 1:
-                cosines = normed[i] @ normed[j].T / np.outer(lengths[i], lengths[j])
+            if len(vectors[i]) > 1 and len(vectors[j]) > 1:
+                cosines = vectors[i] @ vectors[j].T
+                cosines /= lengths[i][:, None]
+                cosines /= lengths[j]
                 counts[i, j] = counts[j, i] = _num_matches(cosines)
     kept = set()
     for i, row in enumerate(counts):
@@ -215,16 +217,13 @@ def alike_pairs(
 
 
 def _num_matches(cosines: Float[np.ndarray, "first second"]) -> int:
-    forward, backward = cosines.argmax(axis=1), cosines.argmax(axis=0)
-    rows = np.arange(len(cosines))
-    second_best, best = np.partition(cosines, -2, axis=1)[:, -2:].T
-    distance, second_distance = (np.arccos(np.clip(c, -1, 1)) for c in (best, second_best))
-    is_match = (
-        (backward[forward] == rows)
-        & (best >= _MIN_COSINE)
-        & (distance <= _MAX_RATIO * second_distance)
-    )
-    return int(is_match.sum())
+    rows, forward = np.arange(len(cosines)), cosines.argmax(axis=1)
+    best = cosines[rows, forward]
+    is_match = (best >= _MIN_COSINE) & (cosines.argmax(axis=0)[forward] == rows)
+    rivals = cosines[is_match]
+    rivals[np.arange(len(rivals)), forward[is_match]] = -1
+    distance, second = (np.arccos(np.clip(c, -1, 1)) for c in (best[is_match], rivals.max(axis=1)))
+    return int((distance <= _MAX_RATIO * second).sum())
 
 
 def _alike(database: Path, names: list[str]) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from scenestyle.params import EstimatePoses
 from scenestyle.sfm.diagnosis import MIN_PARALLAX, parallax
-from scenestyle.sfm.mapping import core, incremental, regrown, score
+from scenestyle.sfm.mapping import core, incremental, regrown
 from scenestyle.sfm.matching import (
     Pair,
     PhotoSet,
@@ -46,15 +46,20 @@ class Rung:
     """the matches it started from"""
     models: "Sequence[pycolmap.Reconstruction]"
     """what came out, the best first"""
-    placed: frozenset[str]
-    """photos in the core of the best model"""
+    cores: Sequence[frozenset[str]]
+    """photos that hang together in each model"""
     cpu_seconds: float
     """processor time of all threads, with the features and matches that it was the first to need"""
 
     @property
-    def score(self) -> tuple[int, int]:
-        """Photos in the core of its best model, and points of that model."""
-        return len(self.placed), self.models[0].num_points3D() if self.models else 0
+    def placed(self) -> frozenset[str]:
+        """Photos in the core of its best model."""
+        return self.cores[0] if self.cores else frozenset()
+
+    @property
+    def num_points(self) -> int:
+        """Points of its best model."""
+        return self.models[0].num_points3D() if self.models else 0
 
 
 @dataclass(frozen=True)
@@ -105,18 +110,23 @@ def reconstruct(photos: PhotoSet, params: EstimatePoses, *, work: Path) -> Searc
                 break
             database = _database(kind, photos, params, placed, work=work)
             models = mapping(database, photos.images, params.seed, work=work / "models")
-            models.sort(key=score, reverse=True)
-            found = core(models[0]) if models else frozenset()
-            seconds = round(time.process_time() - start, 1)
-            rungs.append(Rung(f"{kind} matches, {how}", database, models, found, seconds))
-            _log.info("%s: %d of %d photos", rungs[-1].name, len(found), len(photos.names))
+            ranked = sorted(((core(model), model) for model in models), key=_rank, reverse=True)
+            rung = Rung(
+                f"{kind} matches, {how}",
+                database,
+                models=[model for _, model in ranked],
+                cores=[kept for kept, _ in ranked],
+                cpu_seconds=round(time.process_time() - start, 1),
+            )
+            rungs.append(rung)
+            _log.info("%s: %d of %d photos", rung.name, len(rung.placed), len(photos.names))
             start = time.process_time()
     return Search(plain, moved, rungs)
 
 
 def best(rungs: Sequence[Rung]) -> Rung:
     """The rung with most photos in the core of its best model, then most points."""
-    return max(rungs, key=lambda rung: rung.score)
+    return max(rungs, key=lambda rung: (len(rung.placed), rung.num_points))
 
 
 def connected(pairs: Iterable[Pair]) -> list[set[str]]:
@@ -157,6 +167,12 @@ def pairs_to_guide(
             break
         chosen.append((first, second))
     return chosen
+
+
+def _rank(found: "tuple[frozenset[str], pycolmap.Reconstruction]") -> tuple[int, int]:
+    """What makes a model better than another: photos in its core, then points."""
+    kept, model = found
+    return len(kept), model.num_points3D()
 
 
 def _database(

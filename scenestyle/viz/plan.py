@@ -4,8 +4,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-_INCHES, _PNG_DPI = 6.4, 140
-_MAX_LABELS = 14
+_INCHES, _PNG_DPI = 5.4, 160
+_MAX_LABELS = 12
 _PLACED, _LOST, _POINTS = "#3264a8", "#c2372e", "#b9b4aa"
 
 
@@ -47,7 +47,7 @@ def camera_plan(
             axes.plot(*lost["near"], "x", color=_LOST, markersize=7, markeredgewidth=1.8)
             _label(axes, lost["photo"], lost["near"], _LOST, below=True)
         if elsewhere := [lost["photo"] for lost in plan["lost"] if lost["near"] is None]:
-            figure.text(0.02, 0.01, _footer(elsewhere), fontsize=7, color=_LOST, wrap=True)
+            figure.text(0.02, 0.01, _footer(elsewhere), fontsize=8, color=_LOST, wrap=True)
         file = io.BytesIO()
         metadata = {"Date": None} if format == "svg" else {"Software": None}
         figure.savefig(file, format=format, dpi=_PNG_DPI, metadata=metadata)
@@ -79,6 +79,6 @@ def _label(axes: Any, text: str, at: Sequence[float], colour: str, *, below: boo
         at,
         xytext=(4, -11 if below else 4),
         textcoords="offset points",
-        fontsize=7,
+        fontsize=8,
         color=colour,
     )

@@ -304,3 +304,24 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
         main([command, "--help"])
     assert stop.value.code == 0
     assert f"Example: scenestyle {command}" in capsys.readouterr().out
+
+
+def test_a_catalog_is_made_of_a_folder_of_captures(
+    project: Path,
+    photos: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    captures = tmp_path_factory.mktemp("captures")
+    photos.rename(captures / "old fern")
+    (captures / "readme.txt").write_text("no video")
+    assert "no style is named" in fails(capsys, "make-catalog", str(captures), "c.csv")
+    assert "did you mean 'oil'" in fails(capsys, "make-catalog", str(captures), "c.csv", "oyl")
+    main(["make-catalog", str(captures), "c.csv", "oil"])
+    said = capsys.readouterr().out
+    assert "c.csv: 1 scenes, each in 1 styles." in said
+    assert "  - readme.txt: " in said
+    assert (project / "c.csv").read_text() == (
+        f"scene,source,caption,styles\nold_fern,{captures}/old fern,old fern,oil\n"
+    )
+    assert "exists already" in fails(capsys, "make-catalog", str(captures), "c.csv", "oil")

@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_API_URL
 
 from engine import Pipeline, parcel, run_shared, take_over
 from engine.share import ShareError
-from tests.flows.test_deployment import free_port
 from tests.flows.test_stylize_catalog import photos
+from tests.support.terminal import free_port
 from tests.support.toy_project import Toy
 
 SECRETS = {

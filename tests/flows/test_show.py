@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 
 from flows.artifacts import artifact_key, catalog_picture, show_catalog, show_result, summary
-from flows.results import Row
+from flows.results import Row, is_current, write_table
 from scenestyle.artifacts import write_json, write_rgb
 from scenestyle.overview.overview import OverviewRow
 from scenestyle.project.catalog import Wanted
@@ -133,3 +134,21 @@ def test_a_catalog_without_any_result_has_no_picture(tmp_path: Path, prefect_ser
     data = shown_by(lambda: show_catalog("c", rows[-1:], lines[-1:], tmp_path / "page.html"))
 
     assert data.keys() == {"markdown", "table"}
+
+
+def test_a_night_that_changes_nothing_leaves_its_table_and_its_page(tmp_path: Path) -> None:
+    rows, _ = catalog()
+    report = tmp_path / "report.html"
+    report.touch()
+    write_json(tmp_path / "metrics.json", {"clip": 0.3})
+    rows[0] = Row(rows[0].wanted, {}, "", report)
+    table, page = tmp_path / "t.csv", tmp_path / "t.html"
+    assert write_table(table, rows)
+    assert not write_table(table, rows)
+    assert not is_current(page, rows)
+    page.touch()
+    assert is_current(page, rows)
+    os.utime(report, ns=(0, page.stat().st_mtime_ns + 1))
+    assert not is_current(page, rows)
+    write_json(tmp_path / "metrics.json", {"clip": 0.4})
+    assert write_table(table, rows)

@@ -48,7 +48,7 @@ _SIGNATURES = {
 }
 
 _FILES = {
-    "estimate_poses": ["images", "transforms.json", "report.json"],
+    "estimate_poses": ["images", "masks", "points.npz", "transforms.json", "report.json"],
     "train_nerf": ["config.yml", "images", "nerfstudio_models", "transforms.json", "metrics.json"],
     "render_views": ["rgb", "depth_z", "opacity", "cameras.json", "report.json"],
     "stylize_views": ["rgb", "manifest.json"],

@@ -129,7 +129,8 @@ def test_poses_folder_is_complete(demo):
     """The files that artifacts.py and nerfstudio's parser name."""
     out, _ = demo
     assert {path.name for path in out.iterdir()} == {
-        "images", "transforms.json", "sparse", "sparse_pc.ply", "report.json", "cameras.png",
+        "images", "masks", "transforms.json", "points.npz", "sparse", "sparse_pc.ply",
+        "report.json", "cameras.png",
     }  # fmt: skip
     transforms = json.loads((out / "transforms.json").read_text())
     assert transforms["ply_file_path"] == "sparse_pc.ply"

@@ -15,10 +15,11 @@ from scenestyle.evaluation import controls, renders
 from scenestyle.evaluation import measure as figures_of
 from scenestyle.metrics.image import rmse
 from scenestyle.nerf.checkpoints import load_checkpoint, run_checkpoint
-from scenestyle.params import Evaluate, FinetuneNerf, Style
+from scenestyle.params import Evaluate, FinetuneNerf, Style, TrainNerf
 from tasks import evaluate
 from tests.support.tiny_diffusion import tiny_pipeline
-from tests.support.tiny_field import write_tiny_source
+from tests.support.tiny_field import PARAMS as NERFACTO
+from tests.support.tiny_field import SPLATS, write_tiny_source
 from training.procedural.demo_scene import demo_cameras, demo_scene
 from training.procedural.raycast import render
 
@@ -35,11 +36,14 @@ PARAMS = Evaluate(
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_inputs(tmp_path_factory.mktemp("scene"), NERFACTO)
+
+
+def write_inputs(root: Path, field: TrainNerf) -> dict[str, Path]:
     """What all earlier stages would have left for a tiny scene, its fields really trained."""
     from scenestyle.finetune.finetune import finetune
 
-    root = tmp_path_factory.mktemp("scene")
-    write_tiny_source(root)
+    write_tiny_source(root, field)
     folders = {name: root / name for name in ("poses", "nerf", "views", "stylized")}
     write_json(
         root / "poses" / "report.json",
@@ -363,3 +367,14 @@ def test_the_report_says_what_was_not_computed(judged: Path) -> None:
     assert "Not computed" in html
     assert html.count("Turned off (evaluate.pretrained: off).") == 2
     assert "clip" not in (judged / "metrics.json").read_text()
+
+
+def test_splats_are_judged_and_shown_by_the_same_code(tmp_path: Path) -> None:
+    inputs = write_inputs(tmp_path / "scene", SPLATS)
+    params = replace(PARAMS, refit_iterations=10)
+    judge(inputs, tmp_path / "out", tmp_path / "work", params)
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert all(math.isfinite(value) for value in figures.values())
+    assert figures["movement_rmse"] > 0.02
+    assert figures["heldout_swd"] < figures["heldout_swd_source"]
+    assert figures["refit_psnr"] > 5

@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenestyle.artifacts import check_same_views, read_map, read_rgb, read_views
+from scenestyle.artifacts import (
+    ViewsFolder,
+    check_same_views,
+    read_map,
+    read_rgb,
+    read_views,
+    write_mask,
+)
 from scenestyle.errors import ArtifactError
 from scenestyle.nerf.field import load_field
 from scenestyle.nerf.train import train
@@ -82,3 +89,23 @@ def test_a_field_of_other_photos_is_refused(scene, tmp_path):
     path.write_text(json.dumps({**meta, "frames": meta["frames"][1:]}))
     with pytest.raises(ArtifactError, match=r"trained on 8 views, .* has 7 .*Rerun train_nerf"):
         render_views(other, tmp_path)
+
+
+def test_masks_come_along_at_the_size_of_the_views(scene, tmp_path):
+    assert not (scene / "views" / "masks").exists()
+    poses = shutil.copytree(scene / "poses", tmp_path / "poses")
+    meta = json.loads((poses / "transforms.json").read_text())
+    for frame in meta["frames"]:
+        name = Path(frame["file_path"]).stem
+        frame["mask_path"] = f"masks/{name}.png"
+        is_used = np.ones((frame["h"], frame["w"]), bool)
+        is_used[:, :10] = False
+        write_mask(poses / frame["mask_path"], is_used)
+    (poses / "transforms.json").write_text(json.dumps(meta))
+    run(nerf=scene / "nerf", poses=poses, out=tmp_path, params=RenderViews(max_image_side=40))
+    source = ViewsFolder.open(tmp_path)
+    for view in source.views:
+        is_used = source.is_used(view)
+        assert is_used.shape == (view.camera.height, view.camera.width)
+        assert not is_used[:, :8].any()  # ten of 48 columns are eight and a third of 40
+        assert is_used[:, 9:].all()

@@ -10,6 +10,7 @@ from scenestyle.artifacts import (
     read_map,
     read_rgb,
     read_views,
+    write_cut_out,
     write_json,
     write_map,
     write_rgb,
@@ -93,3 +94,10 @@ def test_missing_and_surplus_views_are_named(tmp_path: Path) -> None:
     check_same_views(tmp_path, ["a", "c"], suffix=".png", stage="stylize_views")
     with pytest.raises(ArtifactError, match=r"missing: \['b'\], surplus: \['c'\].*stylize_views"):
         check_same_views(tmp_path, ["a", "b"], suffix=".png", stage="stylize_views")
+
+
+def test_transparency_stands_on_black_and_comes_back_as_it_was(tmp_path):
+    opacity = np.linspace(0, 1, 12).reshape(3, 4)
+    on_black = np.full((3, 4, 3), 0.5) * opacity[..., None]
+    write_cut_out(tmp_path / "cut_out.png", on_black, opacity)
+    np.testing.assert_allclose(read_rgb(tmp_path / "cut_out.png"), on_black, atol=0.006)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -8,11 +9,13 @@ import trimesh
 from plyfile import PlyData
 
 from scenestyle.artifacts import read_rgb, read_views
-from scenestyle.errors import ArtifactError
+from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.export import ExportOptions, export
 from scenestyle.export_names import Format, default_name
 from scenestyle.nerf.field import load_field
-from tests.support.tiny_field import write_tiny_source
+from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.splat_file import read_splats
+from tests.support.tiny_field import SPLATS, write_tiny_source
 
 SHORT = ExportOptions(seconds=1.0, fps=3, size=40, max_points=2000)
 
@@ -144,3 +147,20 @@ def test_after_a_failure_nothing_is_left_at_the_target(scene: Path, tmp_path: Pa
     with pytest.raises(ArtifactError, match="does not describe cameras"):
         export(scene / "nerf", tmp_path / "views", "frames", tmp_path / "out", SHORT)
     assert not (tmp_path / "out").exists()
+
+
+def test_splats_are_those_of_the_field(tmp_path: Path) -> None:
+    write_tiny_source(tmp_path / "scene", replace(SPLATS, iterations=5))
+    (tmp_path / "out").mkdir()
+    written = exported(tmp_path / "scene", "splat", tmp_path / "out", ExportOptions(up="z"))
+    model = load_field(tmp_path / "scene" / "nerf").model
+    assert isinstance(model, SplatModel)
+    splats = read_splats(written)
+    assert len(splats.means) == int(model.in_use.sum())
+    np.testing.assert_array_equal(splats.means, model.means[model.in_use].detach().numpy())
+    np.testing.assert_array_equal(splats.logits, model.opacities[model.in_use, 0].detach().numpy())
+
+
+def test_nerfacto_has_no_splats_to_export(scene: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"field of nerfacto.*train_nerf.field: splats"):
+        export(scene / "nerf", scene / "views", "splat", tmp_path / "a.ply", SHORT)

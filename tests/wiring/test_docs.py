@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/*.md")])
 HISTORY = {"CHANGELOG.md"}
 """tells of files as they were"""
-MADE = {"data", "outputs", ".work"}
+MADE = {"data", "outputs", ".work", ".dvc"}
 """folders of what is made by running"""
 
 

@@ -203,7 +203,13 @@ def test_masks_of_other_names_are_refused_and_inverted_ones_noticed(tmp_path):
         read_capture(tmp_path)
     for number in range(3):
         (tmp_path / f"masks/x{number}.png").rename(tmp_path / f"masks/{number}.png")
-    assert "hide 100% of the photos" in read_capture(tmp_path).warnings[0]
+    with pytest.raises(InputError, match=r"0.png: the mask hides all of 0.jpg"):
+        read_capture(tmp_path)
+    little = np.zeros((20, 30), np.uint8)
+    little[0, :6] = 255
+    for number in range(3):
+        Image.fromarray(little).save(tmp_path / f"masks/{number}.png")
+    assert "hide 99% of the photos" in read_capture(tmp_path).warnings[0]
 
 
 def test_a_link_to_nothing_is_named(tmp_path):

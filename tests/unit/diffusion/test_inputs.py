@@ -8,6 +8,7 @@ from scenestyle.artifacts import (
     read_rgb,
     read_views,
     write_map,
+    write_mask,
     write_rgb,
     write_views,
 )
@@ -78,4 +79,28 @@ def test_an_empty_field_is_refused(tmp_path):
     write_tiny_views(tmp_path, num_views=1)
     write_map(tmp_path / "opacity" / "view_0.npy", np.zeros((24, 32)))
     with pytest.raises(ArtifactError, match="field is empty"):
+        read_rendered_views(tmp_path)
+
+
+def test_a_cut_out_is_covered_as_far_as_it_is_opaque(tmp_path):
+    write_tiny_views(tmp_path, num_views=3)
+    assert read_rendered_views(tmp_path).cover is None
+    views = read_views(tmp_path)
+    write_views(tmp_path, [views[0], replace(views[1], is_cut_out=True), views[2]])
+    opacity = np.linspace(0, 1, 24 * 32, dtype=np.float32).reshape(24, 32)
+    write_map(tmp_path / "opacity" / "view_1.npy", opacity)
+    read = read_rendered_views(tmp_path)
+    np.testing.assert_array_equal(read.cover[1], opacity)
+    np.testing.assert_array_equal(read.pick([0]).cover, [np.ones((24, 32))])
+
+
+def test_hidden_pixels_have_no_surface_that_others_could_see(tmp_path):
+    write_tiny_views(tmp_path, num_views=2)
+    is_used = np.random.default_rng(0).random((24, 32)) > 0.2
+    for name in ("view_0", "view_1"):
+        write_mask(tmp_path / "masks" / f"{name}.png", is_used)
+    read = read_rendered_views(tmp_path)
+    np.testing.assert_array_equal(np.isfinite(read.depth_z), [is_used, is_used])
+    (tmp_path / "masks" / "view_1.png").unlink()
+    with pytest.raises(ArtifactError, match=r"masks.*view_1.*Rerun render_views"):
         read_rendered_views(tmp_path)

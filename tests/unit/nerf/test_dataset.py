@@ -84,6 +84,21 @@ def test_the_first_and_every_nth_view_are_held_out(run):
     assert splits == ["held_out", "train", "train", "train"] * 2
 
 
+def test_a_split_that_comes_with_the_data_goes_before_every_nth(broken_poses, tmp_path):
+    names = []
+
+    def split(meta):
+        names.extend(sorted(frame["file_path"] for frame in meta["frames"]))
+        meta["train_filenames"] = [name for name in names if name != names[1]]
+        meta["test_filenames"] = [names[1]]
+
+    run = tmp_path / "run"
+    write_dataset(broken_poses(split), run, max_image_side=24)
+    views = read_run_views(run, holdout_every=4)
+    assert len(views) == len(names)
+    assert [f"images/{v.name}.png" for v in views if v.split == "held_out"] == [names[1]]
+
+
 def test_rays_are_nerfstudios(run):
     camera = read_run_views(run, holdout_every=4)[1].camera
     theirs = Cameras(

@@ -14,7 +14,7 @@ from scenestyle.geometry import project, unproject
 from scenestyle.nerf import trainer as trainer_module
 from scenestyle.nerf.dataset import read_run_views, write_dataset
 from scenestyle.nerf.field import load_field
-from scenestyle.nerf.splat_growth import least_scales, median_pixel, refine
+from scenestyle.nerf.splat_growth import clear_near, least_scales, median_pixel, refine
 from scenestyle.nerf.splat_start import Start, first_gaussians, in_field_frame, plant
 from scenestyle.nerf.splats import build_splat_trainer, view_losses
 from scenestyle.nerf.train import train, training_views
@@ -118,7 +118,7 @@ def test_pixels_of_a_plane_begin_on_it():
     points = SparsePoints(xyz, np.zeros_like(xyz), np.zeros(200, np.float32), names, rows)
     photo = rng.random((30, 40, 3), dtype=np.float32)
     start = first_gaussians(
-        [View("view", "train", camera)], [photo], points, num_pixels=300, seed=0
+        [View("view", "train", camera)], [photo], points, max_points=500, num_pixels=300, seed=0
     )
     added = start.means[200:]
     assert 250 < len(added) < 350
@@ -129,10 +129,21 @@ def test_pixels_of_a_plane_begin_on_it():
     np.testing.assert_array_equal(start.colours[200:], photo[lines, columns])
 
 
+def test_of_too_many_points_those_that_most_views_saw_are_taken():
+    rng = np.random.default_rng(0)
+    xyz = rng.uniform(-0.5, 0.5, (100, 3)).astype(np.float32)
+    sightings = [(0, index) for index in range(100)] + [(1, index) for index in range(1, 100, 2)]
+    names, rows = ["view", "other"], np.array(sightings, np.int32)
+    points = SparsePoints(xyz, np.zeros_like(xyz), np.zeros(100, np.float32), names, rows)
+    view, photo = View("view", "train", facing()), np.zeros((30, 40, 3), np.float32)
+    start = first_gaussians([view], [photo], points, max_points=50, num_pixels=0, seed=0)
+    np.testing.assert_array_equal(start.means, xyz[1::2])
+
+
 def test_without_points_pixels_begin_anywhere_and_it_is_said(caplog):
     photo = np.zeros((30, 40, 3), np.float32)
     views = [View("view", "train", facing())]
-    start = first_gaussians(views, [photo], None, num_pixels=10, seed=0)
+    start = first_gaussians(views, [photo], None, max_points=9, num_pixels=10, seed=0)
     assert "0 points, too few" in caplog.text
     assert len(start.means) > 7000
     depth = 2.0 - start.means[:, 2]
@@ -169,6 +180,28 @@ def test_the_pulled_are_split_and_the_faint_dropped(run):
     assert not state["exp_avg"][[5, 7]].any()
     assert state["exp_avg"][8].any()
     assert not model.pull.any()
+
+
+def test_veils_before_a_camera_are_cleared(poses, run):
+    trainer, _ = make(run)
+    model, growth = trainer.model, trainer.finish_step
+    points = read_points(poses)
+    outputs = trainer_module.parse_dataset(run, "train", holdout_every=SPLATS.holdout_every)
+    views = read_run_views(run, holdout_every=SPLATS.holdout_every)
+    moved = in_field_frame(points, outputs)
+    distances = [
+        np.linalg.norm(moved.xyz[moved.seen_by(v.name)] - v.camera.c2w_opengl[:3, 3], axis=1).min()
+        for v in views
+        if v.split == "train"
+    ]
+    assert 0.4 * min(distances) < growth.nearest < min(distances)
+    first = int(model.in_use.sum())
+    with torch.no_grad():
+        model.means[3] = torch.tensor(growth.cameras[0].c2w_opengl[:3, 3]) + 0.5 * growth.nearest
+        model.means[4] = torch.tensor(growth.cameras[0].c2w_opengl[:3, 3]) + 1.5 * growth.nearest
+    clear_near(model, growth.cameras, growth.nearest)
+    assert int(model.in_use.sum()) == first - 1
+    assert not model.in_use[3]
 
 
 def test_a_goal_that_is_reached_splits_nobody(run):
@@ -289,7 +322,7 @@ def test_planting_fills_the_first_places(run):
     model = build_model(run, SPLATS, CPU)
     views = read_run_views(run, holdout_every=4)
     photos = [read_rgb(run / "images" / f"{view.name}.png") for view in views]
-    start = first_gaussians(views, photos, None, num_pixels=80, seed=0)
+    start = first_gaussians(views, photos, None, max_points=9, num_pixels=80, seed=0)
     few = Start(start.means[:30], start.sizes[:30], start.colours[:30])
     assert isinstance(model, SplatModel)
     plant(model, few)

@@ -10,8 +10,9 @@ from PIL import Image, ImageFilter
 
 from cli.main import main
 from scenestyle.errors import InputError
-from scenestyle.project.scenes import is_taken_in, take_in
+from scenestyle.project.scenes import Wishes, is_taken_in, take_in
 from scenestyle.project.video import inspect_video, sharpness, write_stills
+from tests.support.captures import video as make_video
 from tests.support.toy_project import PARAMS
 
 FPS, PER_PART, PARTS = 8, 8, 5
@@ -107,3 +108,64 @@ def test_a_capture_is_taken_in_again_only_if_it_changed(video: Path, tmp_path: P
     assert is_taken_in(video, target)
     os.utime(video)
     assert not is_taken_in(video, target)
+
+
+TIMES = [index / 10 for index in range(100)]
+CLOCKS = {
+    "from zero": ("a.mp4", TIMES),
+    "transport stream": ("a.ts", [1.6 + time for time in TIMES]),
+    "an hour late": ("a.mp4", [3600 + time for time in TIMES]),
+    "late, in Matroska": ("a.mkv", [3 + time for time in TIMES]),
+    "with a long pause": ("a.mp4", [time + 60 * (time >= 5) for time in TIMES]),
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_stills_are_spread_over_the_frames_whatever_the_clock_says(
+    clock: str, tmp_path: Path
+) -> None:
+    name, times = CLOCKS[clock]
+    path = make_video(tmp_path / name, times)
+    (tmp_path / "out").mkdir()
+    write_stills(path, tmp_path / "out", count=20)
+    assert len(list((tmp_path / "out").iterdir())) == 20
+
+
+def test_a_recording_that_does_not_know_its_length_is_read(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "live.webm", TIMES[:20], options={"live": "1"}, codec="libvpx")
+    assert inspect_video(path).seconds == pytest.approx(2, abs=0.2)
+    write_stills(path, tmp_path, count=5)
+    assert len(list(tmp_path.glob("*.jpg"))) == 5
+
+
+def test_only_the_wanted_seconds_are_used(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ts", [1.6 + time for time in TIMES])
+    found = inspect_video(path, start=2.0, stop=4.0)
+    assert len(found.times) == 20
+    for name, start, stop in (("some", 2.0, 4.0), ("all", 0.0, None)):
+        (tmp_path / name).mkdir()
+        count = 20 if stop else 100
+        write_stills(path, tmp_path / name, count=count, start=start, stop=stop)
+    # Every frame of the whole video is a still; those of the seconds are among them.
+    for number in range(20):
+        some, whole = (
+            np.asarray(Image.open(tmp_path / name / f"frame_{index:04d}.jpg")).astype(int)
+            for name, index in (("some", number), ("all", 20 + number))
+        )
+        assert abs(some - whole).mean() < 1
+    with pytest.raises(InputError, match=r"10\.0 seconds long and has no frame from second 11"):
+        inspect_video(path, start=11.0)
+
+
+def test_pixels_that_are_not_square_become_square(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", TIMES[:10], pixel_aspect=Fraction(4, 3))
+    found = inspect_video(path)
+    assert (found.width, found.height) == (85, 48)
+    write_stills(path, tmp_path, count=3)
+    assert {Image.open(still).size for still in tmp_path.glob("*.jpg")} == {(85, 48)}
+
+
+def test_too_few_stills_are_not_blamed_on_the_video(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", TIMES[:10])
+    with pytest.raises(InputError, match="2 stills are asked for; at least 3"):
+        take_in(path, tmp_path / "scene", Wishes(num_stills=2))

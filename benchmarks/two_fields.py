@@ -1,0 +1,117 @@
+"""Nerfacto and splats on the same captures: quality, time, memory.
+
+python -m benchmarks.two_fields POSES ... [--sides 240 480] [--fields nerfacto splats] [--steps 1500]
+
+POSES are folders that estimate_poses wrote. Every cell trains in a process of its own, with one
+thread; its figures are kept in `.work/two_fields`, so that a further call adds cells to the table.
+CPU seconds are those of `train`, with the compiling of the first time left out by a warm-up.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.machine import ROOT, provenance, table, write_result
+
+KEPT = ROOT / ".work" / "two_fields"
+
+
+def measure(
+    poses: Path, field: Literal["nerfacto", "splats"], side: int, steps: int
+) -> dict[str, float]:
+    """Train one cell and look at its held-out views."""
+    import numpy as np
+    from skimage.metrics import structural_similarity
+
+    from scenestyle.nerf.dataset import read_photo
+    from scenestyle.nerf.field import load_field
+    from scenestyle.nerf.train import train
+    from scenestyle.params import TrainNerf
+
+    params = TrainNerf(field=field, max_image_side=side, iterations=steps)
+    run, work = (KEPT / f"{poses.name}_{field}_{side}_{kind}" for kind in ("run", "work"))
+    for folder in (run, work):
+        shutil.rmtree(folder, ignore_errors=True)
+    run.mkdir(parents=True)
+    warm = KEPT / "warm"
+    shutil.rmtree(warm, ignore_errors=True)
+    warm.mkdir()
+    train(poses, warm, TrainNerf(field=field, max_image_side=32, iterations=2), work=warm / "work")
+    wall, cpu = time.perf_counter(), time.process_time()
+    metrics = train(poses, run, params, work=work)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    trained = load_field(run)
+    held_out = [view for view in trained.views if view.split == "held_out"]
+    begin = time.process_time()
+    renders = [trained.render(view.camera).rgb for view in held_out]
+    per_view = (time.process_time() - begin) / len(held_out)
+    ssim = [
+        structural_similarity(rgb, read_photo(run, view), channel_axis=2, data_range=1.0)
+        for rgb, view in zip(renders, held_out, strict=True)
+    ]
+    return {
+        "heldout_psnr": float(metrics["heldout_psnr"]),  # pyright: ignore[reportArgumentType]
+        "train_psnr": float(metrics["train_psnr"]),  # pyright: ignore[reportArgumentType]
+        "heldout_ssim": float(np.mean(ssim)),
+        "cpu_s": cpu,
+        "wall_s": wall,
+        "ms_per_view": 1e3 * per_view,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "steps": steps,
+    }
+
+
+def main() -> None:
+    """Measure what is asked for and write the table of all that was ever measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("poses", nargs="+", type=Path)
+    parser.add_argument("--sides", nargs="+", type=int, default=[240, 480])
+    parser.add_argument("--fields", nargs="+", default=["splats", "nerfacto"])
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--cell", type=Path, help="used by the program itself")
+    asked = parser.parse_args()
+    if asked.cell is not None:
+        cell = measure(asked.poses[0], asked.fields[0], asked.sides[0], asked.steps)
+        asked.cell.write_text(json.dumps(cell))
+        return
+    KEPT.mkdir(parents=True, exist_ok=True)
+    head = provenance(("gsplat", "nerfstudio", "numba", "torch"), num_threads=1)
+    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    for poses in asked.poses:
+        for side in asked.sides:
+            for field in asked.fields:
+                kept = KEPT / f"{poses.name} {side} {field}.json"
+                command = [sys.executable, "-m", "benchmarks.two_fields", str(poses)]
+                command += ["--sides", str(side), "--fields", field, "--steps", str(asked.steps)]
+                subprocess.run(
+                    [*command, "--cell", str(kept)],
+                    check=True,
+                    cwd=ROOT,
+                    env={**os.environ, **threads},
+                )
+    rows = []
+    for kept in sorted(KEPT.glob("* * *.json")):
+        cell = json.loads(kept.read_text())
+        rows.append(
+            [
+                *kept.stem.split(),
+                cell["steps"],
+                *(f"{cell[name]:.2f}" for name in ("heldout_psnr", "train_psnr")),
+                f"{cell['heldout_ssim']:.3f}",
+                *(f"{cell[name]:.0f}" for name in ("cpu_s", "wall_s", "ms_per_view", "peak_mb")),
+            ]
+        )
+    header = ["scene", "px", "field", "steps", "held-out dB", "train dB", "held-out SSIM"]
+    header += ["CPU s", "wall s", "CPU ms per view", "peak MB"]
+    write_result("two_fields", f"# Two fields\n\n{head}\n\n{table(header, rows)}", num_threads=1)
+
+
+if __name__ == "__main__":
+    main()

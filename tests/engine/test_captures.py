@@ -1,0 +1,42 @@
+"""Photos are under DVC from the moment a scene is added."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.captures import CaptureError, track
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    (tmp_path / "data/scenes/fern").mkdir(parents=True)
+    (tmp_path / "data/scenes/fern/0.jpg").write_bytes(b"a photo")
+    return tmp_path
+
+
+def dvc(root: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, check=True)
+
+
+def test_lost_photos_come_back(project: Path) -> None:
+    assert track(project, ["fern"]) == ["data/scenes/fern.dvc"]
+    shutil.rmtree(project / "data/scenes/fern")
+    dvc(project, "checkout", "-q", "data/scenes/fern.dvc")
+    assert (project / "data/scenes/fern/0.jpg").read_bytes() == b"a photo"
+
+
+def test_without_a_project_of_dvc_it_says_so(project: Path) -> None:
+    shutil.rmtree(project / ".dvc")
+    with pytest.raises(CaptureError, match="is no DVC project: dvc init"):
+        track(project, ["fern"])
+
+
+def test_what_dvc_refuses_is_handed_on_in_its_words(project: Path) -> None:
+    (project / ".dvc/config").write_text("")  # wants git now, and there is none
+    with pytest.raises(CaptureError, match=r"dvc add: .*git repository"):
+        track(project, ["fern"])
