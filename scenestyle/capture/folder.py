@@ -4,6 +4,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageOps
+
 from scenestyle.capture.capture import (
     MIN_PHOTOS,
     Capture,
@@ -20,6 +24,9 @@ from scenestyle.capture.pictures import PHOTO_SUFFIXES, open_picture, shown_size
 from scenestyle.capture.transforms import beside_masks
 from scenestyle.errors import InputError
 
+_TWIN_LEVELS = 3.0
+"""mean difference of two thumbnails, of 255, up to which they show one photo; lossy formats differ
+by less than 1, neighbouring photos of a still scene by 8 or more"""
 _DECLARED = ("images", "input")
 """folders that hold the photos of a data set by convention"""
 
@@ -136,7 +143,7 @@ def _half_masked(used: Sequence[Path | None]) -> tuple[str, ...]:
 
 
 def _without_twins(root: Path, files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """One file of each photo that lies there in two formats and in the same size."""
+    """One file of each photo that lies there in two formats, of one size and look."""
     kept: dict[Path, Path] = {}
     twins = []
     for file in files:
@@ -153,9 +160,15 @@ def _is_twin(one: Path, other: Path) -> bool:
         return False
     try:
         with open_picture(one) as a, open_picture(other) as b:
-            return shown_size(a, upright=True) == shown_size(b, upright=True)
-    except InputError:
+            same_size = shown_size(a, upright=True) == shown_size(b, upright=True)
+            return same_size and bool(np.abs(_thumbnail(a) - _thumbnail(b)).mean() < _TWIN_LEVELS)
+    except (InputError, OSError):
         return False
+
+
+def _thumbnail(image: Image.Image) -> Float[np.ndarray, "64 64"]:
+    small = ImageOps.exif_transpose(image).convert("L").resize((64, 64), Image.Resampling.BOX)
+    return np.asarray(small, dtype=float)
 
 
 def _without_copies(root: Path, files: Iterable[Path]) -> tuple[list[Path], list[Path]]:

@@ -150,11 +150,13 @@ def test_photos_beside_a_folder_of_images_are_left_out_by_name(tmp_path):
 
 def test_of_copies_and_of_two_formats_one_is_used(tmp_path):
     for number in range(3):
-        picture(seed=number).save(tmp_path / f"{number}.jpg")
-        picture(seed=number).save(tmp_path / f"{number}.png")
+        shown = picture(seed=number).resize((300, 200), Image.Resampling.BICUBIC)
+        shown.save(tmp_path / f"{number}.jpg")
+        shown.save(tmp_path / f"{number}.png")
+    picture(300, 200, seed=7).save(tmp_path / "2.webp")  # of the same name, but another photo
     shutil.copy(tmp_path / "1.jpg", tmp_path / "9.jpg")
     capture = read_capture(tmp_path)
-    assert [photo.path.name for photo in capture.photos] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert [photo.path.name for photo in capture.photos] == ["0.jpg", "1.jpg", "2.jpg", "2.webp"]
     assert [phrase.split(" (")[0] for phrase in capture.left_out] == [
         "3 photos there in a second format",
         "1 photo the same as others",
