@@ -222,7 +222,7 @@ def test_all_pictures_decode_once_their_list_is_opened(
         "Promise.all([...document.images].map(i => i.decode().then(() => i.naturalWidth)))"
     )
 
-    assert len(sizes) == 2 * (3 + 32) + 1 + 1 + 2 + 2
+    assert len(sizes) == 2 * (3 + 32) + 1 + 1 + 1 + 2 + 2
     assert min(sizes) > 0
 
 

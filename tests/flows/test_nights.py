@@ -1,5 +1,6 @@
 """Nights: the flow's process, worker and server are killed together, and the following run completes."""
 
+import os
 import subprocess
 import sys
 import time
@@ -95,7 +96,9 @@ def test_doctor_names_a_slot_that_nobody_holds_and_what_releases_it(
         assert (slot.deployment, slot.living) == ("stylize-catalog/of-the-test", 0)
 
         subprocess.run(
-            [Path(sys.executable).parent / "prefect", *slot.release.split()[1:]], check=True
+            [Path(sys.executable).parent / "prefect", *slot.release.split()[1:]],
+            check=True,
+            env={**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())},
         )
         assert slots_nobody_holds(silence=now) == []
         client.delete_deployment(deployment)

@@ -96,7 +96,8 @@ def judge(
     inputs: dict[str, Path], out: Path, work: Path, params: Evaluate = PARAMS
 ) -> dict[str, object]:
     out.mkdir()
-    return evaluate.run(**inputs, out=out, params=params, caption=CAPTION, style=STYLE, work=work)
+    evaluate.run(**inputs, out=out, params=params, caption=CAPTION, style=STYLE, work=work)
+    return json.loads((out / "metrics.json").read_text())
 
 
 @pytest.fixture(scope="module")
