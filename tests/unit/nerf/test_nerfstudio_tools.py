@@ -53,7 +53,7 @@ def test_ns_render_renders_what_we_render(run: Path, tmp_path: Path):
 
 
 def test_ns_export_writes_points(run: Path, tmp_path: Path):
-    _skip_unless_loadable("open3d", "pymeshlab")
+    skip_unless_loadable("open3d", "pymeshlab")
     from nerfstudio.scripts.exporter import ExportPointCloud
 
     ExportPointCloud(
@@ -68,7 +68,7 @@ def test_ns_export_writes_points(run: Path, tmp_path: Path):
     assert int(header.split("element vertex ")[1].split()[0]) >= 500
 
 
-def _skip_unless_loadable(*modules: str) -> None:
+def skip_unless_loadable(*modules: str) -> None:
     """ns-export alone needs libraries that link to the system's; under CI they must be there."""
     for module in modules:
         try:
