@@ -25,8 +25,8 @@ from scenestyle.capture.transforms import beside_masks
 from scenestyle.errors import InputError
 
 _TWIN_LEVELS = 3.0
-"""mean difference of two thumbnails, of 255, up to which they show one photo; lossy formats differ
-by less than 1, neighbouring photos of a still scene by 8 or more"""
+"""mean difference of two thumbnails, of 255, up to which they show one photo: a JPEG of quality 60
+differs by 0.5 from its original, neighbouring photos of fern, kitchen and flower by 17 to 39"""
 _DECLARED = ("images", "input")
 """folders that hold the photos of a data set by convention"""
 
