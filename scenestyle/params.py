@@ -11,7 +11,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from scenestyle import yaml_text
@@ -229,6 +237,12 @@ def _control_of_kind(value: object) -> object:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def _not_empty(controls: tuple[Control, ...]) -> tuple[Control, ...]:
+    if not controls:
+        raise ValueError("must not be empty; null takes all that the model has")
+    return controls
+
+
 @dataclass(config=_STRICT)
 class StylizeViews:
     """All views of a scene restyled together."""
@@ -280,7 +294,8 @@ class StylizeViews:
     """length of the whole noise schedule, steps; null: the model preset's value"""
     controls: (
         Annotated[
-            tuple[Annotated[Control, BeforeValidator(_control_of_kind)], ...], Field(min_length=1)
+            tuple[Annotated[Control, BeforeValidator(_control_of_kind)], ...],
+            AfterValidator(_not_empty),
         ]
         | None
     ) = None
@@ -601,6 +616,7 @@ _WANTED = {
     "tuple_type": "must be a list",
     "list_type": "must be a list",
     "finite_number": "must be finite",
+    "value_error": "{error}",
     "missing_argument": "is missing",
 }
 """pydantic's kind of fault -> what is wanted"""
@@ -616,7 +632,9 @@ def _did_you_mean(location: tuple[Any, ...]) -> str:
     *parents, key = (str(part) for part in location)
     classes = {"scenes": Scene, "styles": Style, "edits": Edit}
     blocks = {name: field.type for name, field in Params.__dataclass_fields__.items()}
-    owner = Params if not parents else classes.get(parents[0], blocks.get(parents[0]))
+    lists = {"loras": Lora, "controls": Control}
+    owner: Any = Params if not parents else classes.get(parents[0], blocks.get(parents[0]))
+    owner = next((lists[parent] for parent in parents[1:] if parent in lists), owner)
     known = list(getattr(owner, "__dataclass_fields__", {}))
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -38,7 +38,7 @@ class ChosenControl:
     @property
     def is_union(self) -> bool:
         """Whether the network sees several kinds of images."""
-        return _configuration(self.folder).get("_class_name") == _UNION
+        return _sees_several(self.folder)
 
     @property
     def num_kinds(self) -> int:
@@ -86,7 +86,7 @@ def held_controls(folder: Path) -> dict[ControlKind, Path]:
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     if "controlnet" not in index or not nets:
         return {}
-    if _configuration(nets[0]).get("_class_name") == _UNION:
+    if _sees_several(nets[0]):
         return dict.fromkeys(UNION_MODES, nets[0])
     file = folder / CONTROLS_FILE
     said: Any = ["depth"]
@@ -116,6 +116,12 @@ def _configuration(folder: Path) -> Mapping[str, Any]:
             "config.json."
         )
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _sees_several(folder: Path) -> bool:
+    configuration = _configuration(folder)
+    # The class has another name where it was published first.
+    return "Union" in str(configuration.get("_class_name")) or "num_control_type" in configuration
 
 
 def counting(controls: Sequence[Control]) -> list[Control]:

@@ -108,7 +108,8 @@ def _plan(model: DiffusionModel, side: int, free_gb: float) -> Plan | None:
     from scenestyle.cameras import PinholeCamera
 
     width, height = side, side * _SHAPE[1] // _SHAPE[0]
-    camera = PinholeCamera(np.eye(4), width, width, width / 2, height / 2, width, height)
+    focal = float(width)
+    camera = PinholeCamera(np.eye(4), focal, focal, width / 2, height / 2, width, height)
     try:
         return plan_views(
             model, [camera] * _VIEWS, [(width, height)] * _VIEWS, StylizeViews(), free=free_gb

@@ -19,7 +19,7 @@ from scenestyle.diffusion.control_nets import (
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
 from scenestyle.diffusion.loras import LoraFile, add_loras, local_loras
 from scenestyle.diffusion.noise_offset import NoiseOffset, read_noise_offset
-from scenestyle.diffusion.presets import HubRepository, Preset
+from scenestyle.diffusion.presets import HubControlNet, HubRepository, Preset
 from scenestyle.diffusion.schedulers import set_scheduler
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
 from scenestyle.errors import WeightsError
@@ -79,8 +79,8 @@ class _Family:
     """of both, when they are loaded"""
     preset: Preset
     """for models without one of their own"""
-    controlnet: HubRepository
-    """for depth, for models without one"""
+    controlnets: Mapping[ControlKind, HubControlNet]
+    """for models without one; that for depth is the default"""
 
 
 _XL = _Family(
@@ -88,7 +88,7 @@ _XL = _Family(
     "StableDiffusionXLControlNetUnionImg2ImgPipeline",
     {"add_watermarker": False},
     presets.SDXL,
-    presets.SDXL_DEPTH_CONTROLNET,
+    presets.SDXL_CONTROLNETS,
 )
 _FIRST = _Family(
     "StableDiffusionControlNetImg2ImgPipeline",
@@ -96,7 +96,7 @@ _FIRST = _Family(
     # A view that the checker took offence at would become black.
     {"safety_checker": None, "requires_safety_checker": False},
     presets.SD15,
-    presets.SD15_DEPTH_CONTROLNET,
+    presets.SD15_CONTROLNETS,
 )
 
 
@@ -192,7 +192,7 @@ def licences_of(model: str) -> dict[str, str]:
 def _hub_repositories(model: str) -> dict[str, HubRepository]:
     preset, base = _FROM_HUB[model]
     family = _FIRST if preset is presets.SD15 else _XL
-    found = {"base": base, "controlnet": family.controlnet}
+    found = {"base": base, "controlnet": family.controlnets["depth"].repository}
     found |= {"vae": presets.SDXL_FP16_VAE} if family is _XL else {}
     return found | ({"lora": _HUB_LORAS[model].repository} if model in _HUB_LORAS else {})
 
@@ -273,12 +273,13 @@ def _chosen(
 ) -> tuple[list[ChosenControl], dict[str, str], dict[str, str]]:
     """The controls that count, those of the model first, in its order; their sources, licences.
 
-    Without a list of controls these are all of the model's own, but one for a union.
+    Without a list of controls these are all ControlNets in its folder; depth alone for a union, and
+    for a model that holds none.
     """
-    held = list(base.held) or ["depth"]
+    held = list(base.held or base.family.controlnets)
     if controls is None:
-        is_one_union = len(set(base.held.values())) < len(base.held)
-        controls = [Control(kind) for kind in held[: 1 if is_one_union else None]]
+        is_several_nets = len(set(base.held.values())) == len(base.held) > 0
+        controls = [Control(kind) for kind in held[: None if is_several_nets else 1]]
     missing = [each.kind for each in controls if each.weights is None and each.kind not in held]
     if missing:
         raise WeightsError(
@@ -298,15 +299,20 @@ def _chosen(
     for control in counting([*sorted(own, key=lambda each: held.index(each.kind)), *given]):
         if control.weights is not None:
             chosen.append(ChosenControl(control, _given_net(control.weights)))
+            is_union = control.weights == str(presets.SDXL_UNION)
             sources[f"controlnet {control.kind}"] = control.weights
-            licences[f"controlnet {control.kind}"] = UNKNOWN_LICENCE
+            licences[f"controlnet {control.kind}"] = (
+                presets.SDXL_UNION.licence if is_union else UNKNOWN_LICENCE
+            )
         elif base.held:
             chosen.append(ChosenControl(control, base.held[control.kind], base.variant))
         else:
-            net = base.family.controlnet
-            files = [_FP16 if base.variant else _CONTROLNET_FILE]
-            chosen.append(ChosenControl(control, hub_snapshot(net, files), base.variant))
-            sources["controlnet"], licences["controlnet"] = str(net), net.licence
+            net = base.family.controlnets[control.kind]
+            variant = base.variant if base.variant in net.variants else net.variants[0]
+            folder = hub_snapshot(net.repository, [_FP16 if variant else _CONTROLNET_FILE])
+            chosen.append(ChosenControl(control, folder, variant))
+            key = "controlnet" if control.kind == "depth" else f"controlnet {control.kind}"
+            sources[key], licences[key] = str(net.repository), net.repository.licence
     return chosen, sources, licences
 
 

@@ -162,6 +162,11 @@ SUM = {"model_sha256": "0" * 64}
         (FILE | SUM, None),
         ({"controls": ["smell"]}, "controls.0.kind: must be 'depth', 'tile', 'lineart' or 'canny'"),
         ({"controls": ["depth", {"kind": "tile", "scale": 0.5}]}, None),
+        ({"controls": []}, "controls: must not be empty; null takes all"),
+        (
+            {"controls": [{"kind": "tile", "strat": 0.5}]},
+            "controls.0.strat: unknown key; did you mean 'start'?",
+        ),
         (
             {"controls": [{"kind": "depth", "start": 0.5, "end": 0.5}]},
             "controls.0.end: must be above start",

@@ -10,7 +10,8 @@ from scenestyle.diffusion.presets import SDXL
 @pytest.mark.parametrize(
     ("card", "wanted"),
     [
-        (4, []),
+        (2, []),
+        (4, [("sd15", 512, "model")]),
         (8, [("sd15", 512, "none")]),
         (12, [("sdxl", 768, "model"), ("sd15", 512, "none")]),
         (24, [("sdxl", 1024, "none"), ("sd15", 512, "none")]),
