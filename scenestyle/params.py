@@ -320,8 +320,9 @@ class StylizeViews:
 class FinetuneNerf:
     """The source field continued towards the stylized views."""
 
-    iterations: Positive = 400
-    """further optimisation steps, one patch each; paper 15000"""
+    iterations: Positive | None = None
+    """further optimisation steps, one patch or whole view each; null: 200 for splats, 400 for
+    nerfacto; paper 15000"""
     patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] | None = None
     """side of the square that a step renders and compares, pixels, 32 to 1024; null: 64 for
     nerfacto (paper 256), whole views for splats"""
@@ -372,7 +373,7 @@ class FinetuneNerf:
     min_movement: Share = 0.02
     """least RMSE between held-out renders before and after, 0 to 1; below it the stage fails"""
     max_depth_change: Annotated[float, Field(gt=0, strict=True)] = 0.3
-    """largest mean relative change of depth in held-out views; above it the stage fails"""
+    """largest mean relative change of depth in the views; above it the stage fails"""
     seed: Seed = 0
     """seed of patch choice and projection directions"""
 
