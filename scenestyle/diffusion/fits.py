@@ -91,6 +91,8 @@ def without_weights(architecture: Architecture, preset: presets.Preset) -> Diffu
             **{part.name: encoder(part.name) for part in sorted(folder.glob("text_encoder*"))},
         }
     parts = {name: part.half() for name, part in parts.items()}
+    if architecture == "sdxl":  # the presets' autoencoder was finetuned not to overflow
+        parts["vae"].register_to_config(force_upcast=False)
     pipeline = SimpleNamespace(**parts, components=parts, vae_scale_factor=_VAE_SCALE_FACTOR)
     return DiffusionModel(pipeline, _cuda(), preset, {})
 
