@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scenestyle.report import look
-from scenestyle.report.look import pack_cloud, start_at, viewer_program
+from scenestyle.report.look import pack_points, start_at, viewer_program
 from training.procedural.raycast import field_of_view_camera, look_at
 
 POINTS = np.random.default_rng(0).uniform(-2, 3, (500, 3)).astype(np.float32)
@@ -14,7 +14,7 @@ FOLDER = Path(look.__file__).parent / "viewer"
 
 
 def test_a_cloud_is_read_back_to_the_rounding() -> None:
-    cloud = pack_cloud(POINTS, COLOURS)
+    cloud = pack_points(POINTS, COLOURS)
 
     layout = json.loads(cloud.layout)
     count = layout["count"]
@@ -28,7 +28,9 @@ def test_a_cloud_is_read_back_to_the_rounding() -> None:
 def test_the_spacing_of_a_grid_is_read_back() -> None:
     grid = 0.25 * np.stack(np.meshgrid(*[np.arange(8.0)] * 3), axis=-1).reshape(-1, 3)
 
-    layout = json.loads(pack_cloud(grid.astype(np.float32), np.zeros_like(grid, np.float32)).layout)
+    layout = json.loads(
+        pack_points(grid.astype(np.float32), np.zeros_like(grid, np.float32)).layout
+    )
 
     assert layout["spacing"] == pytest.approx(0.25)
 
