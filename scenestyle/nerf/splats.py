@@ -60,7 +60,7 @@ def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> T
         [read_photo(run, view) for view in views],
         points,
         max_points=num_gaussians(params) // 2,
-        num_pixels=params.start_pixels,
+        num_pixels=min(params.start_pixels, num_gaussians(params) // 4),
         seed=params.seed,
     )
     with seeded(params.seed):
