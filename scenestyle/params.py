@@ -318,7 +318,7 @@ class FinetuneNerf:
     finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
     """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move three times
-    as fast, opacities five times, shapes and centres in proportion"""
+    as fast, opacities as fast, shapes and centres more slowly"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step; paper 0.0018"""
     decay_iterations: Positive | None = None
