@@ -273,8 +273,9 @@ class StylizeViews:
 class FinetuneNerf:
     """The source field continued towards the stylized views."""
 
-    iterations: Positive = 400
-    """further optimisation steps, one patch each; paper 15000"""
+    iterations: Positive | None = None
+    """further optimisation steps, one patch or whole view each; null: 200 for splats, 400 for
+    nerfacto; paper 15000"""
     patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] | None = None
     """side of the square that a step renders and compares, pixels, 32 to 1024; null: 64 for
     nerfacto (paper 256), whole views for splats"""
@@ -317,7 +318,7 @@ class FinetuneNerf:
     finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
     """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move three times
-    as fast, opacities five times, shapes and centres in proportion"""
+    as fast, opacities as fast, shapes and centres more slowly"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step; paper 0.0018"""
     decay_iterations: Positive | None = None
@@ -325,7 +326,7 @@ class FinetuneNerf:
     min_movement: Share = 0.02
     """least RMSE between held-out renders before and after, 0 to 1; below it the stage fails"""
     max_depth_change: Annotated[float, Field(gt=0, strict=True)] = 0.3
-    """largest mean relative change of depth in held-out views; above it the stage fails"""
+    """largest mean relative change of depth in the views; above it the stage fails"""
     seed: Seed = 0
     """seed of patch choice and projection directions"""
 
