@@ -56,11 +56,11 @@ test: setup  ## the default tests, one file of them per core at a time
 test-all: setup  ## every test, also the slow ones
 	pytest -m "not gpu"
 
-demo: setup  ## restyle the demo scene, photos to report, and paint a contact sheet of all styles
-	dvc repro --glob 'evaluate@demo-*'
+demo: setup  ## restyle the demo scene in both kinds of field, photos to report, and paint a contact sheet of all styles
+	dvc repro --glob 'evaluate@demo*'
 	dvc repro --single-item overview
 	scenestyle preview demo
-	@for report in data/results/demo/*/report.html; do echo "report: $(CURDIR)/$$report"; done
+	@for report in data/results/demo*/*/report.html; do echo "report: $(CURDIR)/$$report"; done
 
 viewer:  ## bundle the report's 3D viewer anew (needs node and npm)
 	cd scenestyle/report/viewer && npm install --no-package-lock --no-audit --no-fund && npm run build
