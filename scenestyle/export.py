@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
@@ -23,7 +22,7 @@ from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.novel.surface import surface_points, thinned
-from scenestyle.splat_file import SplatFile, write_splats
+from scenestyle.splat_file import splats_of, write_splats
 from scenestyle.viz.video import centred, write_video
 
 CameraPath = Literal["orbit", "capture"]
@@ -160,20 +159,6 @@ def _write_splats(finetuned: Path, out: Path, options: ExportOptions) -> None:
             "train_nerf.field: splats for the scene and rerun it, or export points (ply)."
         )
     write_splats(out, splats_of(model).turned(options.up))
-
-
-def splats_of(model: SplatModel) -> SplatFile:
-    """The Gaussians of a model that are in use, in the field's frame."""
-    gaussians = model.gaussians()
-    in_use = model.in_use
-    parts = (
-        gaussians.means,
-        torch.nn.functional.normalize(gaussians.quats),
-        gaussians.log_scales,
-        gaussians.logits,
-        gaussians.harmonics,
-    )
-    return SplatFile(*(part.detach()[in_use].cpu().numpy() for part in parts))
 
 
 def _write_mesh(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from scenestyle.errors import ArtifactError
 from scenestyle.export_names import Up
 from scenestyle.files import whole_file
+
+if TYPE_CHECKING:
+    from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 
 _QUARTER = np.sqrt(0.5)
 _TURNS: dict[Up, Float[np.ndarray, " 4"]] = {
@@ -34,6 +38,11 @@ class SplatFile:
     harmonics: Float[np.ndarray, "n bases 3"]
     """spherical harmonics of the colour, 1 or 4 bases"""
 
+    def chosen(self, which: Int[np.ndarray, " k"]) -> "SplatFile":
+        """Some of the Gaussians, by their numbers."""
+        parts = (self.means, self.quats, self.log_scales, self.logits, self.harmonics)
+        return SplatFile(*(part[which] for part in parts))
+
     def turned(self, up: Up) -> "SplatFile":
         """A scene whose z is up, with another axis upwards: centres, shapes, colours turn together.
 
@@ -56,6 +65,22 @@ class SplatFile:
             quats=quats.astype(np.float32),
             harmonics=harmonics,
         )
+
+
+def splats_of(model: "SplatModel") -> SplatFile:
+    """The Gaussians of a model that are in use, in the field's frame."""
+    from torch.nn.functional import normalize
+
+    gaussians = model.gaussians()
+    in_use = model.in_use
+    parts = (
+        gaussians.means,
+        normalize(gaussians.quats),
+        gaussians.log_scales,
+        gaussians.logits,
+        gaussians.harmonics,
+    )
+    return SplatFile(*(part.detach()[in_use].cpu().numpy() for part in parts))
 
 
 def write_splats(path: Path, splats: SplatFile) -> None:
