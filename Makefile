@@ -9,7 +9,7 @@ QUIET := --disable-pip-version-check --quiet
 DEBIAN_PACKAGES := libegl1 libgl1 libusb-1.0-0  # what Open3D and PyMeshLab link to
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help system setup check docs test test-all demo viewer
+.PHONY: help system setup check docs test test-all gpu-check demo viewer
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test: setup  ## the default tests, one file of them per core at a time
 
 test-all: setup  ## every test, also the slow ones
 	pytest -m "not gpu"
+
+gpu-check: setup  ## on a machine with a GPU: its tests, and SDXL at its true size; within 8 minutes, no network
+	HF_HUB_OFFLINE=1 python -m benchmarks.gpu_check
 
 demo: setup  ## restyle the demo scene in both kinds of field, photos to report, and paint a contact sheet of all styles
 	dvc repro --glob 'evaluate@demo*'
