@@ -11,6 +11,7 @@ from scenestyle.geometry.depth import (
     unproject,
     z_from_ray_depth,
 )
+from scenestyle.geometry.harmonics import harmonics, rotated_harmonics
 from scenestyle.geometry.paths import focus_from_depths, smooth_orbit
 from scenestyle.geometry.poses import (
     PoseErrors,
@@ -38,6 +39,7 @@ __all__ = [
     "extent",
     "fit_line",
     "focus_from_depths",
+    "harmonics",
     "invert_rigid",
     "is_rigid",
     "look_at",
@@ -48,6 +50,7 @@ __all__ = [
     "pose_errors",
     "project",
     "ray_from_z_depth",
+    "rotated_harmonics",
     "rotation_angle_degrees",
     "sample_bilinear",
     "scaled_disparity",
