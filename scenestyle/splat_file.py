@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from scenestyle.axes import Up
 from scenestyle.errors import ArtifactError
-from scenestyle.export_names import Up
 from scenestyle.files import whole_file
 from scenestyle.geometry import rotated_harmonics
 
@@ -48,6 +48,11 @@ class SplatFile:
     """opacities before the sigmoid"""
     harmonics: Float[np.ndarray, "n bases 3"]
     """spherical harmonics of the colour, degree 0 to 3: 1, 4, 9 or 16 bases"""
+
+    @property
+    def opacities(self) -> Float[np.ndarray, " n"]:
+        """In 0 to 1, by the sigmoid."""
+        return 1 / (1 + np.exp(-self.logits.astype(np.float64).clip(-50, 50)))
 
     def turned(self, up: Up) -> "SplatFile":
         """A scene whose z is up, with another axis upwards: centres, shapes, colours turn together.

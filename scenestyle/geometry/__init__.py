@@ -1,5 +1,6 @@
 """Poses, depth and camera paths as pure NumPy functions; frames are converted only here."""
 
+from scenestyle.geometry.bulk import bulk
 from scenestyle.geometry.depth import (
     correspondences,
     disparity_from_z,
@@ -33,6 +34,7 @@ __all__ = [
     "PoseErrors",
     "Similarity",
     "align_similarity",
+    "bulk",
     "common_up",
     "correspondences",
     "disparity_from_z",

@@ -63,10 +63,14 @@ def rotated_harmonics(
     directions = np.random.default_rng(0).normal(size=(_NUM_DIRECTIONS, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     before, after = (
-        np.stack(np.broadcast_arrays(*harmonics(*each.T, num_bases)), axis=-1)
-        if num_bases > 1
-        else np.full((_NUM_DIRECTIONS, 1), _C0)
-        for each in (directions, directions @ rotation.T)
+        _in_directions(each, num_bases) for each in (directions, directions @ rotation.T)
     )
     mixing = np.linalg.lstsq(after, before, rcond=None)[0]
     return np.einsum("ij,njc->nic", mixing, weights).astype(weights.dtype)
+
+
+def _in_directions(
+    directions: Float[np.ndarray, "n 3"], num_bases: int
+) -> Float[np.ndarray, "n bases"]:
+    x, y, z = directions.T
+    return np.stack([value + np.zeros_like(x) for value in harmonics(x, y, z, num_bases)], axis=-1)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from plyfile import PlyData, PlyElement
 
+from scenestyle.axes import Up
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
-from scenestyle.export_names import Up
 from scenestyle.nerfstudio_plugin.splat_raster import Gaussians, rasterize
 from scenestyle.splat_file import SplatFile, is_splat_file, read_splats, write_splats
 
