@@ -148,9 +148,9 @@ class TrainNerf:
     num_gaussians: Positive | None = None
     """splats: most Gaussians; null: 15000 at max_image_side 240, and with its 1.4th power, which is
     40000 at 480"""
-    sh_degree: Annotated[int, Field(ge=0, le=1, strict=True)] = 0
+    sh_degree: Annotated[int, Field(ge=0, le=3, strict=True)] = 0
     """splats: degree of the harmonics by which a colour changes with the direction, 0 (not at all)
-    or 1"""
+    to 3"""
     start_pixels: Annotated[int, Field(ge=0, strict=True)] = 3000
     """splats: Gaussians at the start besides the points of the poses: pixels of training views, at
     the depth of the points around them"""

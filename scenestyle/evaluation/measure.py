@@ -73,6 +73,10 @@ def judge(
     measured = {**orbit_figures(orbit, links), **view_figures(steps, params)}
     shown = [without_hidden(step) for step in steps]
     more, not_computed = pretrained_figures(orbit, shown, texts, params.pretrained)
+    if any(step.photo is None for step in steps):
+        not_computed["PSNR, SSIM and LPIPS of the source field"] = (
+            "The scene came as splats: there are no photos to compare its renders with."
+        )
     return {**measured, **more}, not_computed
 
 
@@ -148,12 +152,14 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
         "content_ssim_stylized": each(luminance_ssim, before, stylized),
         "content_features": each(likeness, before, after),
         "content_features_stylized": each(likeness, before, stylized),
-        "heldout_ssim_source": each(
-            luminance_ssim,
-            [step.before for step in held_out],
-            [resized(step.photo, step.before.shape) for step in held_out],
-        ),
+        **photo_figures("heldout_ssim_source", luminance_ssim, held_out),
     }
+
+
+def photo_figures(name: str, figure: Distance, steps: Sequence[Step]) -> Measurements:
+    """A figure of the source's renders and the photos, if there are photos."""
+    pairs = [(s.before, resized(s.photo, s.before.shape)) for s in steps if s.photo is not None]
+    return {name: np.array([figure(*pair) for pair in pairs])} if pairs else {}
 
 
 def view_links(steps: Sequence[Step], *, tau: float) -> list[ViewLink]:
@@ -188,8 +194,12 @@ def pretrained_figures(
     Returns:
         The figures, and why others could not be computed.
     """
+    has_photos = any(step.photo is not None for step in steps)
+    lpips: dict[str, Callable[[bool], Measurements]] = {
+        "LPIPS of the source field": lambda may: lpips_figures(steps, may_download=may)
+    }
     parts: dict[str, Callable[[bool], Measurements]] = {
-        "LPIPS of the source field": lambda may: lpips_figures(steps, may_download=may),
+        **(lpips if has_photos else {}),
         "CLIP text-image directional similarity, CLIP direction consistency (edit, motion)": (
             lambda may: clip_figures(orbit, steps, texts, may_download=may)
         ),
@@ -216,8 +226,7 @@ def lpips_figures(steps: Sequence[Step], *, may_download: bool) -> Measurements:
 
     lpips = load_lpips(may_download=may_download)
     held_out = [step for step in steps if step.view.split == "held_out"]
-    photos = [resized(step.photo, step.before.shape) for step in held_out]
-    return {"heldout_lpips_source": each(lpips, [step.before for step in held_out], photos)}
+    return photo_figures("heldout_lpips_source", lpips, held_out)
 
 
 def clip_figures(
@@ -271,8 +280,10 @@ def summary(
 
 
 def source_psnr(nerf: Path, steps: Sequence[Step]) -> Measurements:
-    """PSNR of the source field at every held-out view, as train_nerf noted it."""
-    by_view = read_json(nerf / "metrics.json")["psnr_by_view"]
+    """PSNR of the source field at every held-out view, as train_nerf noted it, if it trained."""
+    by_view = read_json(nerf / "metrics.json").get("psnr_by_view")
+    if by_view is None:
+        return {}
     held_out = [step.view.name for step in steps if step.view.split == "held_out"]
     return {"heldout_psnr_source": np.array([by_view[name] for name in held_out])}
 
@@ -293,10 +304,10 @@ def without_hidden(step: Step) -> Step:
     if step.is_used.all():
         return step
     used = step.is_used[..., None]
-    photo = resized(step.photo, step.before.shape)
-    photo, stylized, after = (
-        np.where(used, picture, step.before) for picture in (photo, step.stylized, step.after)
-    )
+    stylized, after = (np.where(used, rgb, step.before) for rgb in (step.stylized, step.after))
+    photo = step.photo
+    if photo is not None:
+        photo = np.where(used, resized(photo, step.before.shape), step.before)
     rendering = replace(step.rendering, rgb=after)
     return replace(step, photo=photo, stylized=stylized, rendering=rendering)
 
