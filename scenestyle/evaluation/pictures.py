@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scenestyle.artifacts import MIN_OPACITY, View, read_json, write_rgb
+from scenestyle.artifacts import MIN_OPACITY, View, came_as_splats, read_json, write_rgb
 from scenestyle.evaluation.look import look_round
 from scenestyle.evaluation.renders import Inputs, Orbit, Picture, Step, spread
 from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
@@ -81,7 +81,7 @@ def build_report(
         capture=capture(inputs),
         maps=error_maps(orbit, links, flicker),
         charts=[
-            loss_chart("Source field", inputs.nerf),
+            *([] if came_as_splats(inputs.poses) else [loss_chart("Source field", inputs.nerf)]),
             loss_chart("Restyled field", inputs.finetuned),
         ],
         seconds=seconds_per_stage(inputs),
@@ -116,10 +116,17 @@ def write_curves(out: Path, flicker: Curves, finetuned: Path) -> None:
 
 def sheet(steps: Sequence[Step]) -> Picture:
     """One row per camera, from photo to restyled field."""
+    columns = {
+        "photo": [step.photo for step in steps if step.photo is not None],
+        "source field": [step.before for step in steps],
+        "stylized view": [step.stylized for step in steps],
+        "restyled field": [step.after for step in steps],
+    }
+    columns = {name: pictures for name, pictures in columns.items() if pictures}
     return contact_sheet(
-        [[step.photo, step.before, step.stylized, step.after] for step in steps],
+        list(zip(*columns.values(), strict=True)),
         row_labels=[title(step.view) for step in steps],
-        column_labels=["photo", "source field", "stylized view", "restyled field"],
+        column_labels=list(columns),
         max_picture_side=min(256, max(max(step.before.shape) for step in steps)),
     )
 
@@ -132,6 +139,13 @@ def title(view: View) -> str:
 def capture(inputs: Inputs) -> Capture:
     """Where the photos were taken, and which have no place."""
     found = read_json(inputs.poses / "report.json")
+    cameras = Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg"))
+    if came_as_splats(inputs.poses):
+        summary = (
+            f"The scene came as {found['splats']:,} splats with {found['cameras']} cameras; there "
+            "are no photos of it, and the field was not trained."
+        )
+        return Capture(cameras=cameras, summary=summary, lost=[])
     angle, px = found["triangulation_angle_degrees"], found["mean_reprojection_error_px"]
     summary = f"{found['registered']} of {found['photos']} photos have a place in the scene."
     if angle is not None and px is not None:
@@ -143,11 +157,7 @@ def capture(inputs: Inputs) -> Capture:
     if len(lost) > _SHOWN_LOST:
         more = f"{len(lost) - _SHOWN_LOST} more"
         lost = [*lost[:_SHOWN_LOST], (more, f"see {inputs.poses / 'report.json'}")]
-    return Capture(
-        cameras=Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg")),
-        summary=summary,
-        lost=lost,
-    )
+    return Capture(cameras=cameras, summary=summary, lost=lost)
 
 
 def error_maps(orbit: Orbit, links: Sequence[ViewLink], flicker: Curves) -> Maps:
@@ -273,6 +283,7 @@ def commands(scene: str, style: str, finetuned: Path, *, are_splats: bool) -> di
         "A video of any length and size": f"{export} video --seconds 8 --fps 24 --size 480",
         **({"The Gaussians, for viewers of 3DGS files": f"{export} splat"} if are_splats else {}),
         "Coloured points for MeshLab, Blender, Open3D": f"{export} ply",
+        "Gaussian splats for 3DGS viewers": f"{export} splat",
         "A coloured mesh": f"{export} mesh",
         "Frames with their cameras": f"{export} frames",
         "The run for nerfstudio's tools, elsewhere": f"{export} nerfstudio",

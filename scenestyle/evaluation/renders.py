@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from scenestyle.artifacts import View, ViewsFolder, check_same_views, read_rgb
+from scenestyle.artifacts import View, ViewsFolder, came_as_splats, check_same_views, read_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
@@ -57,7 +57,8 @@ class Step:
     """One camera of the capture on its way from photo to restyled field; RGB in [0, 1]."""
 
     view: View
-    photo: Picture
+    photo: Picture | None
+    """none if the scene came as splats"""
     before: Picture
     stylized: Picture
     rendering: "Rendering"
@@ -86,10 +87,11 @@ def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[St
     after = render_cameras(
         inputs.finetuned, [*cameras, *(view.camera for view in posed)], work / "after"
     )
+    photos = None if came_as_splats(inputs.poses) else inputs.poses / "images"
     steps = [
         Step(
             view,
-            photo=read_rgb(inputs.poses / "images" / f"{view.name}.png"),
+            photo=read_rgb(photos / f"{view.name}.png") if photos else None,
             before=source.rgb(view),
             stylized=read_rgb(inputs.stylized / "rgb" / f"{view.name}.png"),
             rendering=rendering,
