@@ -1,8 +1,6 @@
 """`scenestyle add-scene`."""
 
-from pathlib import Path
-
-from cli.console import LAYOUT, NewName, Source, given, say
+from cli.console import LAYOUT, NewName, OptionalFloat, OptionalPath, Source, given, say
 from engine.captures import CaptureError, track
 from scenestyle.capture import Capture
 from scenestyle.capture.capture import counted
@@ -16,10 +14,10 @@ def add_scene(
     source: Source,
     *,
     caption: str,
-    masks: Path | None = None,
+    masks: OptionalPath = None,
     num_stills: int = NUM_STILLS,
     start: float = 0.0,
-    stop: float | None = None,
+    stop: OptionalFloat = None,
 ) -> None:
     """Add a scene: photos, a video, a ZIP file, or a data set that comes with poses.
 

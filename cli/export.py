@@ -1,9 +1,8 @@
 """`scenestyle export`."""
 
-from pathlib import Path
 from typing import Literal
 
-from cli.console import LAYOUT, SceneId, StyleId, given, say
+from cli.console import LAYOUT, OptionalInt, OptionalPath, SceneId, StyleId, given, say
 from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.export_names import ENDINGS, Format, Up, default_name
 from scenestyle.params import edit_key, load_params
@@ -14,11 +13,11 @@ def export(
     style: StyleId,
     *,
     format: Format,
-    out: Path | None = None,
+    out: OptionalPath = None,
     path: Literal["orbit", "capture"] = "orbit",
     seconds: float = 4.0,
     fps: int = 12,
-    size: int | None = None,
+    size: OptionalInt = None,
     max_points: int = 300_000,
     up: Up = "y-down",
 ) -> None:

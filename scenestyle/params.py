@@ -116,7 +116,8 @@ class EstimatePoses:
     """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails. Photos
     count that hang together with the others by 30 points of the scene that two see in common"""
     max_image_side: Positive = 1600
-    """long side of the undistorted images, pixels; larger photos are reduced before matching"""
+    """long side of the photos, pixels; larger ones are reduced before matching. Where the lens
+    distorts, the image without distortion may be some pixels longer"""
     max_num_features: Positive = 8192
     """most SIFT keypoints per photo; time and memory of matching grow with the square"""
     seed: Seed = 0
@@ -189,7 +190,8 @@ class RenderViews:
     """Renders of the source field from every posed camera."""
 
     max_image_side: Positive = 240
-    """long side of the rendered views, pixels; the diffusion model sees this size"""
+    """long side of the rendered views, pixels, rounded down to a multiple of 8; the diffusion model
+    sees this size"""
 
 
 @dataclass(config=_STRICT)

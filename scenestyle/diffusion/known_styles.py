@@ -52,10 +52,15 @@ def style_warnings(prompt: str, known: KnownStyles) -> list[str]:
     if not known or named_styles(prompt, known):
         return []
     return [
-        f"The prompt {prompt!r} names no style that this model knows, so the result will follow it "
-        f"poorly. It knows: {', '.join(known)}. Name one of them, or set stylize_views.model to a "
-        "larger model."
+        f"The prompt {shortened(prompt)!r} names no style that this model knows, so the result "
+        f"will follow it poorly. It knows: {', '.join(known)}. Name one of them, or set "
+        "stylize_views.model to a larger model."
     ]
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """The begin of a prompt, for a sentence about it."""
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def _word(value: object) -> str:
