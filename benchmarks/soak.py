@@ -40,7 +40,7 @@ from tests.support.toy_project import Toy
 _ROWS = ("garden", "ink"), ("garden", "oil"), ("pond", "ink")
 _OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _NIGHTLY = "stylize-catalog/nightly"
-_SECONDS_A_NIGHT = 900
+_SECONDS_A_NIGHT = 3600
 _SECONDS_OF_SILENCE = 45
 _FASTER = {
     # Nights come one after another here and not a day apart: what waits for a slot asks sooner.
@@ -268,28 +268,31 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nights", type=int, default=50)
+    parser.add_argument("--minutes", type=float, help="begin no night after that")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder to work in, which stays")
     args = parser.parse_args()
     num_threads = os.cpu_count() or 1
     origin = provenance(("prefect", "dvc"), num_threads=num_threads)
     with tempfile.TemporaryDirectory() as folder:
-        text = soak(args.keep or Path(folder), args.nights, args.seed)
-    title = f"# {args.nights} nights on toy stages with random kills (seed {args.seed})"
+        told, text = soak(args.keep or Path(folder), args.nights, args.minutes, args.seed)
+    title = f"# {len(told)} nights on toy stages with random kills (seed {args.seed})"
     write_result("soak", f"{title}\n\n{origin}\n\n{text}", num_threads=num_threads)
 
 
-def soak(folder: Path, nights: int, seed: int) -> str:
+def soak(folder: Path, nights: int, minutes: float | None, seed: int) -> tuple[list[Night], str]:
     """Run the nights.
 
     Args:
         folder: Where to work.
         nights: How many.
+        minutes: After so many none begins any more.
         seed: Of changes, victims and moments.
 
     Returns:
-        What to tell.
+        The nights, and what to tell of them.
     """
+    over = time.monotonic() + 60 * minutes if minutes else float("inf")
     root, home = folder / "project", folder / "prefect"
     lay_out(root)
     chance = random.Random(seed)
@@ -307,6 +310,8 @@ def soak(folder: Path, nights: int, seed: int) -> str:
     undisturbed = [run_night(project, deployment, "", 0.0).seconds for _ in range(2)]
     begin, told = sizes(root, home), []
     for night in range(nights):
+        if time.monotonic() > over:
+            break
         wishes.change(night)
         wishes.write(catalog)
         victims = ["server", "worker", "flow"] if night < nights * 2 // 3 else ["flow"]
@@ -321,7 +326,7 @@ def soak(folder: Path, nights: int, seed: int) -> str:
     project.end()
     left["processes"] = [" ".join(p.cmdline()) for p in processes_at(root)]
     wrong = wrong_rows(root, folder / "undisturbed", catalog)
-    return report(told, undisturbed, begin, end, left, wrong)
+    return told, report(told, undisturbed, begin, end, left, wrong)
 
 
 def report(

@@ -55,8 +55,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     global _running
     _running = item.nodeid
     result = yield
+    _provocations.check_sentences(item.nodeid)
     if not item.config.getoption("--write-provocations"):
-        _provocations.check(item.nodeid)
+        _provocations.check_table(item.nodeid)
     return result
 
 
