@@ -116,8 +116,12 @@ def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
 
 
 def conclusion(out: Path, figures: Mapping[str, object]) -> str:
-    """The last line of a stage: its headline figures, and where to look."""
-    shown = [f"{name.replace('_', ' ')} {_rounded(value)}" for name, value in figures.items()]
+    """The last line of a stage: its headline figures, and where to look; lists are in its files."""
+    shown = [
+        f"{name.replace('_', ' ')} {_rounded(value)}"
+        for name, value in figures.items()
+        if not isinstance(value, Mapping | list | tuple)
+    ]
     page = next((out / name for name in _PAGES if (out / name).exists()), None)
     return ", ".join([*shown, f"written to {out}" if page is None else f"open {page}"])
 

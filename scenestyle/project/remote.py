@@ -153,6 +153,6 @@ def _in_words(url: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # each file system raises classes of its own
         raise InputError(
-            f"{url} cannot be read: {str(error) or type(error).__name__}. Check the address, the "
+            f"{url} cannot be read: {str(error) or 'no reason was given'}. Check the address, the "
             "network and your right to read it."
         ) from error

@@ -341,9 +341,12 @@ def test_an_error_of_ours_is_a_traceback(stage: Path) -> None:
 
 
 def test_figures_go_to_the_log(stage: Path) -> None:
-    done = subprocess.run(program(stage, "return {'psnr': 25.5}"), capture_output=True, text=True)
+    command = program(stage, "return {'mean_psnr': 25.5, 'lost': [], 'versions': {'x': '1'}}")
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0
-    assert "stylize_views: psnr 25.5, written to " in done.stderr
+    assert "stylize_views: mean psnr 25.5, written to " in done.stderr
+    assert "[]" not in done.stderr
+    assert "{" not in done.stderr
 
 
 def test_a_stage_dies_with_the_process_that_started_it(stage: Path, project: Path) -> None:
