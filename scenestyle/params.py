@@ -128,14 +128,14 @@ class EstimatePoses:
 class TrainNerf:
     """Source radiance field: nerfacto, or Gaussian splats."""
 
-    field: Literal["nerfacto", "splats"] = "nerfacto"
-    """kind of field: `nerfacto`, the paper's, a neural field that is rendered along rays; `splats`,
-    Gaussians that are drawn as a whole view within milliseconds. What is said of one kind below is
-    ignored by the other"""
+    field: Literal["splats", "nerfacto"] = "splats"
+    """kind of field: `splats`, Gaussians that are drawn as a whole view within milliseconds;
+    `nerfacto`, the paper's, a neural field that is rendered along rays. What is said of one kind
+    below is ignored by the other"""
     iterations: Positive = 1500
     """optimisation steps"""
-    max_image_side: Positive = 240
-    """long side of the training images, pixels"""
+    max_image_side: Positive | None = None
+    """long side of the training images, pixels; null: 480 for splats, 240 for nerfacto"""
     holdout_every: Annotated[int, Field(ge=2, strict=True)] = 8
     """every n-th view is held out of training and measures PSNR"""
     num_gaussians: Positive | None = None
@@ -189,9 +189,9 @@ class TrainNerf:
 class RenderViews:
     """Renders of the source field from every posed camera."""
 
-    max_image_side: Positive = 240
-    """long side of the rendered views, pixels, rounded down to a multiple of 8; the diffusion model
-    sees this size"""
+    max_image_side: Positive | None = None
+    """long side of the rendered views, pixels, rounded down to a multiple of 8; at most that of the
+    training images, which null stands for. The diffusion model is shown them at its own size"""
 
 
 @dataclass(config=_STRICT)
@@ -274,8 +274,9 @@ class StylizeViews:
 class FinetuneNerf:
     """The source field continued towards the stylized views."""
 
-    iterations: Positive = 400
-    """further optimisation steps, one patch each; paper 15000"""
+    iterations: Positive | None = None
+    """further optimisation steps, one patch or whole view each; null: 200 for splats, 400 for
+    nerfacto; paper 15000"""
     patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] | None = None
     """side of the square that a step renders and compares, pixels, 32 to 1024; null: 64 for
     nerfacto (paper 256), whole views for splats"""
@@ -326,7 +327,7 @@ class FinetuneNerf:
     min_movement: Share = 0.02
     """least RMSE between held-out renders before and after, 0 to 1; below it the stage fails"""
     max_depth_change: Annotated[float, Field(gt=0, strict=True)] = 0.3
-    """largest mean relative change of depth in held-out views; above it the stage fails"""
+    """largest mean relative change of depth in the views; above it the stage fails"""
     seed: Seed = 0
     """seed of patch choice and projection directions"""
 
@@ -339,8 +340,9 @@ class Evaluate:
     """frames of the orbit, each rendered before and after; 8 to 10000"""
     fps: Annotated[int, Field(ge=1, le=120, strict=True)] = 12
     """frames per second of the orbit video, 1 to 120"""
-    max_image_side: Annotated[int, Field(ge=32, le=4096, strict=True)] = 240
-    """long side of the orbit's frames, pixels, 32 to 4096; at most that of the rendered views"""
+    max_image_side: Annotated[int, Field(ge=32, le=4096, strict=True)] | None = None
+    """long side of the orbit's frames, pixels, 32 to 4096; at most that of the rendered views,
+    which null stands for"""
     num_stills: Annotated[int, Field(ge=1, le=64, strict=True)] = 6
     """views shown before and after, held-out ones first; 1 to 64"""
     warp_tau: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02

@@ -38,7 +38,7 @@ def run(
     settings = restyler.settings(caption, style)
     logger.info(restyler.outlook(settings))
     after = restyler.restyle(settings, work=work)
-    redrawn = restyler.edges_redrawn(caption, settings)
+    redrawn = restyler.edges_redrawn(settings)
     for name, picture in zip(before.names, after, strict=True):
         write_rgb(out / "rgb" / f"{name}.png", picture)
 

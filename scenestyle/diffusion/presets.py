@@ -75,7 +75,7 @@ class HubLora:
 
 
 EMBEDDED = Preset(
-    image_side=320,
+    image_side=480,
     num_inference_steps=10,
     strength=0.5,
     guidance_scale=2.0,

@@ -70,7 +70,7 @@ def test_what_cannot_be_used_leaves_everything_as_it_was(url: str, tmp_path: Pat
         ("memory://nothing/here", "does not exist or is empty"),
         ("nosuch://bucket/fern", "Protocol not known"),
         ("s3://store/none/here", "does not exist or is empty"),
-        ("s3://none/fern", "does not exist or is empty|cannot be read"),
+        ("s3://none/fern", "does not exist"),
         ("gs://bucket/fern", "a package that is not installed"),
         ("http://127.0.0.1:1/fern.mp4", "cannot be read|does not exist"),
     ],
