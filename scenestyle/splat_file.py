@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.errors import ArtifactError
+from scenestyle.errors import ArtifactError, reason
 from scenestyle.export_names import Up
 from scenestyle.files import whole_file
 
@@ -92,7 +92,7 @@ def read_splats(path: Path) -> SplatFile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path} cannot be read ({error}).") from error
+        raise ArtifactError(f"{path} cannot be read ({reason(error)}).") from error
     head, end, body = content.partition(b"end_header\n")
     lines = head.decode("ascii", errors="replace").split("\n")
     if not end or "format binary_little_endian 1.0" not in lines:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Style
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def read_known_styles(weights: Path) -> KnownStyles:
         return {str(style): tuple(map(_word, words)) for style, words in listed.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise WeightsError(
-            f"{path} should map each style to a list of words, and does not ({error}). Restore the "
-            "file, or delete it to have every style taken as known."
+            f"{path} should map each style to a list of words, and does not ({reason(error)}). "
+            "Restore the file, or delete it to have every style taken as known."
         ) from error
 
 

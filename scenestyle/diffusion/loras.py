@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scenestyle.diffusion.weights import file_sha256
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Lora
 
 
@@ -77,9 +77,9 @@ def _load(pipeline: Any, name: str, path: Path) -> None:
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
-            f"stylize_views.loras: {path} could not be loaded into a {type(pipeline).__name__} "
-            f"({str(error).partition(chr(10))[0]}). Wanted: a LoRA that was trained for the model "
-            "that stylize_views.model names (SDXL's do not fit SD 1.5)."
+            f"stylize_views.loras: {path} could not be loaded into this model ({reason(error)}). "
+            "Wanted: a LoRA that was trained for the model that stylize_views.model names (SDXL's "
+            "do not fit SD 1.5)."
         ) from error
     finally:
         logging.set_verbosity(verbosity)

@@ -16,7 +16,7 @@ from scenestyle.diffusion.noise_offset import NoiseOffset, read_noise_offset
 from scenestyle.diffusion.presets import HubRepository, Preset
 from scenestyle.diffusion.schedulers import set_scheduler
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Control, Dtype, Lora, Scheduler
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _held_controls(folder: Path, pipeline: Any) -> tuple[Control, ...]:
             held = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise WeightsError(
-                f"{file} is not valid JSON ({error}); wanted: {_CONTROLS_EXAMPLE}"
+                f"{file} is not valid JSON ({reason(error)}); wanted: {_CONTROLS_EXAMPLE}"
             ) from error
     listed = isinstance(held, list) and all(each in get_args(Control) for each in held)
     if not listed or len(held) != count or len(set(held)) != count:
@@ -344,7 +344,7 @@ def _assemble(parts: _Parts, family: _Family, dtype: "torch.dtype") -> Any:
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
             f"{parts.base} could not be loaded as a {family.pipeline} with a "
-            f"depth ControlNet ({error}). It needs safetensors weights in the layout of "
+            f"depth ControlNet ({reason(error)}). It needs safetensors weights in the layout of "
             "`pipeline.save_pretrained(FOLDER)`; or set stylize_views.model: embedded."
         ) from error
     nets = control_nets(pipeline.controlnet)

@@ -18,6 +18,8 @@ from types import FrameType
 
 import yaml
 
+from scenestyle.files import locked
+
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tests/provocations.yaml"
 PRODUCT = ("scenestyle", "engine", "tasks", "flows", "cli")
@@ -166,17 +168,18 @@ class Provocations:
 
     def write(self) -> None:
         """Bring the file up to date: places that are gone go, new ones get a test that ran."""
-        keys = sorted(site.key for inside in sites().values() for site in inside)
-        for key in keys:
-            tests = sorted(test for test, seen in self.seen.items() if key in seen)
-            named = self.table.get(key, "none: ")
-            ran = named in self.seen
-            if tests and (named.startswith("none: ") or (ran and named not in tests)):
-                self.table[key] = tests[0]
-            else:
-                self.table[key] = named
-        kept = {key: self.table[key] for key in keys}
-        TABLE.write_text(yaml.safe_dump(kept, sort_keys=True, width=10_000, allow_unicode=True))
+        keys = [site.key for inside in sites().values() for site in inside]
+        with locked(TABLE):  # processes of one run, each with its tests
+            table = Provocations.read().table
+            kept = {key: self._best(key, table.get(key, "none: ")) for key in keys}
+            text = yaml.safe_dump(kept, sort_keys=True, width=10_000, allow_unicode=True)
+            TABLE.write_text(text, encoding="utf-8")
+
+    def _best(self, key: str, named: str) -> str:
+        """The test to name for a place: the one named so far, unless it ran and failed to."""
+        tests = sorted(test for test, seen in self.seen.items() if key in seen)
+        lost = named.startswith("none: ") or (named in self.seen and named not in tests)
+        return tests[0] if tests and lost else named
 
 
 def words_of_messages() -> Iterable[tuple[Site, ast.Call]]:
