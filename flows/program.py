@@ -66,6 +66,7 @@ def check_server(url: str | None) -> None:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
     except httpx.HTTPError as error:
         raise ServerError(
-            f"no Prefect server answers at {url}, which PREFECT_API_URL names. Start it: prefect "
-            "server start -b; or do without: prefect config unset PREFECT_API_URL -y"
+            f"no Prefect server answers at {url}, which PREFECT_API_URL names. Start it: "
+            "prefect server start > server.log 2>&1 & Or do without: prefect config unset "
+            "PREFECT_API_URL -y"
         ) from error

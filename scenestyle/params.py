@@ -447,10 +447,21 @@ def block_of(stage: str) -> Any:
 
 def override_faults(stage: str, overrides: object) -> list[str]:
     """Faults of the parameters that a scene or edit overrides, a sentence each; or none."""
+    return faults_in(block_of(stage), overrides, within=(stage,))
+
+
+def faults_in(block: type, values: object, *, within: tuple[str, ...] = ()) -> list[str]:
+    """Faults of the values for a block of parameters, a sentence each; or none.
+
+    Args:
+        block: A dataclass of this module.
+        values: By name.
+        within: Keys that the block lies under, for the sentence.
+    """
     try:
-        TypeAdapter(block_of(stage)).validate_python(overrides)
+        TypeAdapter(block).validate_python(values)
     except ValidationError as error:
-        return list(_field_faults(error, within=(stage,)))
+        return list(_field_faults(error, within=within))
     return []
 
 
@@ -482,7 +493,7 @@ def parse_params(raw: object, *, source: str = "params.yaml", text: str = "") ->
         ParamsError: Listing every fault at once.
     """
     if not isinstance(raw, Mapping):
-        got = "nothing" if raw is None else f"a {type(raw).__name__}"
+        got = {type(None): "nothing", list: "a list"}.get(type(raw), "a single value")
         raise ParamsError(
             f"{source}: wanted blocks such as `scenes:` and `train_nerf:`, got {got}."
         )
