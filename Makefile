@@ -59,11 +59,11 @@ test-all: setup  ## every test, also the slow ones
 gpu-check: setup  ## on a machine with a GPU: its tests, and SDXL at its true size; within 8 minutes, no network
 	HF_HUB_OFFLINE=1 python -m benchmarks.gpu_check
 
-demo: setup  ## restyle the demo scene, photos to report, and paint a contact sheet of all styles
-	dvc repro --glob 'evaluate@demo-*'
+demo: setup  ## restyle the demo scene in both kinds of field, photos to report, and paint a contact sheet of all styles
+	dvc repro --glob 'evaluate@demo*'
 	dvc repro --single-item overview
 	scenestyle preview demo
-	@for report in data/results/demo/*/report.html; do echo "report: $(CURDIR)/$$report"; done
+	@for report in data/results/demo*/*/report.html; do echo "report: $(CURDIR)/$$report"; done
 
 viewer:  ## bundle the report's 3D viewer anew (needs node and npm)
 	cd scenestyle/report/viewer && npm install --no-package-lock --no-audit --no-fund && npm run build

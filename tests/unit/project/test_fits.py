@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from scenestyle.cameras import PinholeCamera
-from scenestyle.diffusion.fits import advice, fitting, without_weights
 from scenestyle.diffusion.plan import plan_views, weights_gb
 from scenestyle.diffusion.presets import SDXL
 from scenestyle.params import StylizeViews
+from scenestyle.project.fits import advice, fitting, without_weights
 
 
 @pytest.mark.parametrize(
