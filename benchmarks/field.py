@@ -319,7 +319,9 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     numba.set_num_threads(arguments.threads)
-    params = replace(TrainNerf(), rays_per_batch=RAYS, iterations=arguments.iterations)
+    params = replace(
+        TrainNerf(field="nerfacto"), rays_per_batch=RAYS, iterations=arguments.iterations
+    )
     origin = provenance(("torch", "nerfstudio", "numba", "numpy"), num_threads=arguments.threads)
     sections = [
         "\n".join(

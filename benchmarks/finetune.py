@@ -73,7 +73,7 @@ def compare(arguments: argparse.Namespace, root: Path, params: FinetuneNerf) -> 
 
     nerf, views, stylized = (root / name for name in ("nerf", "views", "stylized"))
     nerf.mkdir()
-    source = train(arguments.poses, nerf, TrainNerf(), work=root / "work")
+    source = train(arguments.poses, nerf, TrainNerf(field="nerfacto"), work=root / "work")
     render_views.run(nerf, arguments.poses, views, RenderViews())
     posed = read_views(views)
     for view in posed:
@@ -98,7 +98,7 @@ def compare(arguments: argparse.Namespace, root: Path, params: FinetuneNerf) -> 
     picture = write_picture(f"finetune_{scene}", sheet)
     return "\n".join(
         [
-            f"{len(posed)} photos; source field with the defaults of `train_nerf`: held-out "
+            f"{len(posed)} photos; source field with the defaults of `train_nerf` for nerfacto: held-out "
             f"{source['heldout_psnr']:.2f} dB in {source['seconds']} s. Views of "
             f"{posed[0].camera.width}x{posed[0].camera.height}, {params.iterations} steps of "
             f"{params.patch_size or 64} px, defaults of `finetune_nerf` otherwise.",

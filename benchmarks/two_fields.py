@@ -43,7 +43,8 @@ def measure(
     warm = KEPT / "warm"
     shutil.rmtree(warm, ignore_errors=True)
     warm.mkdir()
-    train(poses, warm, TrainNerf(field=field, max_image_side=32, iterations=2), work=warm / "work")
+    tiny = TrainNerf(field=field, max_image_side=64, iterations=2)
+    train(poses, warm, tiny, work=warm / "work")
     wall, cpu = time.perf_counter(), time.process_time()
     metrics = train(poses, run, params, work=work)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall

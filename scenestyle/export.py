@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from scenestyle.novel.fitted_splats import fit_splats
 from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.novel.surface import surface_points, thinned
-from scenestyle.splat_file import SplatFile, write_splats
+from scenestyle.splat_file import all_splats_of, splats_of, write_splats
 from scenestyle.viz.video import centred, write_video
 
 CameraPath = Literal["orbit", "capture"]
@@ -218,21 +218,6 @@ def _fitted(
     steps = options.fit_steps
     model, _ = fit_splats(field, [*posed, *between], work, hidden=hidden, steps=steps)
     return model
-
-
-def splats_of(model: SplatModel) -> SplatFile:
-    """The Gaussians of a model that are in use, in the field's frame."""
-    splats = all_splats_of(model)
-    in_use = model.in_use.cpu().numpy()
-    chosen = SplatFile(*(getattr(splats, part.name)[in_use] for part in fields(SplatFile)))
-    return replace(chosen, quats=chosen.quats / np.linalg.norm(chosen.quats, axis=1, keepdims=True))
-
-
-def all_splats_of(model: SplatModel) -> SplatFile:
-    """The Gaussians of a model with the very numbers that it holds."""
-    gaussians = model.gaussians()
-    parts = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logits)
-    return SplatFile(*(p.detach().cpu().numpy() for p in (*parts, gaussians.harmonics)))
 
 
 def _write_mesh(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:

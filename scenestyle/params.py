@@ -11,7 +11,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from scenestyle import yaml_text
@@ -28,7 +36,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Sharing = Literal["auto", "full", "references", "none"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Offload = Literal["auto", "none", "model"]
-Control = Literal["depth", "tile"]
+ControlKind = Literal["depth", "tile", "lineart", "canny"]
 Scheduler = Literal["euler", "euler-trailing", "dpm++", "ddim", "ddim-trailing", "lcm"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
@@ -127,14 +135,14 @@ class EstimatePoses:
 class TrainNerf:
     """Source radiance field: nerfacto, or Gaussian splats."""
 
-    field: Literal["nerfacto", "splats"] = "nerfacto"
-    """kind of field: `nerfacto`, the paper's, a neural field that is rendered along rays; `splats`,
-    Gaussians that are drawn as a whole view within milliseconds. What is said of one kind below is
-    ignored by the other"""
+    field: Literal["splats", "nerfacto"] = "splats"
+    """kind of field: `splats`, Gaussians that are drawn as a whole view within milliseconds;
+    `nerfacto`, the paper's, a neural field that is rendered along rays. What is said of one kind
+    below is ignored by the other"""
     iterations: Positive = 1500
     """optimisation steps"""
-    max_image_side: Positive = 240
-    """long side of the training images, pixels"""
+    max_image_side: Positive | None = None
+    """long side of the training images, pixels; null: 480 for splats, 240 for nerfacto"""
     holdout_every: Annotated[int, Field(ge=2, strict=True)] = 8
     """every n-th view is held out of training and measures PSNR"""
     num_gaussians: Positive | None = None
@@ -188,8 +196,9 @@ class TrainNerf:
 class RenderViews:
     """Renders of the source field from every posed camera."""
 
-    max_image_side: Positive = 240
-    """long side of the rendered views, pixels; the diffusion model sees this size"""
+    max_image_side: Positive | None = None
+    """long side of the rendered views, pixels, at most that of the training images, which null
+    stands for. The diffusion model is shown them at its own size"""
 
 
 @dataclass(config=_STRICT)
@@ -205,12 +214,46 @@ class Lora:
 
 
 @dataclass(config=_STRICT)
+class Control:
+    """What the model is shown of each view beside its noisy self, through a ControlNet."""
+
+    kind: ControlKind
+    """`depth`; the image itself (`tile`), which the noise hides; or what is drawn from the image:
+    its dark lines (`lineart`) or its edges (`canny`)"""
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    """a ControlNet, or for SDXL a ControlNet Union: a local diffusers folder or
+    `organisation/name@COMMIT`; null: the model's own"""
+    scale: Annotated[float, Field(ge=0, le=2, strict=True)] = 1.0
+    """how strongly it holds the scene, a factor on `controlnet_conditioning_scale`; 0: as if it
+    were not listed"""
+    start: Share = 0.0
+    """fraction of the steps that are run after which it begins to count"""
+    end: Share = 1.0
+    """fraction of the steps that are run after which it counts no more"""
+
+
+def _control_of_kind(value: object) -> object:
+    """A kind alone stands for a control with the model's own weights."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _not_empty(controls: tuple[Control, ...]) -> tuple[Control, ...]:
+    if not controls:
+        raise ValueError("must not be empty; null takes all that the model has")
+    return controls
+
+
+@dataclass(config=_STRICT)
 class StylizeViews:
     """All views of a scene restyled together."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
     """`embedded`, `sdxl`, `sdxl-lightning`, `sdxl-turbo`, `sd15`, a hub repository
-    `organisation/name@COMMIT`, or a local diffusers folder"""
+    `organisation/name@COMMIT`, a local diffusers folder, or a checkpoint of SDXL or Stable
+    Diffusion 1.5 in one file (.safetensors)"""
+    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """checksum of a model that is one file (`sha256sum FILE`), so that another file is another
+    result"""
     loras: tuple[Lora, ...] = ()
     """LoRAs that are added to the model's weights, in order"""
     scheduler: Scheduler | None = None
@@ -249,10 +292,15 @@ class StylizeViews:
     is free"""
     num_inference_steps: Positive | None = None
     """length of the whole noise schedule, steps; null: the model preset's value"""
-    controls: Annotated[tuple[Control, ...], Field(min_length=1)] | None = None
-    """what the model is shown of each view beside its noisy self, one ControlNet each: its `depth`,
-    and the image itself (`tile`), which the noise hides; null: all that the model has a ControlNet
-    for"""
+    controls: (
+        Annotated[
+            tuple[Annotated[Control, BeforeValidator(_control_of_kind)], ...],
+            AfterValidator(_not_empty),
+        ]
+        | None
+    ) = None
+    """what holds the scene, one `Control` each, or its kind alone for one of the model's own; null:
+    all that the model has"""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     """how strongly the controls hold the scene, 0 (not at all) to 2; null: the preset's value"""
     fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
@@ -272,8 +320,9 @@ class StylizeViews:
 class FinetuneNerf:
     """The source field continued towards the stylized views."""
 
-    iterations: Positive = 400
-    """further optimisation steps, one patch each; paper 15000"""
+    iterations: Positive | None = None
+    """further optimisation steps, one patch or whole view each; null: 200 for splats, 400 for
+    nerfacto; paper 15000"""
     patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] | None = None
     """side of the square that a step renders and compares, pixels, 32 to 1024; null: 64 for
     nerfacto (paper 256), whole views for splats"""
@@ -316,7 +365,7 @@ class FinetuneNerf:
     finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
     """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move three times
-    as fast, opacities five times, shapes and centres in proportion"""
+    as fast, opacities as fast, shapes and centres more slowly"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step; paper 0.0018"""
     decay_iterations: Positive | None = None
@@ -324,7 +373,7 @@ class FinetuneNerf:
     min_movement: Share = 0.02
     """least RMSE between held-out renders before and after, 0 to 1; below it the stage fails"""
     max_depth_change: Annotated[float, Field(gt=0, strict=True)] = 0.3
-    """largest mean relative change of depth in held-out views; above it the stage fails"""
+    """largest mean relative change of depth in the views; above it the stage fails"""
     seed: Seed = 0
     """seed of patch choice and projection directions"""
 
@@ -337,8 +386,9 @@ class Evaluate:
     """frames of the orbit, each rendered before and after; 8 to 10000"""
     fps: Annotated[int, Field(ge=1, le=120, strict=True)] = 12
     """frames per second of the orbit video, 1 to 120"""
-    max_image_side: Annotated[int, Field(ge=32, le=4096, strict=True)] = 240
-    """long side of the orbit's frames, pixels, 32 to 4096; at most that of the rendered views"""
+    max_image_side: Annotated[int, Field(ge=32, le=4096, strict=True)] | None = None
+    """long side of the orbit's frames, pixels, 32 to 4096; at most that of the rendered views,
+    which null stands for"""
     num_stills: Annotated[int, Field(ge=1, le=64, strict=True)] = 6
     """views shown before and after, held-out ones first; 1 to 64"""
     warp_tau: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
@@ -494,7 +544,7 @@ def _with_line(fault: str, text: str) -> str:
 
 def params_faults(raw: Mapping[str, Any]) -> list[str]:
     """What is wrong with parsed YAML, one sentence each; empty if nothing."""
-    faults = [*_reference_faults(raw), *_override_faults(raw)]
+    faults = [*_reference_faults(raw), *_override_faults(raw), *_model_faults(raw)]
     try:
         TypeAdapter(Params).validate_python(raw)
     except ValidationError as error:
@@ -567,6 +617,7 @@ _WANTED = {
     "tuple_type": "must be a list",
     "list_type": "must be a list",
     "finite_number": "must be finite",
+    "value_error": "{error}",
     "missing_argument": "is missing",
 }
 """pydantic's kind of fault -> what is wanted"""
@@ -582,7 +633,9 @@ def _did_you_mean(location: tuple[Any, ...]) -> str:
     *parents, key = (str(part) for part in location)
     classes = {"scenes": Scene, "styles": Style, "edits": Edit}
     blocks = {name: field.type for name, field in Params.__dataclass_fields__.items()}
-    owner = Params if not parents else classes.get(parents[0], blocks.get(parents[0]))
+    lists = {"loras": Lora, "controls": Control}
+    owner: Any = Params if not parents else classes.get(parents[0], blocks.get(parents[0]))
+    owner = next((lists[parent] for parent in parents[1:] if parent in lists), owner)
     known = list(getattr(owner, "__dataclass_fields__", {}))
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
@@ -617,6 +670,46 @@ def _override_faults(raw: Mapping[str, Any]) -> Iterator[str]:
             for stage in stages if isinstance(entry, Mapping) else ():
                 if isinstance(own := entry.get(stage), Mapping):
                     yield from (f"{block}.{key}.{fault}" for fault in override_faults(stage, own))
+
+
+def _model_faults(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Faults that show only in several parameters of `stylize_views` together."""
+    stage, edits = raw.get("stylize_views"), raw.get("edits")
+    common = stage if isinstance(stage, Mapping) else {}
+    yield from _checkpoint_faults("stylize_views", common)
+    yield from _control_faults("stylize_views", common)
+    for key, edit in edits.items() if isinstance(edits, Mapping) else ():
+        own = edit.get("stylize_views") if isinstance(edit, Mapping) else None
+        if not isinstance(own, Mapping):
+            continue
+        where = f"edits.{key}.stylize_views"
+        if own.keys() & {"model", "model_sha256"}:
+            yield from _checkpoint_faults(where, {**common, **own})
+        yield from _control_faults(where, own)
+
+
+def _checkpoint_faults(where: str, block: Mapping[str, Any]) -> Iterator[str]:
+    model, sha256 = block.get("model"), block.get("model_sha256")
+    is_file = isinstance(model, str) and model.endswith(".safetensors")
+    if is_file and not sha256:
+        yield (
+            f"{where}.model_sha256: missing; write the SHA-256 of the file (`sha256sum {model}`)"
+        )
+    if sha256 and not is_file:
+        yield (
+            f"{where}.model_sha256: is for a model that is one .safetensors file; leave it out for "
+            f"{_as_written(model)}"
+        )
+
+
+def _control_faults(where: str, block: Mapping[str, Any]) -> Iterator[str]:
+    controls = block.get("controls")
+    for index, control in enumerate(controls if isinstance(controls, list) else ()):
+        if not isinstance(control, Mapping):
+            continue
+        start, end = control.get("start", 0.0), control.get("end", 1.0)
+        if all(isinstance(each, int | float) for each in (start, end)) and start >= end:
+            yield f"{where}.controls.{index}.end: must be above start (got {start} to {end})"
 
 
 def _prompt_faults(name: object, style: object) -> Iterator[str]:

@@ -1,15 +1,19 @@
 """Gaussians in the file that 3DGS's authors wrote and everybody's viewers read (.ply)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from scenestyle.axes import Up
 from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
 from scenestyle.geometry import rotated_harmonics
+
+if TYPE_CHECKING:
+    from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 
 _QUARTER = np.sqrt(0.5)
 _TURNS: dict[Up, Float[np.ndarray, " 4"]] = {
@@ -54,6 +58,11 @@ class SplatFile:
         """In 0 to 1, by the sigmoid."""
         return 1 / (1 + np.exp(-self.logits.astype(np.float64).clip(-50, 50)))
 
+    def chosen(self, which: Int[np.ndarray, " k"]) -> "SplatFile":
+        """Some of the Gaussians, by their numbers."""
+        parts = (self.means, self.quats, self.log_scales, self.logits, self.harmonics)
+        return SplatFile(*(part[which] for part in parts))
+
     def turned(self, up: Up) -> "SplatFile":
         """A scene whose z is up, with another axis upwards: centres, shapes, colours turn together.
 
@@ -70,6 +79,21 @@ class SplatFile:
             quats=quats.astype(np.float32),
             harmonics=rotated_harmonics(self.harmonics, rotation),
         )
+
+
+def splats_of(model: "SplatModel") -> SplatFile:
+    """The Gaussians of a model that are in use, in the field's frame."""
+    splats = all_splats_of(model)
+    in_use = model.in_use.cpu().numpy()
+    chosen = SplatFile(*(getattr(splats, part.name)[in_use] for part in fields(SplatFile)))
+    return replace(chosen, quats=chosen.quats / np.linalg.norm(chosen.quats, axis=1, keepdims=True))
+
+
+def all_splats_of(model: "SplatModel") -> SplatFile:
+    """The Gaussians of a model with the very numbers that it holds."""
+    gaussians = model.gaussians()
+    parts = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logits)
+    return SplatFile(*(p.detach().cpu().numpy() for p in (*parts, gaussians.harmonics)))
 
 
 def write_splats(path: Path, splats: SplatFile) -> None:

@@ -82,9 +82,10 @@ def _masks(views: Sequence[View], poses: Path) -> dict[str, Path]:
     }
 
 
-def resized(camera: PinholeCamera, max_image_side: int) -> PinholeCamera:
+def resized(camera: PinholeCamera, max_image_side: int | None) -> PinholeCamera:
     """The same view at most `max_image_side` pixels long, both sides a multiple of eight."""
-    size = fit_within(camera.width, camera.height, max_image_side, multiple_of=_MULTIPLE)
+    side = max(camera.width, camera.height) if max_image_side is None else max_image_side
+    size = fit_within(camera.width, camera.height, side, multiple_of=_MULTIPLE)
     return camera.resized(*size)
 
 

@@ -38,7 +38,7 @@ def run(
     settings = restyler.settings(caption, style)
     logger.info(restyler.outlook(settings))
     after = restyler.restyle(settings, work=work)
-    redrawn = restyler.edges_redrawn(caption, settings)
+    redrawn = restyler.edges_redrawn(settings)
     for name, picture in zip(before.names, after, strict=True):
         write_rgb(out / "rgb" / f"{name}.png", picture)
 
@@ -60,7 +60,7 @@ def run(
             "model": params.model,
             "sources": dict(model.sources),
             "licences": dict(model.licences),
-            "controls": list(model.controls),
+            "controls": [asdict(control) for control in model.controls],
             "device": str(model.device),
             "params": asdict(params),
             "settings": {

@@ -1,17 +1,27 @@
 """The styles that weights know, where they know few: a prompt for another one gets a warning.
 
 A folder of weights may hold `styles.json`: by style, the words of which a prompt for it has at
-least one. Weights without it, such as SDXL's, are taken to know every style.
+least one. Weights without it, such as SDXL's, are taken to know every style. Of models with it, the
+text encoder knows few words too, and reads only those.
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scenestyle.errors import WeightsError
+from scenestyle.params import Style
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
 
 STYLES_FILE = "styles.json"
+
+ANY_CAPTION = "a scene"
+"""what stands for the caption where a model reads styles only"""
 
 KnownStyles = Mapping[str, Sequence[str]]
 """style -> its key words, in lower case; empty: every style is known"""
@@ -56,6 +66,24 @@ def style_warnings(prompt: str, known: KnownStyles) -> list[str]:
         f"poorly. It knows: {', '.join(known)}. Name one of them, or set stylize_views.model to a "
         "larger model."
     ]
+
+
+def as_taught(style: Style, tokenizer: "CLIPTokenizer") -> tuple[Style, list[str]]:
+    """A style in the words that the tokenizer learnt whole, and those that it did not.
+
+    A tiny text encoder takes the pieces of a strange word for something: "roses" for fire.
+    """
+    prompt, strange = _split_off(style.prompt.replace("{caption}", ANY_CAPTION), tokenizer)
+    negative, more = _split_off(style.negative_prompt, tokenizer)
+    return replace(style, prompt=prompt, negative_prompt=negative), strange + more
+
+
+def _split_off(prompt: str, tokenizer: "CLIPTokenizer") -> tuple[str, list[str]]:
+    taught, strange = [], []
+    for word in prompt.split():
+        is_whole = all(token.endswith("</w>") for token in tokenizer.tokenize(word))
+        (taught if is_whole else strange).append(word)
+    return " ".join(taught), strange
 
 
 def _word(value: object) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scenestyle.device import select_device
 from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced
-from scenestyle.diffusion.known_styles import style_warnings
+from scenestyle.diffusion.known_styles import ANY_CAPTION, as_taught, style_warnings
 from scenestyle.diffusion.models import DiffusionModel, load_pipeline
 from scenestyle.diffusion.monocular import with_chosen_depth
 from scenestyle.diffusion.plan import Plan, describe, plan_views
@@ -66,6 +66,7 @@ class Restyler:
             params.controls,
             params.loras,
             params.scheduler,
+            params.model_sha256,
         )
         if sees_images:
             model = with_image_adapter(model, params.image_adapter)
@@ -80,9 +81,16 @@ class Restyler:
     def settings(self, caption: str, style: Style) -> Settings:
         """What a style, the parameters and the model's preset say; each outranks those after it.
 
+        A model that knows few styles reads neither the caption nor words that it was not taught.
+
         Raises:
             ParamsError: If strength leaves no step to run.
         """
+        if self.model.known_styles:
+            style, strange = as_taught(style, self.model.pipeline.tokenizer)
+            if strange:
+                listed = ", ".join(strange)
+                logger.info("the model was not taught, and does not read: %s", listed)
         return resolve_settings(caption, style, self.params, self.model.preset)
 
     def warnings(self, styles: Iterable[Style]) -> list[str]:
@@ -95,7 +103,7 @@ class Restyler:
             logger.warning(text)
         return found
 
-    def edges_redrawn(self, caption: str, settings: Settings) -> float | None:
+    def edges_redrawn(self, settings: Settings) -> float | None:
         """How much of some views' edges is left when the model redraws them as photographs.
 
         1 for all. Where it is little, no style will show the scene either: it lies outside of what
@@ -110,7 +118,7 @@ class Restyler:
             self.model,
             shown.rgb,
             shown.disparity,
-            alone(replace(settings, prompt=f"a photo of {caption}")),
+            alone(replace(settings, prompt=f"a photo of {ANY_CAPTION}")),
             replace(Plan.joint(len(shown.names)), sharing="none", offload=self.plan.offload),
         )
         kept = [edge_correlation(*pair) for pair in zip(shown.rgb, after, strict=True)]

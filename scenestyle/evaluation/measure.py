@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from scenestyle.artifacts import MIN_OPACITY, read_json, surface_z
+from scenestyle.cameras import fit_within
 from scenestyle.errors import WeightsError
 from scenestyle.evaluation.renders import Map, Orbit, Picture, Step
 from scenestyle.metrics.depth import depth_change
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from scenestyle.features import FeatureExtractor
 
+_PERCEPTUAL_SIDE = 256
+"""longest side at which pairs of pictures are compared through a network, pixels, about the size at
+which such networks and distances were made"""
 _WARP_GAPS = {"short": 1, "long": 7}
 """frames between the two of a pair, per range of the warp error"""
 
@@ -344,7 +348,7 @@ def packaged_features() -> "FeatureExtractor":
 
 
 def feature_distance() -> DistanceMap:
-    """LPIPS-class distance of two pictures at every pixel."""
+    """LPIPS-class distance of two pictures at every pixel; they are looked at at 256 pixels."""
     import torch
 
     from scenestyle.metrics.perceptual import perceptual_map
@@ -353,8 +357,10 @@ def feature_distance() -> DistanceMap:
 
     @torch.no_grad()
     def distance(picture: Picture, other: Picture) -> Map:
-        maps = [features(as_batch([rgb])) for rgb in (picture, other)]
-        return perceptual_map(*maps, size=picture.shape[:2])[0].numpy()
+        height, width = picture.shape[:2]
+        small = fit_within(width, height, _PERCEPTUAL_SIDE)
+        maps = [features(as_batch([resized(rgb, small[::-1])])) for rgb in (picture, other)]
+        return perceptual_map(*maps, size=(height, width))[0].numpy()
 
     return distance
 
@@ -370,7 +376,9 @@ def feature_likeness() -> Distance:
     @torch.no_grad()
     def likeness(picture: Picture, other: Picture) -> float:
         deep = slice(-features.num_content_taps, None)
-        maps = [features(as_batch([rgb]))[deep] for rgb in (picture, other)]
+        height, width = picture.shape[:2]
+        small = fit_within(width, height, _PERCEPTUAL_SIDE)
+        maps = [features(as_batch([resized(rgb, small[::-1])]))[deep] for rgb in (picture, other)]
         return float(feature_similarity(*maps))
 
     return likeness

@@ -53,6 +53,9 @@ Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
 _DATASET = ("transforms.json", "images", "masks")
 """what a run has of its scene; masks only if photos hide something"""
 
+_STEPS = {"splats": 200, "nerfacto": 400}
+"""where no other number is asked for"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -95,9 +98,11 @@ def finetune(
     device = select_device()
     start = time.monotonic()
     rendered = ViewsFolder.open(views)
+    params = replace(params, iterations=num_steps(params, source))
     finished = None
     if extend is not None:
         finished, params = extension(extend, params)
+    steps = num_steps(params, source)
     shares = style_shares(stylized)
     pictures = read_pictures(rendered, list(shares), params)
     targets = training_targets(rendered, pictures, params, device)
@@ -113,7 +118,7 @@ def finetune(
     weights = torch.tensor(list(shares.values()), device=device)
     losses = patch_losses(trainer, features, targets, weights, params)
     probes = DepthProbes.read(rendered, device)
-    strip = held_out_strip(rendered, pictures, work, steps=params.iterations)
+    strip = held_out_strip(rendered, pictures, work, steps=steps)
     _log.info("how a held-out view changes is shown in %s", strip.path)
 
     def check() -> None:
@@ -123,7 +128,7 @@ def finetune(
     steps_per_second = optimise(
         trainer,
         losses,
-        until=first_step + params.iterations,
+        until=first_step + steps,
         work=work,
         check=check,
         look=lambda: strip.look(trainer, trainer.step - first_step),
@@ -258,6 +263,9 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
     """
     checkpoint = load_checkpoint(run_checkpoint(source))
     source_params = recorded_params(checkpoint, source)
+    steps = (
+        num_steps(params, source) if params.decay_iterations is None else params.decay_iterations
+    )
     model = build_model(source, source_params, device)
     load_model_state(model, checkpoint)
     if isinstance(model, SourceModel):
@@ -270,7 +278,7 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
         model.freeze_geometry()
     schedule = replace(
         source_params,
-        iterations=params.decay_iterations or params.iterations,
+        iterations=steps,
         learning_rate=params.learning_rate,
         final_learning_rate=params.final_learning_rate,
     )
@@ -292,6 +300,17 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
     )
 
 
+def num_steps(params: FinetuneNerf, run: Path) -> int:
+    """How many steps a run is to be finetuned for.
+
+    Raises:
+        ArtifactError: If the run is not complete.
+    """
+    if params.iterations is not None:
+        return params.iterations
+    return _STEPS[recorded_params(load_checkpoint(run_checkpoint(run)), run).field]
+
+
 def extension(run: Path, params: FinetuneNerf) -> tuple[dict[str, Any], FinetuneNerf]:
     """The checkpoint of a finished finetune, and `params` with the decay of its learning rate.
 
@@ -301,16 +320,12 @@ def extension(run: Path, params: FinetuneNerf) -> tuple[dict[str, Any], Finetune
     """
     checkpoint = load_checkpoint(run_checkpoint(run))
     found = finetuned_with(checkpoint, run)
-    if found.iterations >= params.iterations:
+    taken, asked = num_steps(found, run), num_steps(params, run)
+    if taken >= asked:
         raise ParamsError(
-            f"{run} has {found.iterations} steps already, {params.iterations} are wanted. Raise "
-            "finetune_nerf.iterations."
+            f"{run} has {taken} steps already, {asked} are wanted. Raise finetune_nerf.iterations."
         )
-    extended = replace(
-        found,
-        iterations=params.iterations,
-        decay_iterations=found.decay_iterations or found.iterations,
-    )
+    extended = replace(found, iterations=asked, decay_iterations=found.decay_iterations or taken)
     wanted = replace(params, decay_iterations=params.decay_iterations or extended.decay_iterations)
     if wanted != extended:
         before, now = asdict(extended), asdict(wanted)

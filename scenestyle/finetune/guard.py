@@ -20,11 +20,12 @@ from scenestyle.nerfstudio_plugin.interface import FieldModel
 _WINDOW = 20
 _MAX_GROWTH = 3.0
 _NUM_PROBES = 2048
+_MOST_VIEWS = 16
 
 
 @dataclass(frozen=True)
 class DepthProbes:
-    """Pixels of held-out views with the depth that they had in the source field."""
+    """Pixels of some views with the depth that they had in the source field."""
 
     cameras: Sequence[PinholeCamera]
     """of each view"""
@@ -35,19 +36,21 @@ class DepthProbes:
 
     @classmethod
     def read(cls, source: ViewsFolder, device: torch.device) -> "DepthProbes":
-        """About 2000 pixels, evenly spread over all held-out views, where the source is opaque.
+        """About 2000 pixels, evenly spread over some views, where the source is opaque.
+
+        They are not the held-out ones: where a capture is sparse, these show veils without a depth.
 
         Raises:
             ArtifactError: If a map is missing, or the source field is empty.
         """
-        held_out = source.held_out
-        depths = [ray_from_z_depth(source.depth_z(view), view.camera) for view in held_out]
-        surfaces = [source.is_surface(view).ravel() for view in held_out]
+        views = source.views[:: -(-len(source.views) // _MOST_VIEWS)]
+        depths = [ray_from_z_depth(source.depth_z(view), view.camera) for view in views]
+        surfaces = [source.is_surface(view).ravel() for view in views]
         stride = max(1, sum(int(each.sum()) for each in surfaces) // _NUM_PROBES)
         chosen = [torch.from_numpy(np.flatnonzero(each)[::stride]) for each in surfaces]
         if not any(len(each) for each in chosen):
             raise ArtifactError(
-                f"{source.folder}: no held-out view has an opaque pixel; the source field is "
+                f"{source.folder}: no view has an opaque pixel; the source field is "
                 "empty. Train it for longer (train_nerf.iterations)."
             )
         known = [
@@ -55,7 +58,7 @@ class DepthProbes:
             for depth, pixels in zip(depths, chosen, strict=True)
         ]
         return cls(
-            [view.camera for view in held_out],
+            [view.camera for view in views],
             [pixels.to(device) for pixels in chosen],
             torch.cat(known).to(device, torch.float32),
         )
@@ -71,13 +74,13 @@ def check_geometry(trainer: Trainer, probes: DepthProbes, max_change: float) -> 
     """Stop a finetune that has destroyed the geometry.
 
     Raises:
-        GateError: If the depth of held-out views has changed by more than `max_change` on average.
+        GateError: If the depth of the views has changed by more than `max_change` on average.
     """
     change = probes.change(trainer.model)
     if not change <= max_change:
         raise GateError(
-            f"Finetuning destroyed the geometry: after step {trainer.step} the depth of held-out "
-            f"views differs from the source's by {change:.2f} of itself on average, at most "
+            f"Finetuning destroyed the geometry: after step {trainer.step} the depth of the views "
+            f"differs from the source's by {change:.2f} of itself on average, at most "
             f"finetune_nerf.max_depth_change = {max_change} is allowed. Raise "
             "finetune_nerf.depth_weight, lower learning_rate, or set freeze_geometry."
         )

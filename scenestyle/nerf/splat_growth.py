@@ -33,7 +33,7 @@ _APART, _SLIMMER, _FAINTER = 0.5, 0.6, 0.7
 its halves are moved, how long they are, how opaque"""
 _SIZE_EVERY = 50
 _LEAST_PX = 0.3
-"""least standard deviation in the nearest training view, pixels: the widening by which viewers of
+"""least standard deviation in the nearest view, pixels: the widening by which viewers of
 3DGS files draw, so that they show what we render"""
 
 
@@ -42,7 +42,7 @@ class Growth:
     """What happens to the Gaussians after a step of training."""
 
     cameras: Sequence[PinholeCamera]
-    """of the training views at full size"""
+    """of all views at full size, held out or not: nothing is where one stood"""
     first_count: int
     """Gaussians at the start"""
     pixel: float

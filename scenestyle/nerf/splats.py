@@ -46,11 +46,8 @@ _SIZE_WEIGHT = 0.003
 
 def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> Trainer:
     """A trainer at step 0, its Gaussians at the points that lie in the run, for the run's views."""
-    views = [
-        view
-        for view in read_run_views(run, holdout_every=params.holdout_every)
-        if view.split == "train"
-    ]
+    posed = read_run_views(run, holdout_every=params.holdout_every)
+    views = [view for view in posed if view.split == "train"]
     points = read_points(run)
     if points is not None:
         outputs = parse_dataset(run, "train", holdout_every=params.holdout_every)
@@ -60,14 +57,13 @@ def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> T
         [read_photo(run, view) for view in views],
         points,
         max_points=num_gaussians(params) // 2,
-        num_pixels=params.start_pixels,
+        num_pixels=min(params.start_pixels, num_gaussians(params) // 4),
         seed=params.seed,
     )
     with seeded(params.seed):
         model = cast(SplatModel, build_model(run, params, device))
     plant(model, start)
-    cameras = [view.camera for view in views]
-    pixel = median_pixel(model.means[model.in_use], cameras)
+    pixel = median_pixel(model.means[model.in_use], [view.camera for view in views])
     means = (_MEANS_PX[0] * pixel, _MEANS_PX[1] * pixel)
     rates = {name: (rate, 0.1 * rate) for name, rate in _RATES.items()}
     configs = splat_optimizer_configs({"means": means, **rates}, params.iterations)
@@ -76,7 +72,10 @@ def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> T
         optimizers=Optimizers(configs, model.get_param_groups()),
         params=params,
         seed=params.seed,
-        finish_step=Growth(cameras, len(start.means), pixel, nearest_known(points, views)),
+        # A camera stood also where a photo is held out: its pose is known, its photo is not.
+        finish_step=Growth(
+            [view.camera for view in posed], len(start.means), pixel, nearest_known(points, views)
+        ),
     )
 
 
@@ -145,16 +144,17 @@ def finetuned_optimizers(
 ) -> Optimizers:
     """Optimizers of Gaussians that are moved to another look.
 
-    The schedule's learning rates are those of the harmonics' third: centres, shapes and opacities
-    have their own share of it, so that at a rate of 0.01 they move a third as far as in training.
+    The schedule's learning rates are those of the harmonics' third. Centres, shapes and opacities
+    move about a tenth as fast as in training: enough for outlines, too slow for paint that leaves
+    the surface it belongs to and flickers beside it.
     """
     first, last = schedule.learning_rate, schedule.final_learning_rate
     pixel = median_pixel(model.means[model.in_use], cameras)
     shares = {
-        "means": 10 * pixel,
-        "scales": 2.0,
-        "quats": 0.5,
-        "opacities": 5.0,
+        "means": 2 * pixel,
+        "scales": 0.5,
+        "quats": 0.15,
+        "opacities": 1.0,
         "features_dc": 3.0,
         "features_rest": 0.3,
     }

@@ -29,6 +29,7 @@ from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.splat_source import take_over
 from scenestyle.nerf.splats import build_splat_trainer, view_losses
 from scenestyle.nerf.trainer import Losses, Trainer, build_trainer, optimise
+from scenestyle.nerfstudio_plugin.config import training_side
 from scenestyle.nerfstudio_plugin.model import SourceModel
 from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import TrainNerf
@@ -59,7 +60,7 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
         return take_over(poses, out, params)
     device = select_device()
     start = time.monotonic()
-    write_dataset(poses, out, max_image_side=params.max_image_side)
+    write_dataset(poses, out, max_image_side=training_side(params))
     views = read_run_views(out, holdout_every=params.holdout_every)
     check_background(views, params)
     hidden = hidden_share(out, views)

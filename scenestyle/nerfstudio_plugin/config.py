@@ -66,11 +66,22 @@ def model_config(params: TrainNerf, device: torch.device) -> SourceModelConfig |
     return _nerfacto_config(params, device)
 
 
+_SIDES = {"splats": 480, "nerfacto": 240}
+"""long side that two CPU cores train in minutes, pixels"""
+
+
 def num_gaussians(params: TrainNerf) -> int:
     """Most Gaussians of a field of splats."""
     if params.num_gaussians is not None:
         return params.num_gaussians
-    return round(15_000 * (params.max_image_side / 240) ** 1.4)
+    return round(15_000 * (training_side(params) / 240) ** 1.4)
+
+
+def training_side(params: TrainNerf) -> int:
+    """Long side of the training images, pixels."""
+    if params.max_image_side is not None:
+        return params.max_image_side
+    return _SIDES[params.field]
 
 
 def _nerfacto_config(params: TrainNerf, device: torch.device) -> SourceModelConfig:

@@ -24,7 +24,7 @@ def read_surfaces(views: Path) -> tuple[Sequence[View], list[Map]]:
 
 
 def novel_path(
-    posed: Sequence[View], surfaces_z: Sequence[Map], num_frames: int, *, max_side: int
+    posed: Sequence[View], surfaces_z: Sequence[Map], num_frames: int, *, max_side: int | None
 ) -> list[PinholeCamera]:
     """A smooth closed orbit about what the views look at.
 
@@ -32,11 +32,12 @@ def novel_path(
         posed: The views of the capture.
         surfaces_z: Their z-depths, NaN where there is no surface.
         num_frames: Cameras on the path.
-        max_side: Long side of their images, pixels; never larger than the views'.
+        max_side: Long side of their images, pixels; never larger than the views', as which None
+            leaves it.
     """
     cameras = [view.camera for view in posed]
     focus = focus_from_depths(cameras, surfaces_z)
-    return [
-        camera.resized(*fit_within(camera.width, camera.height, max_side))
-        for camera in smooth_orbit(cameras, num_frames, focus=focus)
-    ]
+    path = smooth_orbit(cameras, num_frames, focus=focus)
+    if max_side is None:
+        return path
+    return [camera.resized(*fit_within(camera.width, camera.height, max_side)) for camera in path]

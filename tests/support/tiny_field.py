@@ -24,6 +24,7 @@ from training.procedural.raycast import render
 
 SOURCE_STEPS = 60
 PARAMS = TrainNerf(
+    field="nerfacto",
     iterations=SOURCE_STEPS,
     rays_per_batch=256,
     max_image_side=48,

@@ -12,7 +12,7 @@ CAPTION = "toys"
 def redrawn(views: RenderedViews, model: str) -> float | None:
     params = StylizeViews(model=model, image_side=128, num_inference_steps=4)
     restyler = Restyler.load(views, params, sees_images=False)
-    return restyler.edges_redrawn(CAPTION, restyler.settings(CAPTION, Style("a mosaic")))
+    return restyler.edges_redrawn(restyler.settings(CAPTION, Style("a mosaic")))
 
 
 def demo_views() -> RenderedViews:

@@ -152,9 +152,18 @@ def test_without_points_pixels_begin_anywhere_and_it_is_said(caplog):
     assert 4 < depth.max() < 8.1
 
 
+def test_the_start_leaves_a_quarter_of_the_room_to_grow(run):
+    model = build_splat_trainer(run, replace(SPLATS, num_gaussians=40), CPU).model
+    assert isinstance(model, SplatModel)
+    assert 20 <= int(model.in_use.sum()) <= 30
+
+
 def test_more_gaussians_than_there_is_room_for_are_refused(run):
-    with pytest.raises(ParamsError, match=r"may have 20. Raise train_nerf.num_gaussians"):
-        build_splat_trainer(run, replace(SPLATS, num_gaussians=20), CPU)
+    model = build_splat_trainer(run, replace(SPLATS, num_gaussians=40), CPU).model
+    assert isinstance(model, SplatModel)
+    many = Start(*(np.ones(shape, np.float32) for shape in ((41, 3), 41, (41, 3))))
+    with pytest.raises(ParamsError, match=r"may have 40. Raise train_nerf.num_gaussians"):
+        plant(model, many)
 
 
 def test_the_pulled_are_split_and_the_faint_dropped(run):

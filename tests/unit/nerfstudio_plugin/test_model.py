@@ -11,6 +11,7 @@ from scenestyle.nerfstudio_plugin.model import SourceModel
 from scenestyle.params import TrainNerf
 
 TINY = TrainNerf(
+    field="nerfacto",
     num_levels=4,
     max_resolution=64,
     log2_hashmap_size=10,
