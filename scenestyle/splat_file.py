@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,9 +11,6 @@ from scenestyle.axes import Up
 from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
 from scenestyle.geometry import rotated_harmonics
-
-if TYPE_CHECKING:
-    from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 
 _QUARTER = np.sqrt(0.5)
 _TURNS: dict[Up, Float[np.ndarray, " 4"]] = {
@@ -81,7 +78,20 @@ class SplatFile:
         )
 
 
-def splats_of(model: "SplatModel") -> SplatFile:
+class GaussianModel(Protocol):
+    """A field of splats, such as `SplatModel`."""
+
+    @property
+    def in_use(self) -> Any:
+        """Tensor that says which of its Gaussians are in use."""
+        ...
+
+    def gaussians(self) -> Any:
+        """Tensors named as those of `SplatFile`."""
+        ...
+
+
+def splats_of(model: GaussianModel) -> SplatFile:
     """The Gaussians of a model that are in use, in the field's frame."""
     splats = all_splats_of(model)
     in_use = model.in_use.cpu().numpy()
@@ -89,7 +99,7 @@ def splats_of(model: "SplatModel") -> SplatFile:
     return replace(chosen, quats=chosen.quats / np.linalg.norm(chosen.quats, axis=1, keepdims=True))
 
 
-def all_splats_of(model: "SplatModel") -> SplatFile:
+def all_splats_of(model: GaussianModel) -> SplatFile:
     """The Gaussians of a model with the very numbers that it holds."""
     gaussians = model.gaussians()
     parts = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logits)

@@ -24,7 +24,7 @@ _NUM_POINTS = 80_000
 _NUM_SPLATS = 100_000
 """most Gaussians on the page, before and after each: 2.3 MB of it"""
 _DRAWN_BASES = 4
-"""of the harmonics, degree 1, which the page draws; splats that came from elsewhere may have more"""
+"""of the harmonics, degree 1, which the page draws; splats from elsewhere may have more"""
 _RATING_VIEWS = 16
 """views that tell which Gaussians show most"""
 _RADIUS = 0.6
