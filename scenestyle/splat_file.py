@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -78,6 +78,7 @@ class SplatFile:
         )
 
 
+@runtime_checkable
 class GaussianModel(Protocol):
     """A field of splats, such as `SplatModel`."""
 
