@@ -1,10 +1,7 @@
 """`scenestyle add-scene`."""
 
-from pathlib import Path
-
-from cli.console import LAYOUT, NewName, Source, given, say
+from cli.console import LAYOUT, NewName, OptionalFloat, OptionalPath, OptionalUp, Source, given, say
 from engine.captures import CaptureError, track
-from scenestyle.axes import Up
 from scenestyle.capture import Capture
 from scenestyle.capture.capture import counted
 from scenestyle.errors import InputError, ParamsError
@@ -17,12 +14,12 @@ def add_scene(
     source: Source,
     *,
     caption: str,
-    masks: Path | None = None,
-    cameras: Path | None = None,
-    up: Up | None = None,
+    masks: OptionalPath = None,
+    cameras: OptionalPath = None,
+    up: OptionalUp = None,
     num_stills: int = NUM_STILLS,
     start: float = 0.0,
-    stop: float | None = None,
+    stop: OptionalFloat = None,
 ) -> None:
     """Add a scene: photos, a video, a ZIP file, a data set that comes with poses, or splats.
 

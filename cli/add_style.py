@@ -1,8 +1,16 @@
 """`scenestyle add-style`."""
 
-from pathlib import Path
-
-from cli.console import LAYOUT, NewName, Prompt, given, say
+from cli.console import (
+    LAYOUT,
+    NewName,
+    OptionalFloat,
+    OptionalInt,
+    OptionalPath,
+    OptionalText,
+    Prompt,
+    given,
+    say,
+)
 from scenestyle.errors import ParamsError
 from scenestyle.params import check_id, load_params
 from scenestyle.project.params_file import add_entry
@@ -13,12 +21,12 @@ def add_style(
     name: NewName,
     prompt: Prompt,
     *,
-    strength: float | None = None,
-    guidance_scale: float | None = None,
-    negative_prompt: str | None = None,
-    seed: int | None = None,
-    image: Path | None = None,
-    image_scale: float | None = None,
+    strength: OptionalFloat = None,
+    guidance_scale: OptionalFloat = None,
+    negative_prompt: OptionalText = None,
+    seed: OptionalInt = None,
+    image: OptionalPath = None,
+    image_scale: OptionalFloat = None,
 ) -> None:
     """Add a style: one sentence, and the strength with which views are pulled towards it.
 

@@ -2,7 +2,7 @@
 
 import re
 
-from cli.console import LAYOUT, SceneId, Shares, say
+from cli.console import LAYOUT, OptionalText, SceneId, Shares, say
 from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.files import whole_folder
 from scenestyle.params import check_id, edit_key, load_params, stage_params
@@ -14,7 +14,7 @@ def blend(
     scene: SceneId,
     shares: Shares,
     *,
-    name: str | None = None,
+    name: OptionalText = None,
 ) -> None:
     """Move a scene between several of its styles: one field that is near to all of them, by weight.
 

@@ -3,10 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from tyro.conf import Positional, arg
 
+from scenestyle.axes import Up
 from scenestyle.project.layout import Layout, project_of
 
 LAYOUT = Layout()
@@ -15,10 +16,21 @@ LAYOUT = Layout()
 NewName = Positional[Annotated[str, arg(metavar="NAME")]]
 SceneId = Positional[Annotated[str, arg(metavar="SCENE")]]
 StyleId = Positional[Annotated[str, arg(metavar="STYLE")]]
-StyleIds = Positional[Annotated[tuple[str, ...], arg(metavar="[STYLE ...]")]]
+StyleIds = Positional[Annotated[tuple[str, ...], arg(metavar="[STYLE ...]", help_behavior_hint="")]]
 Prompt = Positional[Annotated[str, arg(metavar="PROMPT")]]
 Source = Positional[Annotated[Path, arg(metavar="SOURCE")]]
-Shares = Positional[Annotated[tuple[str, ...], arg(metavar="STYLE=WEIGHT ...")]]
+OptionalFloat = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
+OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+OptionalPath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
+OptionalUp = Annotated[
+    Up | None, arg(metavar="{" + ",".join(get_args(Up)) + "}", help_behavior_hint="")
+]
+OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
+Floats = Annotated[tuple[float, ...], arg(metavar="FLOAT ...", help_behavior_hint="")]
+Ints = Annotated[tuple[int, ...], arg(metavar="INT ...", help_behavior_hint="")]
+Shares = Positional[
+    Annotated[tuple[str, ...], arg(metavar="STYLE=WEIGHT ...", help_behavior_hint="")]
+]
 
 _started_in = Path()
 """where the user called the command; relative paths that he gives start there"""

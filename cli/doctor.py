@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from cli.console import LAYOUT, say
-from scenestyle.errors import ParamsError, ScenestyleError
+from engine.troubles import in_words
+from scenestyle.errors import ParamsError
 from scenestyle.params import load_params
 from scenestyle.project.layout import Layout
 
@@ -72,8 +73,11 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
     for name, check in checks.items():
         try:
             yield name, check(root)
-        except ScenestyleError as error:
-            yield name, Finding("broken", str(error))
+        except Exception as error:
+            sentence = in_words(error)
+            if sentence is None:
+                raise
+            yield name, Finding("broken", sentence)
 
 
 def _versions(root: Path) -> Finding:
@@ -129,8 +133,8 @@ def _models(_: Path) -> Finding:
 
     if not torch.cuda.is_available():
         return Finding("note", "embedded; the larger ones require a GPU of 8 GB or more")
-    from scenestyle.diffusion.fits import advice
     from scenestyle.diffusion.plan import free_gb
+    from scenestyle.project.fits import advice
 
     return Finding("ok", advice(free_gb(torch.device("cuda"))))
 

@@ -1,11 +1,19 @@
 """`scenestyle export`."""
 
 import logging
-from pathlib import Path
 from typing import Literal
 
-from cli.console import LAYOUT, SceneId, StyleId, given, say
-from scenestyle.axes import Up
+from cli.console import (
+    LAYOUT,
+    OptionalFloat,
+    OptionalInt,
+    OptionalPath,
+    OptionalUp,
+    SceneId,
+    StyleId,
+    given,
+    say,
+)
 from scenestyle.errors import ArtifactError, ParamsError
 from scenestyle.export_names import ENDINGS, Format, default_name
 from scenestyle.params import edit_key, load_params
@@ -16,15 +24,15 @@ def export(
     style: StyleId,
     *,
     format: Format,
-    out: Path | None = None,
+    out: OptionalPath = None,
     path: Literal["orbit", "capture"] = "orbit",
-    camera_path: Path | None = None,
-    camera_path_run: Path | None = None,
-    seconds: float | None = None,
-    fps: int | None = None,
-    size: int | None = None,
+    camera_path: OptionalPath = None,
+    camera_path_run: OptionalPath = None,
+    seconds: OptionalFloat = None,
+    fps: OptionalInt = None,
+    size: OptionalInt = None,
     max_points: int = 300_000,
-    up: Up | None = None,
+    up: OptionalUp = None,
 ) -> None:
     """Write a restyled scene for other programs.
 

@@ -24,7 +24,7 @@ from cli.prune import prune
 from cli.restyle import restyle
 from cli.status import status
 from cli.watch import watch
-from engine.troubles import in_words
+from engine.troubles import told
 from scenestyle.device import let_idle_threads_sleep
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -61,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     warnings.simplefilter("ignore")  # of pinned libraries, for their developers; ours are logged
     let_idle_threads_sleep()
     enter_project()
+    if code := told(lambda: _run(words)):
+        raise SystemExit(code)
+
+
+def _run(words: Sequence[str]) -> None:
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="scenestyle", description="Restyle captured scenes.", args=words
@@ -69,15 +74,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         # The reader, such as `head`, has seen enough; what is left in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
-    except KeyboardInterrupt as interrupt:
-        sys.stderr.write("interrupted\n")
-        raise SystemExit(128 + signal.SIGINT) from interrupt
-    except Exception as error:
-        sentence = in_words(error)
-        if sentence is None:
-            raise
-        sys.stderr.write(f"error: {sentence}\n")
-        raise SystemExit(1) from error
 
 
 def _unknown(command: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from cli.console import LAYOUT, say
+from cli.console import LAYOUT, given, say
 from scenestyle.errors import CatalogError
 from scenestyle.files import write_whole
 from scenestyle.params import load_params, lookup
@@ -15,7 +15,7 @@ _SHOWN = 10
 
 Folder = Positional[Annotated[Path, arg(metavar="FOLDER")]]
 CatalogFile = Positional[Annotated[Path, arg(metavar="FILE")]]
-Styles = Positional[Annotated[tuple[str, ...], arg(metavar="STYLE ...")]]
+Styles = Positional[Annotated[tuple[str, ...], arg(metavar="STYLE ...", help_behavior_hint="")]]
 
 
 def make_catalog(folder: Folder, file: CatalogFile, styles: Styles) -> None:
@@ -31,6 +31,7 @@ def make_catalog(folder: Folder, file: CatalogFile, styles: Styles) -> None:
         file: The catalog, a CSV file that is not there yet.
         styles: Ids of styles or sentences, in which every capture is wanted.
     """
+    folder, file = given(folder), given(file)
     params = load_params(LAYOUT.params)
     for style in styles:
         if len(style.split()) == 1:

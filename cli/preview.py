@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from cli.console import LAYOUT, SceneId, StyleIds, say
+from cli.console import LAYOUT, Floats, Ints, SceneId, StyleIds, say
 from cli.sweep import swept
 from engine.gpu import gpus, one_gpu
 from engine.process import die_with_parent
@@ -16,9 +16,9 @@ def preview(
     styles: StyleIds = (),
     *,
     views: int = 4,
-    guidance: tuple[float, ...] = (),
-    strength: tuple[float, ...] = (),
-    seed: tuple[int, ...] = (),
+    guidance: Floats = (),
+    strength: Floats = (),
+    seed: Ints = (),
 ) -> None:
     """See styles on a few views of a scene, on one page, before any field is fitted to them.
 
@@ -63,8 +63,8 @@ def _what_fits() -> str | None:
 
     if not torch.cuda.is_available():
         return None
-    from scenestyle.diffusion.fits import advice
     from scenestyle.diffusion.plan import free_gb
+    from scenestyle.project.fits import advice
 
     return f"{advice(free_gb(torch.device('cuda')))} (stylize_views.model, image_side)"
 

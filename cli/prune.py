@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from cli.console import LAYOUT, say
+from cli.console import LAYOUT, OptionalInt, say
 from engine import Pipeline
 from engine.cache import Unused, delete, find_unused
 from engine.upkeep import find_leftovers, remove
@@ -12,7 +12,7 @@ from scenestyle.params import load_params
 _GB = 1e9
 
 
-def prune(*, older_than: int | None = None, yes: bool = False) -> None:
+def prune(*, older_than: OptionalInt = None, yes: bool = False) -> None:
     """List what nothing needs any more, and with --yes delete it.
 
     That is: results and records of scenes and edits that params.yaml does not name any more,

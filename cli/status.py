@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cli.console import LAYOUT, say
+from cli.console import LAYOUT, OptionalText, say
 from engine import Pipeline, estimate
 from engine.upkeep import would_run
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params, load_params, lookup
@@ -11,7 +11,7 @@ from scenestyle.progress import duration
 _SHOWN_REASONS = 3
 
 
-def status(*, scene: str | None = None) -> None:
+def status(*, scene: OptionalText = None) -> None:
     """Show what is up to date, what would run and why, and about how long it would take.
 
     A stage that follows from another one counts as one that would run. Earlier results that are
@@ -37,7 +37,7 @@ def status_lines(
     stale: Mapping[str, Sequence[str]],
     runs: Sequence[str],
     recorded: Mapping[str, float],
-    scene: str | None = None,
+    scene: OptionalText = None,
 ) -> list[str]:
     """A paragraph per edit, the overview, and the sum.
 

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import product
 
-from pydantic import TypeAdapter, ValidationError
-
 from scenestyle.errors import ParamsError
-from scenestyle.params import Style
+from scenestyle.params import Style, faults_in
 
 
 def swept(styles: Mapping[str, Style], values: Mapping[str, Sequence[float]]) -> dict[str, Style]:
@@ -40,10 +38,7 @@ def _label(style_id: str, chosen: Mapping[str, float]) -> str:
 
 
 def _changed(style: Style, chosen: Mapping[str, float]) -> Style:
-    try:
-        return TypeAdapter(Style).validate_python({**asdict(style), **chosen})
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{fault['loc'][0]} {fault['input']}: {fault['msg']}" for fault in error.errors()
-        )
-        raise ParamsError(f"A style cannot have these values: {faults}.") from error
+    values = {**asdict(style), **chosen}
+    if faults := faults_in(Style, values):
+        raise ParamsError(f"A style cannot have these values: {'; '.join(faults)}.")
+    return Style(**values)

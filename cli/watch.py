@@ -14,7 +14,9 @@ from scenestyle.params import load_params
 from scenestyle.progress import duration
 
 
-def watch(*, every: Annotated[float | None, arg(metavar="SECONDS")] = None) -> None:
+def watch(
+    *, every: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="")] = None
+) -> None:
     """Show which stages run now, in this and in other programs, and how far each is.
 
     Example: scenestyle watch --every 10

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import lockfile
 from engine.pipeline import PipelineError, value_at
+from scenestyle.errors import reason
 from scenestyle.project.layout import Layout
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def find_unused(root: Path, older_than: timedelta) -> Unused:
                 if oid not in used and _is_before(path := Path(odb.oid_to_path(oid)), before)
             ]
     except DvcException as error:
-        raise PipelineError(f"{root}: {error}") from error
+        raise PipelineError(f"{root}: {reason(error)}") from error
     size = sum(path.stat().st_size for path in objects)
     return Unused(tuple(sorted(objects)), tuple(sorted(runs)), size)
 

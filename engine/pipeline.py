@@ -203,11 +203,13 @@ class Pipeline:
                 try:
                     return question(self._read(again=again))
                 except OSError as error:
-                    raise PipelineError(f"{self._root}: {error}") from error
+                    raise PipelineError(
+                        f"{error.filename or self._root}: {error.strerror or error}"
+                    ) from error
                 except DvcException as error:
                     whole = not lockfile.is_torn(record) and _state(record) == before
                     if whole or self._opened is None:
-                        raise PipelineError(f"{self._root}: {error}{_way_out(error)}") from error
+                        raise PipelineError(_in_words(error, self._root)) from error
                 _mend(record, self._opened)
                 again = True
 
@@ -224,10 +226,10 @@ class Pipeline:
         return self._opened
 
 
-def _way_out(error: Exception) -> str:
+def _in_words(error: Exception, root: Path) -> str:
     if "is not a git repository" in str(error):
-        return ". Run git init, or do without: dvc config core.no_scm true"
-    return ""
+        return f"{error}. Run git init, or do without: dvc config core.no_scm true"
+    return f"{root.resolve()}: {error}"
 
 
 def _mend(record: Path, repo: "Repo") -> None:

@@ -26,6 +26,7 @@ The signature of `run` is the command line; its parameters go by name:
 params.yaml is read from the current folder.
 """
 
+import _thread
 import argparse
 import hashlib
 import inspect
@@ -33,6 +34,7 @@ import logging
 import shutil
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -44,20 +46,21 @@ from engine.gpu import GPU_STAGES, gpus, one_gpu
 from engine.jobs import note_job
 from engine.process import MAY_PASS, die_with_parent
 from engine.provenance import FILE, provenance
-from engine.troubles import PassingError, in_words, may_pass
+from engine.troubles import PassingError, told
 from scenestyle.artifacts import write_json
 from scenestyle.device import let_idle_threads_sleep
-from scenestyle.errors import InputError
+from scenestyle.errors import InputError, ScenestyleError
 from scenestyle.files import locked, whole_folder
 from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
 from scenestyle.project.layout import Layout, instance_of
 
-_REPORT = "report.html"
+_PAGES = "report.html", "index.html"
 """what a person opens, where a stage makes a page"""
 
 Run = Callable[..., dict[str, object]]
 
 _LAYOUT = Layout()
+_SECONDS_BETWEEN_LOOKS = 2.0
 _NOT_INPUTS = {"params", "out", "work", "caption", "style"}
 
 
@@ -100,27 +103,27 @@ def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     let_idle_threads_sleep()
     warnings.simplefilter("ignore", FutureWarning)  # of pinned libraries among themselves
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
-    try:
+
+    def program() -> None:
         job = parse(run, argv)
         with one_gpu(gpus() if job.stage in GPU_STAGES else []):
             figures = perform(run, job)
-    except Exception as error:
-        sentence = in_words(error)
-        if sentence is None:
-            raise
-        sys.stderr.write(f"error: {sentence}\n")
-        raise SystemExit(MAY_PASS if may_pass(error) else 1) from error
-    except KeyboardInterrupt as interrupt:
-        sys.stderr.write("interrupted; the next run goes on from the last checkpoint\n")
-        raise SystemExit(128 + signal.SIGINT) from interrupt
-    logging.getLogger(job.stage).info("%s", conclusion(job, figures))
+        logging.getLogger(job.stage).info("%s", conclusion(job.out, figures))
+
+    interrupted = "interrupted; the next run goes on from the last checkpoint"
+    if code := told(program, interrupted=interrupted, passing=MAY_PASS):
+        raise SystemExit(code)
 
 
-def conclusion(job: Job, figures: Mapping[str, object]) -> str:
-    """The last line of a stage: its headline figures, and where to look."""
-    shown = [f"{name.replace('_', ' ')} {_rounded(value)}" for name, value in figures.items()]
-    page = job.out / _REPORT
-    return ", ".join([*shown, f"open {page}" if page.exists() else f"written to {job.out}"])
+def conclusion(out: Path, figures: Mapping[str, object]) -> str:
+    """The last line of a stage: its headline figures, and where to look; lists are in its files."""
+    shown = [
+        f"{name.replace('_', ' ')} {_rounded(value)}"
+        for name, value in figures.items()
+        if not isinstance(value, Mapping | list | tuple)
+    ]
+    page = next((out / name for name in _PAGES if (out / name).exists()), None)
+    return ", ".join([*shown, f"written to {out}" if page is None else f"open {page}"])
 
 
 def _rounded(value: object) -> object:
@@ -167,6 +170,7 @@ def perform(run: Run, job: Job) -> dict[str, object]:
     Raises:
         ParamsError: If params.yaml has faults or does not know the scene, style or edit.
         InputsChangedError: If inputs, parameters or code changed meanwhile; the result is dropped.
+            Changed parameters end `run` within seconds, the rest is looked at when it is done.
         BusyError: If another process is at the same work.
     """
     wanted = inspect.signature(run).parameters
@@ -176,7 +180,8 @@ def perform(run: Run, job: Job) -> dict[str, object]:
         note_job(work, job.instance)
         with whole_folder(job.out) as partial:
             scratch = {"work": work} if "work" in wanted else {}
-            figures = run(**job.inputs, **settings, **scratch, out=partial)
+            with _until_outdated(job, settings):
+                figures = run(**job.inputs, **settings, **scratch, out=partial)
             _check_unchanged(job, settings, contents, code)
             write_json(partial / FILE, provenance(settings))
         shutil.rmtree(work)
@@ -225,10 +230,64 @@ def _check_unchanged(
         *(path for path in _differences(code, _sources()) if _is_loaded(path)),
     ]
     if changed:
-        raise InputsChangedError(
-            f"{changed[0]} was changed while {job.stage} ran, so the result was dropped. Run it "
-            "again."
-        )
+        raise _changed(job, changed[0])
+
+
+def _changed(job: Job, path: Path) -> InputsChangedError:
+    return InputsChangedError(
+        f"{path} was changed while {job.stage} ran, so the result was dropped. Run it again."
+    )
+
+
+@contextmanager
+def _until_outdated(job: Job, settings: dict[str, object]) -> Iterator[None]:
+    """End the block, as Ctrl-C would, when params.yaml asks for something else.
+
+    Otherwise a training of hours would run to its end for a result that is then dropped. What it
+    has saved in its work folder stays for the case that the parameters change back.
+    """
+    over, outdated = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        looked_at = last = _stamp(_LAYOUT.params)
+        while not over.wait(_SECONDS_BETWEEN_LOOKS):
+            before, last = last, _stamp(_LAYOUT.params)
+            if looked_at == last or before != last:  # the same, or somebody is writing
+                continue
+            looked_at = last
+            if _asks_for_else(job, settings):
+                outdated.set()
+                _thread.interrupt_main()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+    except KeyboardInterrupt:
+        if not outdated.is_set():
+            raise
+        raise _changed(job, _LAYOUT.params) from None
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _asks_for_else(job: Job, settings: dict[str, object]) -> bool:
+    """Whether params.yaml has other values for a running stage; not while it has faults."""
+    try:
+        return _settings(job, settings) != settings
+    except (ScenestyleError, OSError):
+        return False
 
 
 def _differences(before: dict[Path, str], after: dict[Path, str]) -> list[Path]:

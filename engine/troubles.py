@@ -1,7 +1,11 @@
-"""Troubles that are not the user's: what to say of them, and whether to try again."""
+"""How a program ends in trouble: what to say of it, and whether to try again."""
 
 import errno
-from collections.abc import Iterator
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from scenestyle.errors import ScenestyleError
 
@@ -29,6 +33,34 @@ class PassingError(ScenestyleError):
     """An error that may be gone when the same is just tried again."""
 
 
+def told(
+    program: Callable[[], object], *, interrupted: str = "interrupted", passing: int = 1
+) -> int:
+    """Run a program to its end, be it a command, a flow or a stage.
+
+    Args:
+        program: What it does. A trouble that is no bug becomes one sentence on stderr; a bug keeps
+            its traceback.
+        interrupted: What to say after Ctrl-C.
+        passing: The exit code where the same may succeed when it is just tried again.
+
+    Returns:
+        The exit code: 0, 1, `passing`, or 130 after Ctrl-C.
+    """
+    try:
+        program()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{interrupted}\n")
+        return 128 + signal.SIGINT
+    except Exception as error:
+        sentence = in_words(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"error: {sentence}\n")
+        return passing if may_pass(error) else 1
+    return 0
+
+
 def may_pass(error: BaseException) -> bool:
     """Whether a retry may succeed: too little memory, no network, a busy project."""
     return any(
@@ -52,7 +84,15 @@ def in_words(error: BaseException) -> str | None:
 
 
 def _files(error: OSError) -> str:
-    return " -> ".join(str(name) for name in (error.filename, error.filename2) if name) or "a file"
+    names = [name for name in (error.filename, error.filename2) if name]
+    return " -> ".join(_at_fault(error, Path(str(name))) for name in names) or "a file"
+
+
+def _at_fault(error: OSError, path: Path) -> str:
+    """A file that may not be made is not at fault, but the folder that it would be in."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        path = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
+    return str(Path.cwd() if path == Path() else path)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

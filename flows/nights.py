@@ -2,12 +2,18 @@
 
 A run takes the deployment's only slot (`concurrency_limit` in prefect.yaml) and holds it by a lease
 that it renews. After a power cut the lease runs out by itself; what stays behind are runs that were
-due meanwhile, and one that Prefect shows as running for ever.
+due meanwhile, one that Prefect shows as running for ever, and what its worker kept in temporary
+folders.
 """
 
+import json
 import logging
+import shutil
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import get_client
@@ -15,6 +21,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterExpectedStartTime,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -80,8 +87,29 @@ def close_vanished_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[An
                 if other.state is not None and other.state.timestamp < flow_run.start_time:
                     message = "Its process vanished: a power cut, or it was killed."
                     client.set_flow_run_state(other.id, Crashed(message=message), force=True)
+            _empty_temporary_folders(client, flow_run)
     except PrefectException as error:  # the run has its result; this was tidying up
         logger.warning("runs that vanished stay as they are: %s", error)
+
+
+def _empty_temporary_folders(client: "SyncPrefectClient", run: FlowRun) -> None:
+    """Delete what killed workers (3.8) kept of runs of this deployment: also their environment.
+
+    A worker removes both folders of a run when that ends, unless it was killed before.
+    """
+    kept = {}
+    for note in Path(tempfile.gettempdir()).glob("prefect-workspace-attempt-*/supervisor.json"):
+        try:
+            found = json.loads(note.read_text(encoding="utf-8"))
+            kept[found["flow_run_id"]] = [note.parent, Path(found["workspace_root"])]
+        except (OSError, ValueError, KeyError):  # of another user, another release, or just going
+            continue
+    if not kept:
+        return
+    ended = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+    for other in _others(client, run, ended, id=FlowRunFilterId(any_=[*map(UUID, kept)])):
+        for folder in kept[str(other.id)]:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _others(

@@ -16,6 +16,10 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.settings import PREFECT_API_URL
+
+from engine.troubles import told
+from flows.program import check_permanent_server
 
 _FLOW = "stylize-catalog"
 _ENDED = {"prefect.flow-run.Completed", "prefect.flow-run.Failed"}
@@ -92,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run as a program.
 
     Returns:
-        The exit code.
+        The exit code: 1 after an error, which is then on stderr.
     """
     parser = argparse.ArgumentParser(prog="python -m flows.notify", description=__doc__)
     parser.add_argument("url", help="takes POST requests with {'text': ...}")
@@ -100,9 +104,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--silence", type=float, default=_LONGEST_SILENCE_HOURS, help="hours without a night"
     )
     options = parser.parse_args(argv)
-    names = notify(options.url, timedelta(hours=options.silence))
-    sys.stdout.writelines(f"{name}\n" for name in names)
-    return 0
+
+    def program() -> None:
+        check_permanent_server(PREFECT_API_URL.value())
+        names = notify(options.url, timedelta(hours=options.silence))
+        sys.stdout.writelines(f"{name}\n" for name in names)
+
+    return told(program)
 
 
 if __name__ == "__main__":

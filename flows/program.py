@@ -1,6 +1,5 @@
 """A flow as a program in the foreground."""
 
-import signal
 import sys
 from collections.abc import Callable, Iterable
 
@@ -11,7 +10,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from engine.troubles import in_words
+from engine.troubles import told
 from scenestyle.errors import ScenestyleError
 
 
@@ -30,22 +29,29 @@ def run_in_foreground(check: Callable[[], object], flow: Callable[[], Iterable[s
     Returns:
         The exit code: 1 after an error, which is then on stderr.
     """
-    try:
+
+    def program() -> None:
         check()
         check_server(PREFECT_API_URL.value())
         # A run in the foreground needs no heartbeat, and its thread takes a second to stop.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             sys.stdout.writelines(f"{path}\n" for path in flow())
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the next run resumes from the last checkpoint\n")
-        return 128 + signal.SIGINT
-    except Exception as error:
-        sentence = in_words(error)
-        if sentence is None:
-            raise
-        sys.stderr.write(f"error: {sentence}\n")
-        return 1
-    return 0
+
+    return told(program, interrupted="interrupted; the next run resumes from the last checkpoint")
+
+
+def check_permanent_server(url: str | None) -> None:
+    """As `check_server`, for what would end with a server of its own.
+
+    Raises:
+        ServerError: Also if none is named.
+    """
+    if not url:
+        raise ServerError(
+            "PREFECT_API_URL names no Prefect server. Start one (prefect server start), then: "
+            "prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api"
+        )
+    check_server(url)
 
 
 def check_server(url: str | None) -> None:
@@ -60,6 +66,7 @@ def check_server(url: str | None) -> None:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
     except httpx.HTTPError as error:
         raise ServerError(
-            f"no Prefect server answers at {url}, which PREFECT_API_URL names. Start it: prefect "
-            "server start -b; or do without: prefect config unset PREFECT_API_URL -y"
+            f"no Prefect server answers at {url}, which PREFECT_API_URL names. Start it: "
+            "prefect server start > server.log 2>&1 & Or do without: prefect config unset "
+            "PREFECT_API_URL -y"
         ) from error

@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 
 from scenestyle.cameras import PinholeCamera
-from scenestyle.errors import ArtifactError
+from scenestyle.errors import ArtifactError, reason
 from scenestyle.files import whole_file, write_whole
 
 MIN_OPACITY = 0.5
@@ -69,7 +69,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing; rerun the stage that writes it.") from error
     except ValueError as error:  # not JSON, or not UTF-8
-        raise ArtifactError(f"{path} is not valid JSON ({error}); delete it and rerun.") from error
+        raise ArtifactError(
+            f"{path} is not valid JSON ({reason(error)}); delete it and rerun."
+        ) from error
 
 
 def write_rgb(path: Path, rgb: Float[np.ndarray, "height width 3"]) -> None:
@@ -103,7 +105,7 @@ def read_rgb(path: Path) -> Float[np.ndarray, "height width 3"]:
                 return rgba[..., :3] * rgba[..., 3:]
             return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
     except (OSError, SyntaxError) as error:  # Pillow calls damaged PNG chunks a SyntaxError
-        raise ArtifactError(f"{path} cannot be read as a picture ({error}).") from error
+        raise ArtifactError(f"{path} cannot be read as a picture ({reason(error)}).") from error
 
 
 def is_transparent(image: Image.Image) -> bool:
@@ -131,7 +133,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarra
         with Image.open(path) as image:
             is_hidden = np.asarray(image.convert("L")) < 255
     except (OSError, SyntaxError) as error:  # Pillow calls damaged PNG chunks a SyntaxError
-        raise ArtifactError(f"{path} cannot be read as a mask ({error}).") from error
+        raise ArtifactError(f"{path} cannot be read as a mask ({reason(error)}).") from error
     if size is None or size == is_hidden.shape[::-1]:
         return ~is_hidden
     hidden_share = Image.fromarray(is_hidden.astype(np.float32))
@@ -153,7 +155,7 @@ def read_map(path: Path) -> Float[np.ndarray, "height width"]:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(f"{path} cannot be read as an array ({error}).") from error
+        raise ArtifactError(f"{path} cannot be read as an array ({reason(error)}).") from error
 
 
 def write_views(folder: Path, views: Sequence[View]) -> None:
@@ -195,7 +197,7 @@ def read_views(folder: Path) -> list[View]:
         ]
     except (KeyError, TypeError) as error:
         raise ArtifactError(
-            f"{path} does not describe cameras ({error!r}); rerun render_views."
+            f"{path} does not describe cameras ({reason(error)}); rerun render_views."
         ) from error
 
 
@@ -362,7 +364,7 @@ def read_points(folder: Path) -> SparsePoints | None:
             )
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ArtifactError(
-            f"{path} cannot be read as points ({error}). Rerun estimate_poses."
+            f"{path} cannot be read as points ({reason(error)}). Rerun estimate_poses."
         ) from error
 
 

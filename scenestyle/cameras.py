@@ -45,9 +45,13 @@ class PinholeCamera:
 def fit_within(width: int, height: int, max_side: int, *, multiple_of: int = 1) -> tuple[int, int]:
     """Largest size of (nearly) the same shape whose long side is at most `max_side`.
 
-    Never enlarges. Each side is rounded to the nearest multiple of `multiple_of`, at least one.
+    Each side is rounded to the nearest multiple of `multiple_of` that enlarges no side and keeps to
+    `max_side`, at least one.
     """
     scale = min(1.0, max_side / max(width, height))
-    rounded = (max(1, round(side * scale / multiple_of)) * multiple_of for side in (width, height))
-    new_width, new_height = rounded
-    return new_width, new_height
+
+    def rounded(side: int) -> int:
+        nearest, most = round(side * scale / multiple_of), min(side, max_side) // multiple_of
+        return max(1, min(nearest, most)) * multiple_of
+
+    return rounded(width), rounded(height)

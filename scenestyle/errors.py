@@ -34,3 +34,14 @@ class WeightsError(ScenestyleError):
 
 class ShapeError(ScenestyleError, ValueError):
     """Tensors of shapes that do not belong together were handed to a numeric function."""
+
+
+def reason(error: BaseException) -> str:
+    """What an error of a library says, in one line without Python's names."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"there is no {error.args[0]!r}" if error.args else "something is missing"
+    if isinstance(error, TypeError | AttributeError):
+        return "a value has another form than wanted"
+    return " ".join(str(error).split()) or "no reason was given"

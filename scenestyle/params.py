@@ -124,7 +124,8 @@ class EstimatePoses:
     """smallest fraction of photos that must get a pose, 0 to 1; below it the stage fails. Photos
     count that hang together with the others by 30 points of the scene that two see in common"""
     max_image_side: Positive = 1600
-    """long side of the undistorted images, pixels; larger photos are reduced before matching"""
+    """long side of the photos, pixels; larger ones are reduced before matching. Where the lens
+    distorts, the image without distortion may be some pixels longer"""
     max_num_features: Positive = 8192
     """most SIFT keypoints per photo; time and memory of matching grow with the square"""
     seed: Seed = 0
@@ -197,8 +198,8 @@ class RenderViews:
     """Renders of the source field from every posed camera."""
 
     max_image_side: Positive | None = None
-    """long side of the rendered views, pixels, at most that of the training images, which null
-    stands for. The diffusion model is shown them at its own size"""
+    """long side of the rendered views, pixels, rounded down to a multiple of 8; at most that of the
+    training images, which null stands for. The diffusion model is shown them at its own size"""
 
 
 @dataclass(config=_STRICT)
@@ -493,10 +494,21 @@ def block_of(stage: str) -> Any:
 
 def override_faults(stage: str, overrides: object) -> list[str]:
     """Faults of the parameters that a scene or edit overrides, a sentence each; or none."""
+    return faults_in(block_of(stage), overrides, within=(stage,))
+
+
+def faults_in(block: type, values: object, *, within: tuple[str, ...] = ()) -> list[str]:
+    """Faults of the values for a block of parameters, a sentence each; or none.
+
+    Args:
+        block: A dataclass of this module.
+        values: By name.
+        within: Keys that the block lies under, for the sentence.
+    """
     try:
-        TypeAdapter(block_of(stage)).validate_python(overrides)
+        TypeAdapter(block).validate_python(values)
     except ValidationError as error:
-        return list(_field_faults(error, within=(stage,)))
+        return list(_field_faults(error, within=within))
     return []
 
 
@@ -528,7 +540,7 @@ def parse_params(raw: object, *, source: str = "params.yaml", text: str = "") ->
         ParamsError: Listing every fault at once.
     """
     if not isinstance(raw, Mapping):
-        got = "nothing" if raw is None else f"a {type(raw).__name__}"
+        got = {type(None): "nothing", list: "a list"}.get(type(raw), "a single value")
         raise ParamsError(
             f"{source}: wanted blocks such as `scenes:` and `train_nerf:`, got {got}."
         )

@@ -1,8 +1,7 @@
 """Gaussians in the file that 3DGS's authors wrote and everybody's viewers read (.ply)."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -76,35 +75,6 @@ class SplatFile:
             quats=quats.astype(np.float32),
             harmonics=rotated_harmonics(self.harmonics, rotation),
         )
-
-
-@runtime_checkable
-class GaussianModel(Protocol):
-    """A field of splats, such as `SplatModel`."""
-
-    @property
-    def in_use(self) -> Any:
-        """Tensor that says which of its Gaussians are in use."""
-        ...
-
-    def gaussians(self) -> Any:
-        """Tensors named as those of `SplatFile`."""
-        ...
-
-
-def splats_of(model: GaussianModel) -> SplatFile:
-    """The Gaussians of a model that are in use, in the field's frame."""
-    splats = all_splats_of(model)
-    in_use = model.in_use.cpu().numpy()
-    chosen = SplatFile(*(getattr(splats, part.name)[in_use] for part in fields(SplatFile)))
-    return replace(chosen, quats=chosen.quats / np.linalg.norm(chosen.quats, axis=1, keepdims=True))
-
-
-def all_splats_of(model: GaussianModel) -> SplatFile:
-    """The Gaussians of a model with the very numbers that it holds."""
-    gaussians = model.gaussians()
-    parts = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logits)
-    return SplatFile(*(p.detach().cpu().numpy() for p in (*parts, gaussians.harmonics)))
 
 
 def write_splats(path: Path, splats: SplatFile) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from scenestyle.errors import ParamsError
+from scenestyle.errors import ParamsError, reason
 
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 """YAML 1.2.2, section 10.3.2; PyYAML follows 1.1, where `1e-2` is a text"""
@@ -73,7 +73,7 @@ def parse(text: str, source: str) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ParamsError(f"{source}{where}: not valid YAML: {error.problem}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ParamsError(f"{source} is not valid YAML: {error}") from error
+        raise ParamsError(f"{source} is not valid YAML: {reason(error)}") from error
 
 
 def line_of(text: str, path: Sequence[object]) -> int | None:

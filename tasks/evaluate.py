@@ -26,7 +26,7 @@ from scenestyle.params import Evaluate, Style
 from scenestyle.report.report import render_report
 from scenestyle.report.verdicts import in_short, read_figures
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("evaluate")  # not `__main__`
 
 
 def run(

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scenestyle.errors import ScenestyleError
+from engine.process import MAY_PASS
+from engine.stage import conclusion
+from engine.troubles import told
 from scenestyle.files import whole_folder
 from scenestyle.overview.overview import read_result, render_overview
 from scenestyle.params import Params, load_params
@@ -65,13 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, help="folder")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
-    try:
+
+    def program() -> None:
         figures = run(options.results, options.out, load_params(Path("params.yaml")))
-    except ScenestyleError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    logging.getLogger("overview").info("%s", figures)
-    return 0
+        logging.getLogger("overview").info("%s", conclusion(options.out, figures))
+
+    return told(program, passing=MAY_PASS)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from scenestyle.viz.contact_sheet import contact_sheet
 
 _VIEWS_ON_SHEET = 8
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("stylize_views")  # not `__main__`
 
 
 def run(

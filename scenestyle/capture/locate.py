@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from scenestyle.capture.capture import natural_order
 from scenestyle.capture.pictures import PHOTO_SUFFIXES, RAW_SUFFIXES
+from scenestyle.errors import InputError
 
 _PHOTO_FOLDERS = ("images", "input", "rgb")
 _NOT_PHOTOS = re.compile(r"masks?|depths?(_maps?)?|normals?|segmentations?", re.IGNORECASE)
@@ -36,7 +37,7 @@ class Tree:
         files: list[Path] = []
         broken: list[Path] = []
         seen = {root.resolve()}
-        for folder, below, names in os.walk(root, followlinks=True):
+        for folder, below, names in os.walk(root, onerror=_refuse, followlinks=True):
             fresh = []
             for name in sorted(below):
                 path = Path(folder, name)
@@ -69,6 +70,10 @@ class Tree:
             for file in self.files
             if file.suffix.lower() in RAW_SUFFIXES and file.with_suffix("") not in stems
         ]
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: may not be read ({error.strerror}). Change its rights.")
 
 
 def is_side_folder(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 
 REPOSITORY = "openai/clip-vit-large-patch14"
 REVISION = "32bd64288804d66eefd0ccbe215aa642df71cc41"
@@ -96,7 +96,7 @@ def open_clip(folder: Path) -> Clip:
             tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
         )
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{folder} does not hold a CLIP model ({error}).") from error
+        raise WeightsError(f"{folder} does not hold a CLIP model ({reason(error)}).") from error
 
 
 def _missing(cache: str, *, may_download: bool) -> str:

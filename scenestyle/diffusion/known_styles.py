@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Style
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def read_known_styles(weights: Path) -> KnownStyles:
         return {str(style): tuple(map(_word, words)) for style, words in listed.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise WeightsError(
-            f"{path} should map each style to a list of words, and does not ({error}). Restore the "
-            "file, or delete it to have every style taken as known."
+            f"{path} should map each style to a list of words, and does not ({reason(error)}). "
+            "Restore the file, or delete it to have every style taken as known."
         ) from error
 
 
@@ -62,10 +62,15 @@ def style_warnings(prompt: str, known: KnownStyles) -> list[str]:
     if not known or named_styles(prompt, known):
         return []
     return [
-        f"The prompt {prompt!r} names no style that this model knows, so the result will follow it "
-        f"poorly. It knows: {', '.join(known)}. Name one of them, or set stylize_views.model to a "
-        "larger model."
+        f"The prompt {shortened(prompt)!r} names no style that this model knows, so the result "
+        f"will follow it poorly. It knows: {', '.join(known)}. Name one of them, or set "
+        "stylize_views.model to a larger model."
     ]
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """The begin of a prompt, for a sentence about it."""
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def as_taught(style: Style, tokenizer: "CLIPTokenizer") -> tuple[Style, list[str]]:

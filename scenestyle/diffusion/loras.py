@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scenestyle.diffusion.weights import file_fault, warnings_hidden
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Lora
 
 
@@ -62,9 +62,9 @@ def _load(pipeline: Any, name: str, path: Path) -> None:
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
-            f"stylize_views.loras: {path} could not be loaded into a {type(pipeline).__name__} "
-            f"({str(error).partition(chr(10))[0]}). Wanted: a LoRA that was trained for the model "
-            "that stylize_views.model names (SDXL's do not fit SD 1.5)."
+            f"stylize_views.loras: {path} could not be loaded into this model ({reason(error)}). "
+            "Wanted: a LoRA that was trained for the model that stylize_views.model names (SDXL's "
+            "do not fit SD 1.5)."
         ) from error
     if name not in {each for names in pipeline.get_list_adapters().values() for each in names}:
         raise WeightsError(

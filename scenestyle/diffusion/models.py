@@ -22,7 +22,7 @@ from scenestyle.diffusion.noise_offset import NoiseOffset, read_noise_offset
 from scenestyle.diffusion.presets import HubControlNet, HubRepository, Preset
 from scenestyle.diffusion.schedulers import set_scheduler
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER, hub_snapshot, named_folder, verified
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Control, ControlKind, Dtype, Lora, Scheduler
 
 if TYPE_CHECKING:
@@ -401,9 +401,9 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
             f"{base.weights} could not be loaded as a {name} with "
-            f"{', '.join(str(each.folder) for each in chosen)} ({error}). Each needs safetensors "
-            "weights in the layout of `save_pretrained(FOLDER)`; or set stylize_views.model: "
-            "embedded."
+            f"{', '.join(str(each.folder) for each in chosen)} ({reason(error)}). Each needs "
+            "safetensors weights in the layout of `save_pretrained(FOLDER)`; or set "
+            "stylize_views.model: embedded."
         ) from error
     _check_widths(base, chosen, pipeline)
     # One view at a time: the VAE's activations, at full resolution, would outweigh everything else.

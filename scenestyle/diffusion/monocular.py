@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.inputs import RenderedViews
 from scenestyle.diffusion.weights import hub_snapshot, named_folder
-from scenestyle.errors import ArtifactError, WeightsError
+from scenestyle.errors import ArtifactError, WeightsError, reason
 from scenestyle.geometry import on_one_scale, scaled_disparity
 from scenestyle.params import StylizeViews
 
@@ -139,8 +139,9 @@ def load_estimator(model: str | None, device: "torch.device") -> DepthEstimator:
         prepare = AutoImageProcessor.from_pretrained(folder, **local)
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
-            f"{folder} could not be loaded as a depth estimator of transformers ({error}). It "
-            f"needs config.json, preprocessor_config.json and safetensors weights; else {_INSTEAD}."
+            f"{folder} could not be loaded as a depth estimator of transformers ({reason(error)}). "
+            "It needs config.json, preprocessor_config.json and safetensors weights; else "
+            f"{_INSTEAD}."
         ) from error
     return DepthEstimator(network.eval().to(device), prepare, output)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +56,6 @@ def read_noise_offset(weights: Path) -> NoiseOffset | None:
         return NoiseOffset(int(said["channel"]), float(said["std"]))
     except (ValueError, TypeError, KeyError) as error:
         raise WeightsError(
-            f'{path} should be like {{"channel": 12, "std": 0.5}}, and is not ({error!r}). '
+            f'{path} should be like {{"channel": 12, "std": 0.5}}, and is not ({reason(error)}). '
             "Restore the file, or delete it to have the model begin at white noise."
         ) from error

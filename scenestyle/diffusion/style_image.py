@@ -12,7 +12,7 @@ from typing import Any
 
 from scenestyle.diffusion.models import UNKNOWN_LICENCE, DiffusionModel
 from scenestyle.diffusion.weights import file_sha256, hub_snapshot
-from scenestyle.errors import ParamsError, WeightsError
+from scenestyle.errors import ParamsError, WeightsError, reason
 
 _ENCODER = "image_encoder"
 _INSTEAD = "set stylize_views.image_adapter to a local file, or leave out the style's image"
@@ -48,8 +48,8 @@ def with_image_adapter(model: DiffusionModel, adapter: str | None) -> DiffusionM
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
             f"{file} could not be loaded as an IP-Adapter of this model, with the CLIP image "
-            f"encoder in {file.parent / _ENCODER} ({error}). Take the adapter that belongs to the "
-            f"model and its own encoder; else {_INSTEAD}."
+            f"encoder in {file.parent / _ENCODER} ({reason(error)}). Take the adapter that "
+            f"belongs to the model and its own encoder; else {_INSTEAD}."
         ) from error
     known = model.preset.image_adapter if adapter is None else None
     return replace(
@@ -101,7 +101,9 @@ def _read(image: str, sha256: str | None) -> Any:
     try:
         return Image.open(path).convert("RGB")
     except (OSError, SyntaxError) as error:
-        raise ParamsError(f"styles: {image} cannot be read as a picture ({error}).") from error
+        raise ParamsError(
+            f"styles: {image} cannot be read as a picture ({reason(error)})."
+        ) from error
 
 
 def _adapter_file(model: DiffusionModel, adapter: str | None) -> tuple[Path, str]:

@@ -22,7 +22,7 @@ from scenestyle.diffusion.models import DiffusionModel, place
 from scenestyle.diffusion.plan import Plan, listed_sizes
 from scenestyle.diffusion.presets import Preset
 from scenestyle.diffusion.style_image import image_arguments
-from scenestyle.errors import ParamsError
+from scenestyle.errors import ParamsError, reason
 from scenestyle.params import Control, Style, StylizeViews
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def stylize(
     except torch.OutOfMemoryError as error:
         raise ParamsError(
             f"{len(rgb)} views at {listed_sizes(sizes)}, {max(map(len, plan.groups))} per call, do "
-            f"not fit into the GPU's memory ({error}). Lower stylize_views.memory_gb or "
+            f"not fit into the GPU's memory ({reason(error)}). Lower stylize_views.memory_gb or "
             "image_side, or set sharing: references."
         ) from error
     return styled

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 from scenestyle.shapes import FeatureMap
 
 TAPS = tuple(
@@ -108,8 +108,8 @@ def torchvision_weights() -> Mapping[str, Tensor]:
         )
     except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"VGG-19 weights are not in torch's cache and could not be downloaded ({error}). "
-            f"{_WAY_OUT}"
+            f"VGG-19 weights are not in torch's cache and could not be downloaded "
+            f"({reason(error)}). {_WAY_OUT}"
         ) from error
 
 
@@ -136,4 +136,4 @@ def _conv_weights(weights: Mapping[str, Tensor], *, is_texture: bool) -> dict[st
             for part in ("weight", "bias")
         }
     except (KeyError, TypeError) as error:
-        raise WeightsError(f"VGG-19 weights: no entry {error} in the file. {_WAY_OUT}") from error
+        raise WeightsError(f"VGG-19 weights: {reason(error)} in the file. {_WAY_OUT}") from error

@@ -9,7 +9,7 @@ from PIL import Image
 
 from scenestyle.artifacts import View, ViewsFolder, check_same_views, check_size
 from scenestyle.cameras import PinholeCamera
-from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.errors import ArtifactError, ParamsError, reason
 from scenestyle.geometry import unproject
 from scenestyle.params import Box, FinetuneNerf
 
@@ -70,7 +70,7 @@ def _read_mask(path: Path, view: View) -> Mask:
         with Image.open(path) as image:
             mask = np.asarray(image.convert("L"), dtype=np.float32) / 255
     except (OSError, SyntaxError) as error:  # Pillow calls damaged PNG chunks a SyntaxError
-        raise ArtifactError(f"{path} cannot be read as a picture ({error}).") from error
+        raise ArtifactError(f"{path} cannot be read as a picture ({reason(error)}).") from error
     way_out = "Draw masks on the pictures in the views' rgb folder."
     check_size(path, mask, view, way_out=way_out)
     return mask

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 
 Picture = Float[np.ndarray, "height width 3"]
 
@@ -38,7 +38,7 @@ def load_lpips(*, may_download: bool) -> Callable[[Picture, Picture], float]:
         network = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval()
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise WeightsError(
-            f"AlexNet's weights could not be read from {file} or downloaded ({error})."
+            f"AlexNet's weights could not be read from {file} or downloaded ({reason(error)})."
         ) from error
 
     @torch.no_grad()

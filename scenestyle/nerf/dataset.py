@@ -27,7 +27,7 @@ from scenestyle.artifacts import (
     write_points,
 )
 from scenestyle.cameras import PinholeCamera, fit_within
-from scenestyle.errors import ArtifactError, InputError
+from scenestyle.errors import ArtifactError, InputError, reason
 from scenestyle.nerfstudio_plugin.config import dataparser_config
 from scenestyle.nerfstudio_plugin.rays import camera_rays, ray_bundle
 
@@ -102,7 +102,7 @@ def _write_frame(
             photo = image.convert("RGBA" if is_transparent(image) else "RGB")
     except OSError as error:
         raise ArtifactError(
-            f"{source} cannot be read as a picture ({error}). Rerun estimate_poses."
+            f"{source} cannot be read as a picture ({reason(error)}). Rerun estimate_poses."
         ) from error
     width, height = fit_within(*photo.size, max_image_side)
     target, mask = Path("images") / f"{source.stem}.png", Path("masks") / f"{source.stem}.png"

@@ -5,7 +5,7 @@ import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from scenestyle.errors import InputError
+from scenestyle.errors import InputError, reason
 
 _MAX_GROWTH = 100
 """a packed file may become this many times larger; photos hardly shrink"""
@@ -39,7 +39,7 @@ def unpack(path: Path, out: Path) -> None:
                     shutil.copyfileobj(packed, plain, _CHUNK)
                 os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be unpacked ({error}); pack it again.") from error
+        raise InputError(f"{path} cannot be unpacked ({reason(error)}); pack it again.") from error
 
 
 def _is_wanted(name: str) -> bool:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from scenestyle.diffusion.known_styles import read_known_styles, style_warnings
+from scenestyle.diffusion.known_styles import read_known_styles, shortened, style_warnings
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 
 
@@ -19,8 +19,8 @@ def prompt_warnings(prompt: str, captions: Iterable[str], model: str) -> list[st
     found = []
     if "{caption}" not in prompt:
         found.append(
-            f"The prompt {prompt!r} has no {{caption}}, so that it does not say what the scene "
-            "shows. If that is not meant, put {caption} where the caption belongs."
+            f"The prompt {shortened(prompt)!r} has no {{caption}}, so that it does not say what "
+            "the scene shows. If that is not meant, put {caption} where the caption belongs."
         )
     folder = EMBEDDED_FOLDER if model == "embedded" else Path(model)
     if not folder.is_dir():
@@ -55,9 +55,5 @@ def length_warnings(prompt: str, tokenizer: Path) -> list[str]:
     lost = prompt[encoded.offsets[limit - 1][0] :].strip()
     return [
         f"The prompt has {len(encoded.ids)} tokens and the model reads {limit}: it will not see "
-        f"{_shortened(lost)!r}. Shorten the prompt or the caption."
+        f"{shortened(lost)!r}. Shorten the prompt or the caption."
     ]
-
-
-def _shortened(text: str, length: int = 80) -> str:
-    return text if len(text) <= length else f"{text[:length]}..."

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from scenestyle import capture
 from scenestyle.artifacts import read_json, write_json
-from scenestyle.errors import InputError
+from scenestyle.errors import InputError, reason
 from scenestyle.files import PARTIAL
 from scenestyle.project.scenes import take_in
 
@@ -148,11 +148,11 @@ def _in_words(url: str) -> Iterator[None]:
         raise InputError(f"{url} does not exist.") from error
     except ImportError as error:
         raise InputError(
-            f"{url} needs a package that is not installed: {error}. Install that, or copy the "
-            "capture to this machine and name its folder."
+            f"{url} needs a package that is not installed: {reason(error)}. Install that, or copy "
+            "the capture to this machine and name its folder."
         ) from error
     except Exception as error:  # each file system raises classes of its own
         raise InputError(
-            f"{url} cannot be read: {str(error) or type(error).__name__}. Check the address, the "
+            f"{url} cannot be read: {str(error) or 'no reason was given'}. Check the address, the "
             "network and your right to read it."
         ) from error

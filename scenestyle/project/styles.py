@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from scenestyle.errors import InputError
+from scenestyle.errors import InputError, reason
 
 
 @contextmanager
@@ -52,4 +52,4 @@ def _check_picture(source: Path) -> None:
         with Image.open(source) as picture:
             picture.verify()
     except (OSError, SyntaxError) as error:
-        raise InputError(f"{source} cannot be read as a picture ({error}).") from error
+        raise InputError(f"{source} cannot be read as a picture ({reason(error)}).") from error

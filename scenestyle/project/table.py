@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scenestyle.errors import CatalogError
+from scenestyle.errors import CatalogError, reason
 from scenestyle.params import list_faults
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -67,7 +67,8 @@ def read_table(path: Path, known: Collection[str]) -> Table:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
         raise CatalogError(
-            f"{path} cannot be read as a table separated by {_SEPARATORS[separator]}: {error}. "
+            f"{path} cannot be read as a table separated by {_SEPARATORS[separator]}: "
+            f"{reason(error)}. "
             'Often a quotation mark (") is not closed.'
         ) from error
     return _table(path, lines, decimal_comma=separator != ",", notes=notes)

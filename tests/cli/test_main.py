@@ -298,6 +298,22 @@ def test_what_a_prompt_lacks_is_said_when_it_is_added(
     assert capsys.readouterr().out == "Added style e.\nNext: scenestyle restyle SCENE e\n"
 
 
+def test_sentences_about_a_long_prompt_stay_short(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["add-style", "long", "word " * 5000])
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 500
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_speaks_no_python(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    assert "None" not in said
+    assert "(default: )" not in said
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

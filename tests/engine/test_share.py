@@ -12,33 +12,19 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from engine import Pipeline, parcel, run_shared, take_over
+from engine.captures import track
 from engine.share import ShareError
 from tests.flows.test_stylize_catalog import photos
+from tests.support.s3 import s3_server
 from tests.support.terminal import free_port
-from tests.support.toy_project import Toy
-
-SECRETS = {
-    "AWS_ACCESS_KEY_ID": "x",
-    "AWS_SECRET_ACCESS_KEY": "x",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
+from tests.support.toy_project import ROOT, Toy
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def s3() -> Iterator[str]:
     """Address of an S3 server of the test's own, with a bucket."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    for name, value in SECRETS.items():
-        monkeypatch.setenv(name, value)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port())
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    boto3.client("s3", endpoint_url=url).create_bucket(Bucket="store")
-    yield url
-    server.stop()
+    with s3_server() as url:
+        yield url
 
 
 def use_remote(toy: Toy, url: str, endpoint: str | None = None) -> None:
@@ -99,6 +85,37 @@ def test_a_capture_travels(toy: Toy, tmp_path: Path) -> None:
     assert run_shared("estimate_poses@garden", there.root, packed, {}).kind == "ran"
     assert (there.root / "data/scenes/garden/photo.txt").read_text() == "a photo"
     assert Pipeline(toy.root).stale() == {}
+
+
+@pytest.mark.timeout(300)
+def test_a_clone_by_git_goes_on_where_the_first_one_was(toy: Toy, tmp_path: Path) -> None:
+    def git(root: Path, *words: str) -> None:
+        who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+        subprocess.run(["git", *who, *words], cwd=root, check=True, capture_output=True)
+
+    (toy.root / ".dvc/config.local").unlink()
+    shutil.copy(ROOT / ".gitignore", toy.root)
+    git(toy.root, "init", "--quiet")
+    use_remote(toy, str(tmp_path / "store"))
+    assert track(toy.root, ["garden"]) == ["data/scenes/garden.dvc"]
+    git(toy.root, "add", "--all")
+    git(toy.root, "commit", "--quiet", "--message", "first")
+    assert toy.run("dvc", "push").returncode == 0
+
+    git(tmp_path, "clone", "--quiet", str(toy.root), "second")
+    second = Toy(tmp_path / "second")
+    assert not (second.root / "data/scenes/garden").exists()
+    done = second.run("dvc", "pull")
+    assert done.returncode == 0, done.stdout
+    assert second.results() == toy.results()
+    assert second.stale() == set()
+    assert (second.root / "data/scenes/garden/photo.txt").read_text() == "a photo"
+
+    second.replace("oil painting of", "big oil painting of")
+    second.repro()
+    assert second.runs() == [
+        f"{stage}@garden-oil" for stage in ("stylize_views", "finetune_nerf", "evaluate")
+    ]
 
 
 def test_without_a_remote_it_says_so(toy: Toy) -> None:

@@ -190,6 +190,46 @@ def test_edits_that_do_not_concern_the_stage_do_not_disturb_it(project: Path) ->
     assert (project / "data/stylized/garden/oil").is_dir()
 
 
+def test_changed_parameters_end_a_run_that_others_would_wait_hours_for(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.stage._SECONDS_BETWEEN_LOOKS", 0.02)
+    params, reached = project / "params.yaml", []
+
+    def long(
+        views: Path, out: Path, params: StylizeViews, *, work: Path, caption: str, style: Style
+    ) -> dict[str, object]:
+        (work / "checkpoint").touch()
+        for text in texts:
+            (project / "params.yaml").write_text(text)
+            time.sleep(0.2)
+            reached.append(text)
+        return {}
+
+    another = PARAMS.replace("ink drawing", "INK drawing")
+    mine = PARAMS.replace("oil painting", "OIL painting")
+    texts = [another, "half a fi", PARAMS, mine, *[mine] * 300]
+    with pytest.raises(InputsChangedError, match=r"params\.yaml was changed while stylize_views"):
+        perform(long, parse(long, ARGUMENTS))
+    assert reached[:3] == [another, "half a fi", PARAMS]
+    assert len(reached) < 300
+    assert [Path(name).name for name in leftovers(project)][-1] == "checkpoint"
+
+    texts = [another, PARAMS]
+    params.write_text(PARAMS)
+    perform(long, parse(long, ARGUMENTS))
+
+
+def test_ctrl_c_stays_ctrl_c(project: Path) -> None:
+    def interrupted(
+        views: Path, out: Path, params: StylizeViews, *, work: Path, caption: str, style: Style
+    ) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(interrupted, parse(interrupted, ARGUMENTS))
+
+
 def test_code_that_changed_under_a_running_stage_drops_its_result(toy: Toy) -> None:
     toy.plant_trouble(
         "stylize_views",
@@ -301,9 +341,12 @@ def test_an_error_of_ours_is_a_traceback(stage: Path) -> None:
 
 
 def test_figures_go_to_the_log(stage: Path) -> None:
-    done = subprocess.run(program(stage, "return {'psnr': 25.5}"), capture_output=True, text=True)
+    command = program(stage, "return {'mean_psnr': 25.5, 'lost': [], 'versions': {'x': '1'}}")
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0
-    assert "stylize_views: psnr 25.5, written to " in done.stderr
+    assert "stylize_views: mean psnr 25.5, written to " in done.stderr
+    assert "[]" not in done.stderr
+    assert "{" not in done.stderr
 
 
 def test_a_stage_dies_with_the_process_that_started_it(stage: Path, project: Path) -> None:

@@ -44,10 +44,18 @@ def test_a_full_disk_is_named_and_a_bug_is_not_talked_over(tmp_path: Path) -> No
     with pytest.raises(OSError, match="No space") as full, open("/dev/full", "wb") as file:  # noqa: PTH123
         file.write(bytes(10**6))
     assert "the disk is full" in (in_words(full.value) or "")
-    assert "x may not be read or written" in (
-        in_words(PermissionError(errno.EACCES, "", "x")) or ""
+    file = tmp_path / "x"
+    file.touch()
+    refused = PermissionError(errno.EACCES, "", str(file))
+    assert in_words(refused) == (
+        f"{file} may not be read or written by this user. Change its rights (chmod, chown)."
     )
-    assert "x lies in a file system" in (in_words(OSError(errno.EROFS, os.strerror(30), "x")) or "")
+    assert f"{file} lies in a file system" in (
+        in_words(OSError(errno.EROFS, os.strerror(30), str(file))) or ""
+    )
+    # Where a file cannot be made, its folder is named and not `.partial-x` within.
+    file.unlink()
+    assert (in_words(refused) or "").startswith(f"{tmp_path} may not be")
     assert "memory" in (in_words(MemoryError()) or "")
     assert in_words(RuntimeError("a bug")) is None
     assert in_words(FileNotFoundError(2, "none", "x")) is None

@@ -1,5 +1,6 @@
 """`scenestyle status`, `prune` and `doctor`, on real DVC."""
 
+import errno
 import fcntl
 import json
 import os
@@ -189,6 +190,20 @@ def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr()
     assert "broken  dvc.lock: a killed dvc left it torn" in out.out
     assert "must be mended" in out.err
+
+
+def test_doctor_goes_on_where_a_file_may_not_be_read(
+    here: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever runs the tests may be root, who may read everything.
+    def refused(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(here.root / "params.yaml"))
+
+    monkeypatch.setattr("cli.doctor.load_params", refused)
+    findings = dict(examine(here.root))
+    assert findings["params.yaml"].state == "broken"
+    assert "may not be read" in findings["params.yaml"].what
+    assert findings["nightly runs"]
 
 
 def test_doctor_counts_what_the_cache_lacks(here: Toy) -> None:

@@ -6,6 +6,7 @@ import logging
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import notify
 from flows.program import run_in_foreground
 from flows.sentences import Sentences
 from scenestyle.errors import InputError
@@ -53,6 +54,16 @@ def test_a_server_that_is_gone_is_named_before_the_flow_begins(
     said = capsys.readouterr().err
     assert "no Prefect server answers at http://127.0.0.1:9/api" in said
     assert "prefect config unset PREFECT_API_URL" in said
+
+
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/api"])
+def test_notifications_need_a_server_that_stays(
+    url: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with temporary_settings({PREFECT_API_URL: url}):
+        assert notify.main(["http://127.0.0.1:9/hook"]) == 1
+    said = capsys.readouterr().err
+    assert ("names no Prefect server" if url is None else "no Prefect server answers") in said
 
 
 @pytest.mark.parametrize(

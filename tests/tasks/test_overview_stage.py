@@ -1,3 +1,4 @@
+import errno
 import shutil
 from pathlib import Path
 
@@ -82,6 +83,25 @@ def test_a_damaged_result_is_one_sentence_and_leaves_the_page_alone(
 
     assert "metrics.json is not valid JSON" in capsys.readouterr().err
     assert Path("data/overview/index.html").read_bytes() == before
+
+
+@pytest.mark.usefixtures("project")
+def test_it_ends_in_words_also_on_a_full_disk(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--results", "data/results", "--out", "data/overview"]
+    caplog.set_level("INFO")
+    assert overview.main(arguments) == 0
+    assert caplog.messages[-1] == "results 1, missing 1, open data/overview/index.html"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full", "data/overview")
+
+    monkeypatch.setattr(overview, "run", full)
+    assert overview.main(arguments) == 1
+    assert capsys.readouterr().err.startswith("error: the disk is full (data/overview)")
 
 
 @pytest.mark.usefixtures("project")

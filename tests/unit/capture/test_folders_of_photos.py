@@ -1,5 +1,8 @@
+import errno
+import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,6 +222,22 @@ def test_a_link_to_nothing_is_named(tmp_path):
         picture(seed=number).save(tmp_path / f"{number}.jpg")
     (tmp_path / "4.jpg").symlink_to(tmp_path / "nowhere.jpg")
     assert read_capture(tmp_path).left_out == ("1 link to nothing (4.jpg)",)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    for number in range(3):
+        picture(seed=number).save(tmp_path / f"{number}.jpg")
+    (tmp_path / "more").mkdir()
+    scandir = os.scandir  # root, who may run the tests, may read every folder
+
+    def refused(path):
+        if Path(path).name == "more":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(InputError, match=r"more: may not be read \(Permission denied\)"):
+        read_capture(tmp_path)
 
 
 def test_links_in_a_circle_end(tmp_path):
