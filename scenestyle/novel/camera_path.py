@@ -51,7 +51,7 @@ def read_camera_path(path: Path) -> DrawnPath:
         width, height = int(meta["render_width"]), int(meta["render_height"])
         fps, frames = round(float(meta["fps"])), list(meta["camera_path"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is incomplete ({error!r}){_WANTED}.") from error
+        raise InputError(f"{path} is incomplete or no number ({error}){_WANTED}.") from error
     if not frames or min(width, height, fps) <= 0:
         raise InputError(
             f"{path} has {len(frames)} frames of {width}x{height} pixels at {fps} per second. "
