@@ -1,6 +1,6 @@
 """`scenestyle add-scene`."""
 
-from cli.console import LAYOUT, NewName, OptionalFloat, OptionalPath, Source, given, say
+from cli.console import LAYOUT, NewName, OptionalFloat, OptionalPath, OptionalUp, Source, given, say
 from engine.captures import CaptureError, track
 from scenestyle.capture import Capture
 from scenestyle.capture.capture import counted
@@ -15,15 +15,19 @@ def add_scene(
     *,
     caption: str,
     masks: OptionalPath = None,
+    cameras: OptionalPath = None,
+    up: OptionalUp = None,
     num_stills: int = NUM_STILLS,
     start: float = 0.0,
     stop: OptionalFloat = None,
 ) -> None:
-    """Add a scene: photos, a video, a ZIP file, or a data set that comes with poses.
+    """Add a scene: photos, a video, a ZIP file, a data set that comes with poses, or splats.
 
     It is checked, then copied to data/scenes/NAME and put under DVC. Poses may come as a
     transforms.json (nerfstudio, instant-ngp, Blender) or a COLMAP model. Of a video, the sharpest
-    frames are taken, evenly spaced. 360 degree pictures are split into views.
+    frames are taken, evenly spaced. 360 degree pictures are split into views. Splats are a .ply
+    file of 3DGS, or the folder that its training wrote; they are restyled as they are, and
+    scenestyle export --format splat writes them back in the same order and frame.
 
     Example: scenestyle add-scene fern ~/photos/fern --caption "a fern in an office"
 
@@ -32,6 +36,10 @@ def add_scene(
         source: Folder, video or ZIP file; it is only read.
         caption: What the photos show; fills {caption} in a style's prompt.
         masks: Folder of images named as the photos; what is black in them is not used.
+        cameras: Of splats: cameras.json of 3DGS, transforms.json, or a folder with one of them or a
+            COLMAP model, in the frame of the splats; default: those in their folder, or else some
+            laid round them.
+        up: Of splats without cameras: which of their axes points up, y-down by default.
         num_stills: How many images to take from a video.
         start: Second of the video from which they are taken.
         stop: Second of the video up to which they are taken; by default its end.
@@ -42,6 +50,7 @@ def add_scene(
     masks = None if masks is None else given(masks)
     if masks is not None and not masks.is_dir():
         raise InputError(f"{masks} is no folder; wanted is the folder of the masks.")
+    cameras = None if cameras is None else given(cameras)
     if start < 0 or (stop is not None and stop <= start):
         raise InputError(f"start {start:g} and stop {stop} of the video: wanted 0 <= start < stop.")
     found = add_scene_folder(
@@ -50,7 +59,7 @@ def add_scene(
         caption,
         scenes=LAYOUT.scenes,
         params=LAYOUT.params,
-        wishes=Wishes(num_stills, start, stop, masks),
+        wishes=Wishes(num_stills, start, stop, masks, cameras, up),
         tell=say,
     )
     for warning in found.warnings:
@@ -61,6 +70,10 @@ def add_scene(
 
 def found_in_words(found: Capture) -> str:
     """Layout, number and sizes of photos, lens, masks and transparency, in one line."""
+    if found.splats is not None:
+        assert found.model is not None
+        size = found.splats.stat().st_size / 1e6
+        return f"splats ({size:.1f} MB), {counted(found.model.num_images(), 'camera')}"
     sizes = [f"{width}x{height}" for width, height in found.sizes]
     more = f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else ""
     used = f"{len(found.photos):,}"
@@ -92,7 +105,7 @@ def _under_dvc(name: str) -> str:
     try:
         tracked = track(LAYOUT.root, [name])
     except CaptureError as error:
-        return f"Warning: the photos have no second copy: {error}"
+        return f"Warning: its files have no second copy: {error}"
     if not tracked:
         return f"{LAYOUT.scene(name)} is kept by git."
-    return f"Its photos are in DVC's cache; keep them for others: git add {tracked[0]}; dvc push"
+    return f"Its files are in DVC's cache; keep them for others: git add {tracked[0]}; dvc push"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from scenestyle.axes import Up
 from scenestyle.project.layout import Layout, project_of
 
 LAYOUT = Layout()
@@ -22,6 +23,7 @@ OptionalFloat = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=
 OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
+OptionalUp = Annotated[Up | None, arg(metavar="{y-down,y,z}", help_behavior_hint="")]
 Floats = Annotated[tuple[float, ...], arg(metavar="FLOAT ...", help_behavior_hint="")]
 Ints = Annotated[tuple[int, ...], arg(metavar="INT ...", help_behavior_hint="")]
 Shares = Positional[

@@ -54,6 +54,7 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
         "versions": _versions,
         "OpenCV": _opencv,
         "GPU": _gpu,
+        "models": _models,
         "tiny-cuda-nn": _tiny_cuda_nn,
         "embedded weights": _embedded_weights,
         "licences": _licences,
@@ -125,6 +126,17 @@ def _gpu(_: Path) -> Finding:
         return Finding("note", "none that torch can use: everything runs on the CPU")
     names = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
     return Finding("ok", "; ".join(f"{p.name}, {p.total_memory / _GB:.0f} GB" for p in names))
+
+
+def _models(_: Path) -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("note", "embedded; the larger ones require a GPU of 8 GB or more")
+    from scenestyle.diffusion.fits import advice
+    from scenestyle.diffusion.plan import free_gb
+
+    return Finding("ok", advice(free_gb(torch.device("cuda"))))
 
 
 def _tiny_cuda_nn(_: Path) -> Finding:

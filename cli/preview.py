@@ -51,8 +51,22 @@ def preview(
 
     sheet = LAYOUT.preview(scene)
     with one_gpu(gpus()):
+        if said := _what_fits():
+            say(said)
         preview_styles(rendered, chosen, caption, params.stylize_views, sheet, num_views=views)
     say(f"preview: {sheet.resolve()}")
+
+
+def _what_fits() -> str | None:
+    """Which models the GPU holds, said before it is filled; None where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    from scenestyle.diffusion.fits import advice
+    from scenestyle.diffusion.plan import free_gb
+
+    return f"{advice(free_gb(torch.device('cuda')))} (stylize_views.model, image_side)"
 
 
 def main() -> None:

@@ -33,6 +33,10 @@ from scenestyle.files import whole_file, write_whole
 MIN_OPACITY = 0.5
 """at or below it a pixel is empty space"""
 
+SPLATS_KEY = "splats_file_path"
+"""key of a `transforms.json` of poses: the file of splats that the scene came as, from its folder;
+there are no photos then, and the field is to have the frame of the file"""
+
 Split = Literal["train", "held_out"]
 
 
@@ -195,6 +199,29 @@ def read_views(folder: Path) -> list[View]:
         raise ArtifactError(
             f"{path} does not describe cameras ({reason(error)}); rerun render_views."
         ) from error
+
+
+def pose_frame(name: str, camera: PinholeCamera) -> dict[str, Any]:
+    """A view as a frame of `transforms.json`: OpenGL axes, intrinsics in pixels."""
+    return {
+        "file_path": f"images/{name}.png",
+        "transform_matrix": camera.c2w_opengl.tolist(),
+        "fl_x": camera.fx,
+        "fl_y": camera.fy,
+        "cx": camera.cx,
+        "cy": camera.cy,
+        "w": camera.width,
+        "h": camera.height,
+    }
+
+
+def came_as_splats(poses: Path) -> bool:
+    """Whether the scene of a poses folder came as splats, so that there are no photos of it.
+
+    Raises:
+        ArtifactError: If the folder has no `transforms.json`.
+    """
+    return SPLATS_KEY in read_json(poses / "transforms.json")
 
 
 @dataclass(frozen=True)

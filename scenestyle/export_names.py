@@ -2,16 +2,13 @@
 
 from typing import Literal
 
-Format = Literal["ply", "splat", "mesh", "video", "frames", "nerfstudio"]
-
-Up = Literal["y-down", "y", "z"]
-"""which axis of a file of splats points up: against y, as in the files of 3DGS, which their viewers
-set upright; y, as in game engines and glTF; or z, as in the field's frame and in Blender"""
+Format = Literal["ply", "splat", "mesh", "glb", "video", "frames", "nerfstudio"]
 
 ENDINGS: dict[Format, str] = {
     "ply": ".ply",
     "splat": ".ply",
     "mesh": ".ply",
+    "glb": ".glb",
     "video": ".mp4",
 }
 """ending of a file; the others are folders"""
@@ -19,5 +16,5 @@ ENDINGS: dict[Format, str] = {
 
 def default_name(format: Format, edit: str) -> str:
     """File or folder name of an export of `edit`."""
-    kind = "" if format in ("ply", "video") else f"-{format}"
+    kind = "" if format in ("ply", "glb", "video") else f"-{format}"
     return f"{edit}{kind}{ENDINGS.get(format, '')}"

@@ -11,7 +11,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from scenestyle import yaml_text
@@ -28,7 +36,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Sharing = Literal["auto", "full", "references", "none"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Offload = Literal["auto", "none", "model"]
-Control = Literal["depth", "tile"]
+ControlKind = Literal["depth", "tile", "lineart", "canny"]
 Scheduler = Literal["euler", "euler-trailing", "dpm++", "ddim", "ddim-trailing", "lcm"]
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
@@ -141,9 +149,9 @@ class TrainNerf:
     num_gaussians: Positive | None = None
     """splats: most Gaussians; null: 15000 at max_image_side 240, and with its 1.4th power, which is
     40000 at 480"""
-    sh_degree: Annotated[int, Field(ge=0, le=1, strict=True)] = 0
+    sh_degree: Annotated[int, Field(ge=0, le=3, strict=True)] = 0
     """splats: degree of the harmonics by which a colour changes with the direction, 0 (not at all)
-    or 1"""
+    to 3"""
     start_pixels: Annotated[int, Field(ge=0, strict=True)] = 3000
     """splats: Gaussians at the start besides the points of the poses: pixels of training views, at
     the depth of the points around them"""
@@ -207,12 +215,46 @@ class Lora:
 
 
 @dataclass(config=_STRICT)
+class Control:
+    """What the model is shown of each view beside its noisy self, through a ControlNet."""
+
+    kind: ControlKind
+    """`depth`; the image itself (`tile`), which the noise hides; or what is drawn from the image:
+    its dark lines (`lineart`) or its edges (`canny`)"""
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    """a ControlNet, or for SDXL a ControlNet Union: a local diffusers folder or
+    `organisation/name@COMMIT`; null: the model's own"""
+    scale: Annotated[float, Field(ge=0, le=2, strict=True)] = 1.0
+    """how strongly it holds the scene, a factor on `controlnet_conditioning_scale`; 0: as if it
+    were not listed"""
+    start: Share = 0.0
+    """fraction of the steps that are run after which it begins to count"""
+    end: Share = 1.0
+    """fraction of the steps that are run after which it counts no more"""
+
+
+def _control_of_kind(value: object) -> object:
+    """A kind alone stands for a control with the model's own weights."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _not_empty(controls: tuple[Control, ...]) -> tuple[Control, ...]:
+    if not controls:
+        raise ValueError("must not be empty; null takes all that the model has")
+    return controls
+
+
+@dataclass(config=_STRICT)
 class StylizeViews:
     """All views of a scene restyled together."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
     """`embedded`, `sdxl`, `sdxl-lightning`, `sdxl-turbo`, `sd15`, a hub repository
-    `organisation/name@COMMIT`, or a local diffusers folder"""
+    `organisation/name@COMMIT`, a local diffusers folder, or a checkpoint of SDXL or Stable
+    Diffusion 1.5 in one file (.safetensors)"""
+    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """checksum of a model that is one file (`sha256sum FILE`), so that another file is another
+    result"""
     loras: tuple[Lora, ...] = ()
     """LoRAs that are added to the model's weights, in order"""
     scheduler: Scheduler | None = None
@@ -251,10 +293,15 @@ class StylizeViews:
     is free"""
     num_inference_steps: Positive | None = None
     """length of the whole noise schedule, steps; null: the model preset's value"""
-    controls: Annotated[tuple[Control, ...], Field(min_length=1)] | None = None
-    """what the model is shown of each view beside its noisy self, one ControlNet each: its `depth`,
-    and the image itself (`tile`), which the noise hides; null: all that the model has a ControlNet
-    for"""
+    controls: (
+        Annotated[
+            tuple[Annotated[Control, BeforeValidator(_control_of_kind)], ...],
+            AfterValidator(_not_empty),
+        ]
+        | None
+    ) = None
+    """what holds the scene, one `Control` each, or its kind alone for one of the model's own; null:
+    all that the model has"""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     """how strongly the controls hold the scene, 0 (not at all) to 2; null: the preset's value"""
     fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
@@ -319,7 +366,7 @@ class FinetuneNerf:
     finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
     """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move three times
-    as fast, opacities five times, shapes and centres in proportion"""
+    as fast, opacities as fast, shapes and centres more slowly"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step; paper 0.0018"""
     decay_iterations: Positive | None = None
@@ -509,7 +556,7 @@ def _with_line(fault: str, text: str) -> str:
 
 def params_faults(raw: Mapping[str, Any]) -> list[str]:
     """What is wrong with parsed YAML, one sentence each; empty if nothing."""
-    faults = [*_reference_faults(raw), *_override_faults(raw)]
+    faults = [*_reference_faults(raw), *_override_faults(raw), *_model_faults(raw)]
     try:
         TypeAdapter(Params).validate_python(raw)
     except ValidationError as error:
@@ -582,6 +629,7 @@ _WANTED = {
     "tuple_type": "must be a list",
     "list_type": "must be a list",
     "finite_number": "must be finite",
+    "value_error": "{error}",
     "missing_argument": "is missing",
 }
 """pydantic's kind of fault -> what is wanted"""
@@ -597,7 +645,9 @@ def _did_you_mean(location: tuple[Any, ...]) -> str:
     *parents, key = (str(part) for part in location)
     classes = {"scenes": Scene, "styles": Style, "edits": Edit}
     blocks = {name: field.type for name, field in Params.__dataclass_fields__.items()}
-    owner = Params if not parents else classes.get(parents[0], blocks.get(parents[0]))
+    lists = {"loras": Lora, "controls": Control}
+    owner: Any = Params if not parents else classes.get(parents[0], blocks.get(parents[0]))
+    owner = next((lists[parent] for parent in parents[1:] if parent in lists), owner)
     known = list(getattr(owner, "__dataclass_fields__", {}))
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
@@ -632,6 +682,46 @@ def _override_faults(raw: Mapping[str, Any]) -> Iterator[str]:
             for stage in stages if isinstance(entry, Mapping) else ():
                 if isinstance(own := entry.get(stage), Mapping):
                     yield from (f"{block}.{key}.{fault}" for fault in override_faults(stage, own))
+
+
+def _model_faults(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Faults that show only in several parameters of `stylize_views` together."""
+    stage, edits = raw.get("stylize_views"), raw.get("edits")
+    common = stage if isinstance(stage, Mapping) else {}
+    yield from _checkpoint_faults("stylize_views", common)
+    yield from _control_faults("stylize_views", common)
+    for key, edit in edits.items() if isinstance(edits, Mapping) else ():
+        own = edit.get("stylize_views") if isinstance(edit, Mapping) else None
+        if not isinstance(own, Mapping):
+            continue
+        where = f"edits.{key}.stylize_views"
+        if own.keys() & {"model", "model_sha256"}:
+            yield from _checkpoint_faults(where, {**common, **own})
+        yield from _control_faults(where, own)
+
+
+def _checkpoint_faults(where: str, block: Mapping[str, Any]) -> Iterator[str]:
+    model, sha256 = block.get("model"), block.get("model_sha256")
+    is_file = isinstance(model, str) and model.endswith(".safetensors")
+    if is_file and not sha256:
+        yield (
+            f"{where}.model_sha256: missing; write the SHA-256 of the file (`sha256sum {model}`)"
+        )
+    if sha256 and not is_file:
+        yield (
+            f"{where}.model_sha256: is for a model that is one .safetensors file; leave it out for "
+            f"{_as_written(model)}"
+        )
+
+
+def _control_faults(where: str, block: Mapping[str, Any]) -> Iterator[str]:
+    controls = block.get("controls")
+    for index, control in enumerate(controls if isinstance(controls, list) else ()):
+        if not isinstance(control, Mapping):
+            continue
+        start, end = control.get("start", 0.0), control.get("end", 1.0)
+        if all(isinstance(each, int | float) for each in (start, end)) and start >= end:
+            yield f"{where}.controls.{index}.end: must be above start (got {start} to {end})"
 
 
 def _prompt_faults(name: object, style: object) -> Iterator[str]:

@@ -21,7 +21,7 @@ from scenestyle.evaluation.pictures import (
     write_orbit,
     write_stills,
 )
-from scenestyle.evaluation.renders import Inputs, choose_views, render
+from scenestyle.evaluation.renders import Inputs, choose_views, kept_splats, render
 from scenestyle.params import Evaluate, Style
 from scenestyle.report.report import render_report
 from scenestyle.report.verdicts import in_short, read_figures
@@ -76,6 +76,7 @@ def run(
         orbit=orbit,
         steps=steps,
         shown=shown,
+        splats=kept_splats(work),
         links=links["short"],
         flicker=flicker,
         video_mp4=(out / "orbit.mp4").read_bytes(),

@@ -60,7 +60,7 @@ def run(
             "model": params.model,
             "sources": dict(model.sources),
             "licences": dict(model.licences),
-            "controls": list(model.controls),
+            "controls": [asdict(control) for control in model.controls],
             "device": str(model.device),
             "params": asdict(params),
             "settings": {

@@ -7,11 +7,12 @@ from scenestyle.params import TrainNerf
 
 
 def run(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str, object]:
-    """Train a nerfacto on the posed photos; every n-th is held out and measures it."""
+    """Train a field on the posed photos; every n-th is held out and measures it."""
     from scenestyle.nerf.train import train
 
     metrics = train(poses, out, params, work=work)
-    return {name: metrics[name] for name in ("heldout_psnr", "train_psnr", "seconds")}
+    headlines = ("heldout_psnr", "train_psnr", "gaussians", "seconds")
+    return {name: metrics[name] for name in headlines if name in metrics}
 
 
 def main() -> None:

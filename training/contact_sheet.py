@@ -98,7 +98,7 @@ def restyle(
     depth = Image.fromarray(np.rint(disparity * 255).astype(np.uint8)).convert("RGB")
     # One picture per control for the whole batch: of several ControlNets the pipeline refuses
     # lists.
-    seen = [{"depth": depth, "tile": image}[control] for control in model.controls]
+    seen = [{"depth": depth, "tile": image}[control.kind] for control in model.controls]
     with training_precision(), _noise_kept(model) as kept:
         result = model.pipeline(
             prompt=list(prompts),

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from scenestyle.diffusion.control_nets import CONTROLS_FILE
 from scenestyle.diffusion.known_styles import STYLES_FILE
-from scenestyle.diffusion.models import CONTROLS_FILE
 from scenestyle.diffusion.noise_offset import OFFSET_FILE
 from training import tokenizer
 from training.exported import load_autoencoder

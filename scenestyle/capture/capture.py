@@ -40,7 +40,7 @@ class Capture:
     """A scene's photos, their poses if it comes with any, and what a person must be told of it."""
 
     layout: str
-    """`photos`, `transforms.json`, `Blender set` or `COLMAP model`"""
+    """`photos`, `transforms.json`, `Blender set`, `COLMAP model` or `splats`"""
     photos: tuple[Photo, ...]
     """every photo that is used, in order"""
     model: "pycolmap.Reconstruction | None" = None
@@ -60,6 +60,9 @@ class Capture:
     """why it cannot be used, a line each"""
     panoramas: bool = False
     """whether the photos are equirectangular; they have to be split before use"""
+    splats: Path | None = None
+    """a .ply file of 3DGS that is the scene itself, which has no photos then; `model` holds cameras
+    in its frame, or is none if they are to be laid round it"""
     carried: Mapping[str, Any] = field(default_factory=dict)
     """keys of nerfstudio's format that go on to the poses folder"""
 
@@ -83,9 +86,11 @@ class Capture:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that is read: photos, masks and description."""
+        """Every file that is read: photos, masks, splats and description."""
+        photos = [photo.path for photo in self.photos]
         masks = [photo.mask for photo in self.photos if photo.mask is not None]
-        return tuple(dict.fromkeys([*(p.path for p in self.photos), *masks, *self.description]))
+        splats = [] if self.splats is None else [self.splats]
+        return tuple(dict.fromkeys([*photos, *masks, *splats, *self.description]))
 
 
 def counted(number: int, noun: str) -> str:

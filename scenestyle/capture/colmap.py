@@ -77,7 +77,7 @@ def read_colmap(tree: Tree, models: list[_Model]) -> Capture:
         InputError: If the model cannot be read.
     """
     best, *others = models
-    model, names = _load(tree.root / best.folder, best.suffix)
+    model, names = load_model(tree.root / best.folder, best.suffix)
     entries = sorted(
         (image for image in model.images.values() if image.has_pose),
         key=lambda image: names[image.image_id],
@@ -191,11 +191,14 @@ def _files(folder: Path, suffix: str) -> Iterator[Path]:
             yield path
 
 
-def _load(folder: Path, suffix: str) -> "tuple[pycolmap.Reconstruction, dict[int, str]]":
+def load_model(folder: Path, suffix: str) -> "tuple[pycolmap.Reconstruction, dict[int, str]]":
     """Read a model, text or binary, and the names of its images by their numbers.
 
     pycolmap cuts names at a blank where it reads text, and wants a file of points; both are given
     to it in a copy of the model's text.
+
+    Raises:
+        InputError: If the model cannot be read.
     """
     import pycolmap
 

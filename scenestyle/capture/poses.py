@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from scenestyle.errors import InputError
-from scenestyle.geometry import invert_rigid, opencv_from_opengl
+from scenestyle.geometry import invert_rigid, opencv_from_opengl, opengl_from_opencv
 
 if TYPE_CHECKING:
     import pycolmap
@@ -58,6 +58,14 @@ def cam_from_world(c2w_opengl: Float[np.ndarray, "4 4"]) -> "pycolmap.Rigid3d":
     import pycolmap
 
     return pycolmap.Rigid3d(invert_rigid(opencv_from_opengl(c2w_opengl))[:3])
+
+
+def c2w_opengl_of(view: "pycolmap.Image") -> Float[np.ndarray, "4 4"]:
+    """Camera-to-world matrix of a posed image, OpenGL axes."""
+    w2c_opencv = np.eye(4)
+    w2c_opencv[:3] = view.cam_from_world().matrix()
+    # Adding zero turns -0.0 into 0.0.
+    return opengl_from_opencv(invert_rigid(w2c_opencv)) + 0.0
 
 
 def centres_of(model: "pycolmap.Reconstruction") -> Float[np.ndarray, "cameras 3"]:

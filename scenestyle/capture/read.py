@@ -13,6 +13,8 @@ from scenestyle.capture.folder import read_photos, too_few
 from scenestyle.capture.locate import Tree
 from scenestyle.capture.masks import faults_of_match, looks_inverted, masks_by_name, match
 from scenestyle.capture.pictures import PHOTO_SUFFIXES, faults_of, read_mask
+from scenestyle.capture.splat_cameras import has_cameras
+from scenestyle.capture.splats import check_one, find_splats, read_splat_scene
 from scenestyle.capture.transforms import NAMES, read_transforms
 from scenestyle.errors import InputError
 
@@ -23,20 +25,30 @@ _DEPTH = 3
 _MAX_FAULTS = 10
 
 
-def read_capture(source: Path, *, masks: Path | None = None, decode: bool = True) -> Capture:
-    """Read and check a folder of photos or a posed data set; nothing is written.
+def read_capture(
+    source: Path,
+    *,
+    masks: Path | None = None,
+    cameras: Path | None = None,
+    decode: bool = True,
+) -> Capture:
+    """Read and check a folder of photos, a posed data set or a scene of splats.
 
-    A `transforms.json` goes before a COLMAP model, a COLMAP model before bare photos.
+    Nothing is written. A `transforms.json` goes before a COLMAP model, a COLMAP model before bare
+    photos. A folder without photos but with a .ply of 3DGS is a scene of splats.
 
     Args:
-        source: The folder; it may hold the data set in a sub-folder.
+        source: The folder, which may hold the data set in a sub-folder; or a .ply file of splats.
         masks: Folder of masks for photos without poses; none: those that lie with the photos.
+        cameras: File or folder with the cameras of splats; none: those in their folder, if any.
         decode: Whether every photo is decoded, which finds damaged files, and every mask read;
             otherwise only the heads of the files are.
 
     Raises:
         InputError: If it cannot be used; with all that is wrong, in one message.
     """
+    if source.is_file() and source.suffix.lower() == ".ply":
+        return _of_splats(source, source, cameras, masks, decode=decode)
     if not source.is_dir():
         kind = "is a file" if source.exists() else "does not exist"
         raise InputError(f"{source} {kind}; a folder of photos or a posed data set is needed.")
@@ -44,6 +56,18 @@ def read_capture(source: Path, *, masks: Path | None = None, decode: bool = True
         tree = Tree.of(source)
     except OSError as error:
         raise InputError(f"{source} may not be read ({error.strerror}).") from error
+    splats = [] if tree.folders_of_photos() else find_splats(tree)
+    if splats:
+        check_one(tree, splats)
+        inside = source if cameras is None and has_cameras(tree) else cameras
+        found = _of_splats(source, source / splats[0], inside, masks, decode=decode)
+        left_out = [f"splats of {file.as_posix()}" for file in splats[1:]]
+        return replace(found, left_out=tuple(left_out))
+    if cameras is not None:
+        raise InputError(
+            f"{source} holds no splats (a .ply of 3DGS) without photos, and cameras are for those. "
+            "Photos come with their poses in one folder."
+        )
     capture = _read(tree, masks)
     damaged = set(faults_of([photo.path for photo in capture.photos])) if decode else set()
     faults = [*capture.faults, *sorted(damaged)]
@@ -55,6 +79,20 @@ def read_capture(source: Path, *, masks: Path | None = None, decode: bool = True
     raise_faults(faults, max(capture.listed, len(faults)))
     _check_count(source, capture)
     return replace(_centred(capture), warnings=tuple(warnings))
+
+
+def _of_splats(
+    source: Path, ply: Path, cameras: Path | None, masks: Path | None, *, decode: bool
+) -> Capture:
+    if masks is not None:
+        raise InputError(f"{source} holds splats, and masks are for photos. Leave them out.")
+    capture = read_splat_scene(ply, cameras, decode=decode)
+    if capture.model is not None and capture.listed < MIN_PHOTOS:
+        raise InputError(
+            f"{cameras} holds {counted(capture.listed, 'camera')}; at least {MIN_PHOTOS} are "
+            "needed. Give more, or none: then cameras are laid round the splats."
+        )
+    return capture
 
 
 def raise_faults(faults: Sequence[str], number: int) -> None:

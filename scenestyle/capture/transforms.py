@@ -36,7 +36,7 @@ def read_transforms(tree: Tree, file: Path) -> Capture:
     Raises:
         InputError: If the file is not such a data set.
     """
-    meta, frames = _parse(tree.root / file)
+    meta, frames = parse_frames(tree.root / file)
     near = file.parent
     paths = locate([str(frame["file_path"]) for frame in frames], tree, near)
     found = [(f, tree.root / path) for f, path in zip(frames, paths, strict=True) if path]
@@ -98,24 +98,17 @@ class _Notes:
         return [f"{some(names)}: {doubt}." for doubt, names in self.doubts.items()]
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+def parse_frames(path: Path) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+    """All of a JSON file of nerfstudio's form, and its frames, each with a `file_path`.
+
+    Raises:
+        InputError: If the file is not of this form.
+    """
     wanted = (
         "; wanted is nerfstudio's form: an object with a list `frames`, each with `file_path` and "
         "`transform_matrix`."
     )
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} may not be read ({error.strerror}).") from error
-    is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        meta = json.loads(raw.decode("utf-16" if is_utf16 else "utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}){wanted}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text in UTF-8{wanted}") from error
+    meta = read_json(path, wanted)
     if not isinstance(meta, dict):
         raise InputError(f"{path} holds no object{wanted}")
     frames = meta.get("frames")
@@ -124,6 +117,41 @@ def _parse(path: Path) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
     if not all(isinstance(f, dict) and isinstance(f.get("file_path"), str) for f in frames):
         raise InputError(f"{path} has frames without a `file_path`{wanted}")
     return meta, frames
+
+
+def read_json(path: Path, wanted: str = ".") -> Any:
+    """Read a JSON file of another program, in UTF-8 or UTF-16.
+
+    Raises:
+        InputError: If it cannot be read; ends with `wanted`.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} may not be read ({error.strerror}).") from error
+    is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return json.loads(raw.decode("utf-16" if is_utf16 else "utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}){wanted}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text in UTF-8{wanted}") from error
+
+
+def frame_of(view: "pycolmap.Image", camera: "pycolmap.Camera") -> dict[str, Any]:
+    """A posed pinhole as a frame of nerfstudio's form."""
+    return {
+        "file_path": f"images/{view.name}",
+        "transform_matrix": poses.c2w_opengl_of(view).tolist(),
+        "fl_x": camera.focal_length_x,
+        "fl_y": camera.focal_length_y,
+        "cx": camera.principal_point_x,
+        "cy": camera.principal_point_y,
+        "w": camera.width,
+        "h": camera.height,
+    }
 
 
 def _cameras(
@@ -220,7 +248,7 @@ def beside_masks(tree: Tree, near: Path) -> dict[str, Path]:
 def _other_sets(tree: Tree, file: Path) -> list[str]:
     beside = [tree.root / f for f in tree.files if f.parent == file.parent and f.name in NAMES]
     return [
-        f"{other.name} ({counted(len(_parse(other)[1]), 'view')} for evaluation)"
+        f"{other.name} ({counted(len(parse_frames(other)[1]), 'view')} for evaluation)"
         for other in beside
         if other.name != file.name and other.name != "transforms.json"
     ]

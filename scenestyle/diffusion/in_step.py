@@ -23,7 +23,7 @@ from torch import Tensor
 
 from scenestyle.diffusion.attention import SharedSelfAttention, shared_self_attention
 from scenestyle.diffusion.canvas import Canvas
-from scenestyle.diffusion.control_nets import control_nets
+from scenestyle.diffusion.control_nets import control_nets, rows_apart
 from scenestyle.diffusion.fusion import Fusion, clean_latents, shifted_prediction
 from scenestyle.diffusion.lockstep import Lockstep
 from scenestyle.diffusion.norms import SharedGroupNorm, shared_group_norms
@@ -88,6 +88,7 @@ def denoising_in_step(
         loop = GroupLoop(pipeline, groups, canvas, lockstep, shared, *networks, maps, fusion, work)
         for each in maps:
             stand_ins.enter_context(replaced(each.network, "forward", each))
+        stand_ins.enter_context(rows_apart(controlnet))
         stand_ins.enter_context(replaced(controlnet, "forward", _Postponed))
         stand_ins.enter_context(replaced(unet, "forward", loop))
         stand_ins.enter_context(replaced(pipeline, "prepare_control_image", _left_as_it_is))
@@ -105,31 +106,33 @@ class _Postponed:
 
 
 class ControlMaps:
-    """Replaces `forward` of a ControlNet's first layers, which see only the image that controls.
+    """Replaces `forward` of a ControlNet's first layers, which see only the images that control.
 
-    What they make of it is the same at every timestep and in both halves of guidance, and takes as
+    What they make of one is the same at every timestep and in both halves of guidance, and takes as
     long as a fifth of a step, as they begin at full resolution: it is computed once per view and
-    waits in main memory.
+    waits in main memory. A ControlNet Union calls them for each of its images in turn.
     """
 
     def __init__(self, network: Any) -> None:
         """`network`: a ControlNet's `controlnet_cond_embedding`."""
         self.network = network
         self._compute = network.forward
-        self._kept: dict[tuple[int, ...], Tensor] = {}
-        self._views, self._halves = (), 1
+        self._kept: dict[tuple[tuple[int, ...], int], Tensor] = {}
+        self._views, self._halves, self._turn = (), 1, 0
 
     def turn_to(self, views: Sequence[int], halves: int) -> None:
-        """The next call is for these views, whose maps are wanted once per half of guidance."""
-        self._views, self._halves = tuple(views), halves
+        """The next calls are for these views, whose maps are wanted once per half of guidance."""
+        self._views, self._halves, self._turn = tuple(views), halves, 0
 
     def __call__(self, pictures: Float[Tensor, "views 3 height width"]) -> Tensor:
         """Their maps: (halves views) channels rows columns, on the network's device."""
         weight = next(self.network.parameters())
-        if self._views not in self._kept:
+        place = self._views, self._turn
+        self._turn += 1
+        if place not in self._kept:
             maps = [self._compute(picture.to(weight)).cpu() for picture in pictures.split(1)]
-            self._kept[self._views] = torch.cat(maps)
-        return self._kept[self._views].to(weight.device).repeat(self._halves, 1, 1, 1)
+            self._kept[place] = torch.cat(maps)
+        return self._kept[place].to(weight.device).repeat(self._halves, 1, 1, 1)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scenestyle.diffusion.weights import file_sha256
+from scenestyle.diffusion.weights import file_fault, warnings_hidden
 from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Lora
 
@@ -29,21 +29,8 @@ def local_loras(loras: Sequence[Lora]) -> list[LoraFile]:
         WeightsError: If files are missing, not safetensors or not those of their checksum; names
             all.
     """
-    faults = []
-    for lora in loras:
-        path = Path(lora.file)
-        if path.suffix != ".safetensors":
-            faults.append(
-                f"{path}: other formats than .safetensors can run code when they are opened; "
-                "convert it (diffusers: `save_lora_weights`), or take the author's safetensors"
-            )
-        elif not path.is_file():
-            faults.append(f"{path}: there is no such file")
-        elif (found := file_sha256(path)) != lora.sha256:
-            faults.append(
-                f"{path}: its SHA-256 is {found}, params.yaml says {lora.sha256}; if the file is "
-                f"the one that is meant, write sha256: {found}"
-            )
+    found = (file_fault(Path(lora.file), lora.sha256) for lora in loras)
+    faults = [fault for fault in found if fault]
     if faults:
         raise WeightsError(f"stylize_views.loras: {'; '.join(faults)}.")
     return [LoraFile(Path(lora.file), lora.scale) for lora in loras]
@@ -66,23 +53,19 @@ def add_loras(pipeline: Any, loras: Sequence[LoraFile]) -> None:
 
 
 def _load(pipeline: Any, name: str, path: Path) -> None:
-    from diffusers.utils import logging
     from safetensors import SafetensorError
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # one without text encoders would be reported as suspicious
     try:
-        pipeline.load_lora_weights(
-            path.parent, weight_name=path.name, adapter_name=name, local_files_only=True
-        )
+        with warnings_hidden():  # one without text encoders would be reported as suspicious
+            pipeline.load_lora_weights(
+                path.parent, weight_name=path.name, adapter_name=name, local_files_only=True
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
             f"stylize_views.loras: {path} could not be loaded into this model ({reason(error)}). "
             "Wanted: a LoRA that was trained for the model that stylize_views.model names (SDXL's "
             "do not fit SD 1.5)."
         ) from error
-    finally:
-        logging.set_verbosity(verbosity)
     if name not in {each for names in pipeline.get_list_adapters().values() for each in names}:
         raise WeightsError(
             f"stylize_views.loras: {path} holds nothing for any part of this model. Wanted: a LoRA "

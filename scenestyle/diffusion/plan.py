@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenestyle.cameras import PinholeCamera
+from scenestyle.diffusion.control_nets import control_nets
 from scenestyle.diffusion.models import DiffusionModel
 from scenestyle.diffusion.references import farthest_views
 from scenestyle.errors import ParamsError
@@ -76,7 +77,10 @@ def plan_views(
     waiting = num_views * _waiting_gb(model, size) if model.device.type == "cpu" else 0.0
     free = (free_gb(model.device) if free is None else free) - waiting
     view_gb, kept_gb = call_gb(
-        model.pipeline.unet, size, model.pipeline.vae_scale_factor, num_controls=len(model.controls)
+        model.pipeline.unet,
+        size,
+        model.pipeline.vae_scale_factor,
+        num_controls=len(control_nets(model.pipeline.controlnet)),
     )
     num_references = min(params.num_references or model.preset.num_references, num_views)
     firsts = {"full": num_views, "references": num_references, "none": 1}
@@ -203,12 +207,12 @@ def call_gb(
 def _waiting_gb(model: DiffusionModel, size: tuple[int, int]) -> float:
     """What waits of a view in main memory while others pass, 1e9 bytes.
 
-    It is the view's picture, once more where a ControlNet sees it, and what the ControlNets made of
-    what they see.
+    It is the view's picture, once more for every control that is no depth, and what the ControlNets
+    made of what they see.
     """
     pixels = size[0] * size[1]
     unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor
-    pictures = 1 + model.controls.count("tile")
+    pictures = 1 + sum(control.kind != "depth" for control in model.controls)
     maps = len(model.controls) * unet.config.block_out_channels[0] * pixels / factor**2
     return (pictures * 3 * pixels * 4 + maps * next(unet.parameters()).element_size()) / 1e9
 

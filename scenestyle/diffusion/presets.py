@@ -1,8 +1,9 @@
 """Models that are known by name: what they are made of, and the values they are used with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scenestyle.params import Scheduler
+from scenestyle.params import ControlKind, Scheduler
 
 _OPENRAIL = "CreativeML Open RAIL-M"
 _OPENRAIL_PP = "CreativeML Open RAIL++-M"
@@ -72,6 +73,15 @@ class HubLora:
     repository: HubRepository
     file: str
     """path in the repository"""
+
+
+@dataclass(frozen=True)
+class HubControlNet:
+    """A ControlNet in a hub repository of its own."""
+
+    repository: HubRepository
+    variants: tuple[str | None, ...] = (None,)
+    """infixes of the weight files' names that it has, such as `fp16`; None: without one"""
 
 
 EMBEDDED = Preset(
@@ -173,3 +183,36 @@ SDXL_FP16_VAE = HubRepository(
     "madebyollin/sdxl-vae-fp16-fix", "207b116dae70ace3637169f1ddd2434b91b3a8cd", "MIT"
 )
 """SDXL's own VAE overflows in float16; this one was finetuned not to."""
+
+SDXL_CONTROLNETS: Mapping[ControlKind, HubControlNet] = {
+    "depth": HubControlNet(SDXL_DEPTH_CONTROLNET, (None, "fp16")),
+    "tile": HubControlNet(
+        HubRepository(
+            "xinsir/controlnet-tile-sdxl-1.0", "1ae8d9529efe58f7362a987363ff86a7904dc84f", _APACHE
+        )
+    ),
+    "canny": HubControlNet(
+        HubRepository(
+            "xinsir/controlnet-canny-sdxl-1.0", "1271357eda52d54b857c650cacb5b51144643ccb", _APACHE
+        )
+    ),
+}
+"""What SDXL and its finetunes can be shown without naming weights. The commits of tile and canny
+are those that three and four independent public repositories pin."""
+SDXL_UNION = HubRepository(
+    "xinsir/controlnet-union-sdxl-1.0", "801a4a3fa3d4c936f4feea95b98607bc6726f80c", _APACHE
+)
+"""Sees depth, canny and lineart; its file for tile, ProMax, has a name of its own there. Nine
+independent public repositories pin this commit."""
+SD15_CONTROLNETS: Mapping[ControlKind, HubControlNet] = {
+    "depth": HubControlNet(SD15_DEPTH_CONTROLNET, (None, "fp16")),
+    "canny": HubControlNet(
+        HubRepository(
+            "lllyasviel/control_v11p_sd15_canny",
+            "115a470d547982438f70198e353a921996e2e819",
+            _OPENRAIL,
+        ),
+        ("fp16",),
+    ),
+}
+"""The same for Stable Diffusion 1.5; its tile is published as a pickle alone."""

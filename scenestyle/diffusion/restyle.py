@@ -66,6 +66,7 @@ class Restyler:
             params.controls,
             params.loras,
             params.scheduler,
+            params.model_sha256,
         )
         if sees_images:
             model = with_image_adapter(model, params.image_adapter)

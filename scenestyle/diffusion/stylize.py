@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from scenestyle.diffusion.control_nets import is_union
+from scenestyle.diffusion.controls import control_arguments, control_pictures
 from scenestyle.diffusion.models import DiffusionModel, place
 from scenestyle.diffusion.plan import Plan, listed_sizes
 from scenestyle.diffusion.presets import Preset
@@ -256,7 +258,8 @@ def _run(
     # because neighbouring views then agree better (docs/decisions/stylized_views.md).
     generators = [torch.Generator().manual_seed(settings.seed) for _ in range(num_views)]
     images = _on_canvas(rgb, sizes)
-    seen = _control_pictures(model.controls, images, disparity, sizes)
+    depth = _on_canvas([each[..., None] for each in disparity], sizes)
+    seen = control_pictures(model.controls, images, depth, sizes)
     with _unwarned_of_fixed_controls(model.pipeline):
         output = model.pipeline(
             prompt=[settings.prompt] * num_views,
@@ -267,13 +270,17 @@ def _run(
             # Made here, so that the pipeline, which makes its own of them, is the last to hold
             # them.
             image=images,
-            control_image=seen if len(seen) > 1 else seen[0],
             strength=settings.strength,
             num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
-            controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
             generator=generators,
             output_type="latent",
+            **control_arguments(
+                model.controls,
+                seen,
+                settings.controlnet_conditioning_scale,
+                union=is_union(model.pipeline.controlnet),
+            ),
             **_scores(model),
             **image_arguments(
                 model.pipeline, settings.image, settings.image_sha256, settings.image_scale
@@ -295,23 +302,6 @@ def _unwarned_of_fixed_controls(pipeline: Any) -> Iterator[None]:
         yield
     finally:
         source.removeFilter(keep)
-
-
-def _control_pictures(
-    controls: "Sequence[Control]",
-    images: "Float[Tensor, 'views 3 _ _']",
-    disparity: Sequence[Float[np.ndarray, "_height _width"]],
-    sizes: Sequence[Size],
-) -> "list[Float[Tensor, 'views 3 _ _']]":
-    """What each ControlNet sees of all views, 0..1, at the working sizes."""
-
-    def picture(control: Control) -> "Tensor":
-        if control == "tile":
-            # Antialiasing may overshoot where a view is brought to another size.
-            return images.clamp(0, 1)
-        return _on_canvas([each[..., None] for each in disparity], sizes).expand(-1, 3, -1, -1)
-
-    return [picture(control) for control in controls]
 
 
 def _on_canvas(

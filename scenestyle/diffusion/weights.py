@@ -4,7 +4,8 @@ import hashlib
 import logging
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from scenestyle.diffusion.presets import HubRepository
@@ -51,6 +52,43 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_fault(path: Path, sha256: str, key: str = "sha256") -> str | None:
+    """Why a file that the parameters name is not to be loaded, with the way out; None: it is.
+
+    Args:
+        path: As the user wrote it.
+        sha256: What the file's checksum must be.
+        key: Of params.yaml, where that stands.
+    """
+    if path.suffix != ".safetensors":
+        return (
+            f"{path}: other formats than .safetensors can run code when they are opened; take the "
+            "author's safetensors, or convert it: torch.load(FILE, weights_only=True), then "
+            "safetensors.torch.save_file"
+        )
+    if not path.is_file():
+        return f"{path}: there is no such file"
+    if (found := file_sha256(path)) != sha256:
+        return (
+            f"{path}: its SHA-256 is {found}, params.yaml says {sha256}; if the file is the one "
+            f"that is meant, write {key}: {found}"
+        )
+    return None
+
+
+@contextmanager
+def warnings_hidden() -> Iterator[None]:
+    """Within the block diffusers logs errors alone, for calls whose warnings do not hold here."""
+    from diffusers.utils import logging as theirs
+
+    verbosity = theirs.get_verbosity()
+    theirs.set_verbosity_error()
+    try:
+        yield
+    finally:
+        theirs.set_verbosity(verbosity)
 
 
 def named_folder(

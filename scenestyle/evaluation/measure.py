@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from scenestyle.artifacts import MIN_OPACITY, read_json, surface_z
+from scenestyle.cameras import fit_within
 from scenestyle.errors import WeightsError
 from scenestyle.evaluation.renders import Map, Orbit, Picture, Step
 from scenestyle.metrics.depth import depth_change
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from scenestyle.features import FeatureExtractor
 
+_PERCEPTUAL_SIDE = 256
+"""longest side at which pairs of pictures are compared through a network, pixels, about the size at
+which such networks and distances were made"""
 _WARP_GAPS = {"short": 1, "long": 7}
 """frames between the two of a pair, per range of the warp error"""
 
@@ -69,6 +73,10 @@ def judge(
     measured = {**orbit_figures(orbit, links), **view_figures(steps, params)}
     shown = [without_hidden(step) for step in steps]
     more, not_computed = pretrained_figures(orbit, shown, texts, params.pretrained)
+    if any(step.photo is None for step in steps):
+        not_computed["PSNR, SSIM and LPIPS of the source field"] = (
+            "The scene came as splats: there are no photos to compare its renders with."
+        )
     return {**measured, **more}, not_computed
 
 
@@ -144,12 +152,14 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
         "content_ssim_stylized": each(luminance_ssim, before, stylized),
         "content_features": each(likeness, before, after),
         "content_features_stylized": each(likeness, before, stylized),
-        "heldout_ssim_source": each(
-            luminance_ssim,
-            [step.before for step in held_out],
-            [resized(step.photo, step.before.shape) for step in held_out],
-        ),
+        **photo_figures("heldout_ssim_source", luminance_ssim, held_out),
     }
+
+
+def photo_figures(name: str, figure: Distance, steps: Sequence[Step]) -> Measurements:
+    """A figure of the source's renders and the photos, if there are photos."""
+    pairs = [(s.before, resized(s.photo, s.before.shape)) for s in steps if s.photo is not None]
+    return {name: np.array([figure(*pair) for pair in pairs])} if pairs else {}
 
 
 def view_links(steps: Sequence[Step], *, tau: float) -> list[ViewLink]:
@@ -184,8 +194,12 @@ def pretrained_figures(
     Returns:
         The figures, and why others could not be computed.
     """
+    has_photos = any(step.photo is not None for step in steps)
+    lpips: dict[str, Callable[[bool], Measurements]] = {
+        "LPIPS of the source field": lambda may: lpips_figures(steps, may_download=may)
+    }
     parts: dict[str, Callable[[bool], Measurements]] = {
-        "LPIPS of the source field": lambda may: lpips_figures(steps, may_download=may),
+        **(lpips if has_photos else {}),
         "CLIP text-image directional similarity, CLIP direction consistency (edit, motion)": (
             lambda may: clip_figures(orbit, steps, texts, may_download=may)
         ),
@@ -212,8 +226,7 @@ def lpips_figures(steps: Sequence[Step], *, may_download: bool) -> Measurements:
 
     lpips = load_lpips(may_download=may_download)
     held_out = [step for step in steps if step.view.split == "held_out"]
-    photos = [resized(step.photo, step.before.shape) for step in held_out]
-    return {"heldout_lpips_source": each(lpips, [step.before for step in held_out], photos)}
+    return photo_figures("heldout_lpips_source", lpips, held_out)
 
 
 def clip_figures(
@@ -267,8 +280,10 @@ def summary(
 
 
 def source_psnr(nerf: Path, steps: Sequence[Step]) -> Measurements:
-    """PSNR of the source field at every held-out view, as train_nerf noted it."""
-    by_view = read_json(nerf / "metrics.json")["psnr_by_view"]
+    """PSNR of the source field at every held-out view, as train_nerf noted it, if it trained."""
+    by_view = read_json(nerf / "metrics.json").get("psnr_by_view")
+    if by_view is None:
+        return {}
     held_out = [step.view.name for step in steps if step.view.split == "held_out"]
     return {"heldout_psnr_source": np.array([by_view[name] for name in held_out])}
 
@@ -289,10 +304,10 @@ def without_hidden(step: Step) -> Step:
     if step.is_used.all():
         return step
     used = step.is_used[..., None]
-    photo = resized(step.photo, step.before.shape)
-    photo, stylized, after = (
-        np.where(used, picture, step.before) for picture in (photo, step.stylized, step.after)
-    )
+    stylized, after = (np.where(used, rgb, step.before) for rgb in (step.stylized, step.after))
+    photo = step.photo
+    if photo is not None:
+        photo = np.where(used, resized(photo, step.before.shape), step.before)
     rendering = replace(step.rendering, rgb=after)
     return replace(step, photo=photo, stylized=stylized, rendering=rendering)
 
@@ -333,7 +348,7 @@ def packaged_features() -> "FeatureExtractor":
 
 
 def feature_distance() -> DistanceMap:
-    """LPIPS-class distance of two pictures at every pixel."""
+    """LPIPS-class distance of two pictures at every pixel; they are looked at at 256 pixels."""
     import torch
 
     from scenestyle.metrics.perceptual import perceptual_map
@@ -342,8 +357,10 @@ def feature_distance() -> DistanceMap:
 
     @torch.no_grad()
     def distance(picture: Picture, other: Picture) -> Map:
-        maps = [features(as_batch([rgb])) for rgb in (picture, other)]
-        return perceptual_map(*maps, size=picture.shape[:2])[0].numpy()
+        height, width = picture.shape[:2]
+        small = fit_within(width, height, _PERCEPTUAL_SIDE)
+        maps = [features(as_batch([resized(rgb, small[::-1])])) for rgb in (picture, other)]
+        return perceptual_map(*maps, size=(height, width))[0].numpy()
 
     return distance
 
@@ -359,7 +376,9 @@ def feature_likeness() -> Distance:
     @torch.no_grad()
     def likeness(picture: Picture, other: Picture) -> float:
         deep = slice(-features.num_content_taps, None)
-        maps = [features(as_batch([rgb]))[deep] for rgb in (picture, other)]
+        height, width = picture.shape[:2]
+        small = fit_within(width, height, _PERCEPTUAL_SIDE)
+        maps = [features(as_batch([resized(rgb, small[::-1])]))[deep] for rgb in (picture, other)]
         return float(feature_similarity(*maps))
 
     return likeness

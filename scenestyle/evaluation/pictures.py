@@ -3,38 +3,31 @@
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from scenestyle.artifacts import MIN_OPACITY, View, read_json, write_rgb
+from scenestyle.artifacts import MIN_OPACITY, View, came_as_splats, read_json, write_rgb
+from scenestyle.evaluation.look import look_round
 from scenestyle.evaluation.renders import Inputs, Orbit, Picture, Step, spread
-from scenestyle.geometry import common_up, focus_from_depths
 from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
 from scenestyle.params import Evaluate
-from scenestyle.report.look import Cloud, Look, pack_cloud, start_at
 from scenestyle.report.report import Capture, Chart, Comparison, Maps, Report
 from scenestyle.report.verdicts import Figure
+from scenestyle.splat_file import SplatFile
 from scenestyle.viz.charts import line_chart, smoothed
 from scenestyle.viz.contact_sheet import contact_sheet
 from scenestyle.viz.maps import depth_change_map, error_map
 from scenestyle.viz.plan import camera_plan
 from scenestyle.viz.video import side_by_side, write_video
 
-if TYPE_CHECKING:
-    from scenestyle.nerf.field import Rendering
-
 Curves = dict[str, list[tuple[int, float]]]
 """name -> frame and value of every point"""
 
 _CHART_POINTS = 300
 _NUM_MAPPED_FRAMES = 4
-_LOOK_POINTS = 80_000
-_LOOK_RADIUS = 0.6
-"""share of the cameras' distance from the focus within which points are evenly spaced"""
 _SHOWN_LOST = 20
 """lost photos that the page describes"""
 _DEPTH_LIMIT = 0.25
@@ -49,6 +42,7 @@ def build_report(
     orbit: Orbit,
     steps: Sequence[Step],
     shown: Sequence[Step],
+    splats: tuple[SplatFile, SplatFile] | None,
     links: Sequence[ViewLink],
     flicker: Curves,
     video_mp4: bytes,
@@ -64,6 +58,7 @@ def build_report(
         orbit: Novel path before and after the edit.
         steps: All held-out views.
         shown: The views among them that are shown large.
+        splats: The Gaussians before and after the edit, where the fields are splats.
         links: Neighbouring frames of the orbit, on which the maps of errors are.
         flicker: Warp error of every frame.
         video_mp4: The orbit as a video.
@@ -76,7 +71,7 @@ def build_report(
         style=style,
         caption=texts[0],
         prompt=texts[1],
-        look=look_round(orbit, steps),
+        look=look_round(steps, splats, begin=shown[0].view.camera),
         video_mp4=video_mp4,
         comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],
         contact_sheet=sheet(shown),
@@ -86,7 +81,7 @@ def build_report(
         capture=capture(inputs),
         maps=error_maps(orbit, links, flicker),
         charts=[
-            loss_chart("Source field", inputs.nerf),
+            *([] if came_as_splats(inputs.poses) else [loss_chart("Source field", inputs.nerf)]),
             loss_chart("Restyled field", inputs.finetuned),
         ],
         seconds=seconds_per_stage(inputs),
@@ -121,10 +116,17 @@ def write_curves(out: Path, flicker: Curves, finetuned: Path) -> None:
 
 def sheet(steps: Sequence[Step]) -> Picture:
     """One row per camera, from photo to restyled field."""
+    columns = {
+        "photo": [step.photo for step in steps if step.photo is not None],
+        "source field": [step.before for step in steps],
+        "stylized view": [step.stylized for step in steps],
+        "restyled field": [step.after for step in steps],
+    }
+    columns = {name: pictures for name, pictures in columns.items() if pictures}
     return contact_sheet(
-        [[step.photo, step.before, step.stylized, step.after] for step in steps],
+        list(zip(*columns.values(), strict=True)),
         row_labels=[title(step.view) for step in steps],
-        column_labels=["photo", "source field", "stylized view", "restyled field"],
+        column_labels=list(columns),
         max_picture_side=min(256, max(max(step.before.shape) for step in steps)),
     )
 
@@ -137,6 +139,13 @@ def title(view: View) -> str:
 def capture(inputs: Inputs) -> Capture:
     """Where the photos were taken, and which have no place."""
     found = read_json(inputs.poses / "report.json")
+    cameras = Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg"))
+    if came_as_splats(inputs.poses):
+        summary = (
+            f"The scene came as {found['splats']:,} splats with {found['cameras']} cameras; there "
+            "are no photos of it, and the field was not trained."
+        )
+        return Capture(cameras=cameras, summary=summary, lost=[])
     angle, px = found["triangulation_angle_degrees"], found["mean_reprojection_error_px"]
     summary = f"{found['registered']} of {found['photos']} photos have a place in the scene."
     if angle is not None and px is not None:
@@ -148,11 +157,7 @@ def capture(inputs: Inputs) -> Capture:
     if len(lost) > _SHOWN_LOST:
         more = f"{len(lost) - _SHOWN_LOST} more"
         lost = [*lost[:_SHOWN_LOST], (more, f"see {inputs.poses / 'report.json'}")]
-    return Capture(
-        cameras=Chart("Cameras from above", camera_plan(found["seen_from_above"], format="svg")),
-        summary=summary,
-        lost=lost,
-    )
+    return Capture(cameras=cameras, summary=summary, lost=lost)
 
 
 def error_maps(orbit: Orbit, links: Sequence[ViewLink], flicker: Curves) -> Maps:
@@ -203,43 +208,6 @@ def flicker_curves(orbit: Orbit, links: Sequence[ViewLink]) -> Curves:
         ]
         for when, frames in (("before", orbit.before), ("after", orbit.after))
     }
-
-
-def look_round(orbit: Orbit, steps: Sequence[Step]) -> Look:
-    """Both fields as points, sampled where the views of the capture see them."""
-    from scenestyle.nerf.field import Rendering
-    from scenestyle.novel.surface import contracted, surface_points, thinned
-
-    cameras = [step.view.camera for step in steps]
-    focus = focus_from_depths(cameras, [step.surface_z for step in steps])
-    away = [np.linalg.norm(camera.c2w_opengl[:3, 3] - focus) for camera in cameras]
-    radius = _LOOK_RADIUS * float(np.median(away))
-
-    def cloud(renderings: "Sequence[Rendering]") -> Cloud:
-        points = thinned(
-            surface_points(cameras, renderings),
-            _LOOK_POINTS,
-            warp=lambda points: contracted(points, focus=focus, radius=radius),
-        )
-        return pack_cloud(points.points, points.colours)
-
-    before = [
-        Rendering(
-            step.before,
-            np.nan_to_num(step.surface_z),
-            np.isfinite(step.surface_z).astype(np.float32),
-        )
-        for step in steps
-    ]
-    up = common_up([camera.c2w_opengl for camera in orbit.cameras])
-    after = [
-        replace(step.rendering, opacity=step.rendering.opacity * step.is_used) for step in steps
-    ]
-    return Look(
-        before=cloud(before),
-        after=cloud(after),
-        camera=start_at(orbit.cameras[0], focus=focus, radius=radius, up=up),
-    )
 
 
 def loss_chart(name: str, run_folder: Path) -> Chart:
@@ -314,6 +282,7 @@ def commands(scene: str, style: str, finetuned: Path) -> dict[str, str]:
         "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
         "A video of any length and size": f"{export} video --seconds 8 --fps 24 --size 480",
         "Coloured points for MeshLab, Blender, Open3D": f"{export} ply",
+        "Gaussian splats for 3DGS viewers": f"{export} splat",
         "A coloured mesh": f"{export} mesh",
         "Frames with their cameras": f"{export} frames",
         "The run for nerfstudio's tools, elsewhere": f"{export} nerfstudio",

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from scenestyle.artifacts import View, ViewsFolder, check_same_views, read_rgb
+from scenestyle.artifacts import View, ViewsFolder, came_as_splats, check_same_views, read_rgb
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
 from scenestyle.novel.orbit import novel_path
 from scenestyle.params import Evaluate
 from scenestyle.progress import Progress
+from scenestyle.splat_file import SplatFile, read_splats, splats_of, write_splats
 
 if TYPE_CHECKING:
     from scenestyle.nerf.field import Rendering
@@ -25,6 +26,8 @@ Picture = Float[np.ndarray, "_ _ 3"]
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+_SPLATS = "splats.ply"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Step:
     """One camera of the capture on its way from photo to restyled field; RGB in [0, 1]."""
 
     view: View
-    photo: Picture
+    photo: Picture | None
+    """none if the scene came as splats"""
     before: Picture
     stylized: Picture
     rendering: "Rendering"
@@ -83,10 +87,11 @@ def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[St
     after = render_cameras(
         inputs.finetuned, [*cameras, *(view.camera for view in posed)], work / "after"
     )
+    photos = None if came_as_splats(inputs.poses) else inputs.poses / "images"
     steps = [
         Step(
             view,
-            photo=read_rgb(inputs.poses / "images" / f"{view.name}.png"),
+            photo=read_rgb(photos / f"{view.name}.png") if photos else None,
             before=source.rgb(view),
             stylized=read_rgb(inputs.stylized / "rgb" / f"{view.name}.png"),
             rendering=rendering,
@@ -129,19 +134,34 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 def render_cameras(
     run_folder: Path, cameras: Sequence[PinholeCamera], frames: Path
 ) -> "list[Rendering]":
-    """Render a trained field from every camera, taking from `frames` what is there already."""
+    """Render a trained field from every camera, taking from `frames` what is there already.
+
+    The Gaussians of a field of splats are kept there, too.
+    """
     from scenestyle.nerf.field import load_field
+    from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 
     frames.mkdir(parents=True, exist_ok=True)
     files = [frames / f"{index:05d}.npz" for index in range(len(cameras))]
     missing = [index for index, file in enumerate(files) if not file.exists()]
     if missing:
         field = load_field(run_folder)
+        if isinstance(field.model, SplatModel):
+            write_splats(frames / _SPLATS, splats_of(field.model))
         progress = Progress(logger, len(missing), unit=f"{run_folder}: frame")
         for count, index in enumerate(missing, start=1):
             _save(files[index], field.render(cameras[index]))
             progress.tell(count)
     return [_load(file) for file in files]
+
+
+def kept_splats(work: Path) -> tuple[SplatFile, SplatFile] | None:
+    """The Gaussians before and after the edit that `render` left in `work`; None: no splats."""
+    files = [work / when / _SPLATS for when in ("before", "after")]
+    if not all(file.exists() for file in files):
+        return None
+    before, after = map(read_splats, files)
+    return before, after
 
 
 def _save(file: Path, rendering: "Rendering") -> None:

@@ -1,5 +1,6 @@
 """Poses, depth and camera paths as pure NumPy functions; frames are converted only here."""
 
+from scenestyle.geometry.bulk import bulk
 from scenestyle.geometry.depth import (
     correspondences,
     disparity_from_z,
@@ -11,6 +12,7 @@ from scenestyle.geometry.depth import (
     unproject,
     z_from_ray_depth,
 )
+from scenestyle.geometry.harmonics import harmonics, rotated_harmonics
 from scenestyle.geometry.paths import focus_from_depths, smooth_orbit
 from scenestyle.geometry.poses import (
     PoseErrors,
@@ -32,12 +34,14 @@ __all__ = [
     "PoseErrors",
     "Similarity",
     "align_similarity",
+    "bulk",
     "common_up",
     "correspondences",
     "disparity_from_z",
     "extent",
     "fit_line",
     "focus_from_depths",
+    "harmonics",
     "invert_rigid",
     "is_rigid",
     "look_at",
@@ -48,6 +52,7 @@ __all__ = [
     "pose_errors",
     "project",
     "ray_from_z_depth",
+    "rotated_harmonics",
     "rotation_angle_degrees",
     "sample_bilinear",
     "scaled_disparity",

@@ -175,11 +175,18 @@ def sample_bilinear(
     y = np.clip(np.where(is_inside, y, 0.5) - 0.5, 0, height - 1)
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    dx, dy = (x - left)[..., None], (y - top)[..., None]
-    upper = image[top, left] * (1 - dx) + image[top, right] * dx
-    lower = image[bottom, left] * (1 - dx) + image[bottom, right] * dx
+    dx, dy = (
+        (along - first)[..., None].astype(image.dtype) for along, first in ((x, left), (y, top))
+    )
+    # Rows of one long list are read several times as fast as places of a grid.
+    rows = np.ascontiguousarray(image).reshape(-1, image.shape[2])
+    upper = rows.take(top * width + left, axis=0) * (1 - dx)
+    upper += rows.take(top * width + right, axis=0) * dx
+    lower = rows.take(bottom * width + left, axis=0) * (1 - dx)
+    lower += rows.take(bottom * width + right, axis=0) * dx
     sampled = upper * (1 - dy) + lower * dy
-    return np.where(is_inside[..., None], sampled, np.nan).astype(image.dtype)
+    sampled[~is_inside] = np.nan
+    return sampled
 
 
 def _ray_lengths(camera: PinholeCamera) -> Float[np.ndarray, "height width"]:

@@ -67,6 +67,11 @@ class Similarity:
         """Map points of the source frame into the target frame."""
         return self.scale * points @ self.rotation.T + self.translation
 
+    def inverse(self) -> "Similarity":
+        """The map back."""
+        back = self.rotation.T
+        return Similarity(1 / self.scale, back, -back @ self.translation / self.scale)
+
     def apply_to_poses(
         self, c2w: Float[np.ndarray, "*poses 4 4"]
     ) -> Float[np.ndarray, "*poses 4 4"]:

@@ -1,6 +1,6 @@
 """The posed photos of a run: reduced, then split and posed by nerfstudio's dataparser."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,8 +32,12 @@ from scenestyle.nerfstudio_plugin.config import dataparser_config
 from scenestyle.nerfstudio_plugin.rays import camera_rays, ray_bundle
 
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
-_MIN_VIEWS = 3
+MIN_VIEWS = 3
+"""fewer leave nothing to hold out"""
+FRAME_KEY = "keeps_frame"
+"""key of a run's `transforms.json`: its field has the frame of that file, not one of its own"""
 _SHARED = (
+    FRAME_KEY,
     "applied_transform",
     "applied_scale",
     "orientation_override",
@@ -62,9 +66,9 @@ def write_dataset(poses: Path, run: Path, *, max_image_side: int) -> None:
         InputError: If there are too few views to hold one out.
     """
     meta = read_json(poses / "transforms.json")
-    if len(meta["frames"]) < _MIN_VIEWS:
+    if len(meta["frames"]) < MIN_VIEWS:
         raise InputError(
-            f"{poses}: {len(meta['frames'])} posed photos, wanted at least {_MIN_VIEWS} (one is "
+            f"{poses}: {len(meta['frames'])} posed photos, wanted at least {MIN_VIEWS} (one is "
             "held out). Add photos that overlap with the others."
         )
     (run / "images").mkdir(parents=True, exist_ok=True)
@@ -106,12 +110,23 @@ def _write_frame(
         is_used = _behind(photo, poses / frame["mask_path"], (width, height))
         write_mask(run / mask, is_used)
     photo.resize((width, height), Image.Resampling.BOX).save(run / target)
+    return {
+        **_sized_frame(frame, width, height),
+        **({"mask_path": mask.as_posix()} if "mask_path" in frame else {}),
+    }
+
+
+def reduced_frame(frame: dict[str, Any], max_image_side: int) -> dict[str, Any]:
+    """A posed pinhole of `transforms.json`, its images at most this many pixels long."""
+    return _sized_frame(frame, *fit_within(frame["w"], frame["h"], max_image_side))
+
+
+def _sized_frame(frame: dict[str, Any], width: int, height: int) -> dict[str, Any]:
     across, down = width / frame["w"], height / frame["h"]
     scales = (across, down, across, down)
     intrinsics = {key: frame[key] * scale for key, scale in zip(_INTRINSICS, scales, strict=False)}
     return {
-        "file_path": target.as_posix(),
-        **({"mask_path": mask.as_posix()} if "mask_path" in frame else {}),
+        "file_path": f"images/{Path(frame['file_path']).stem}.png",
         "transform_matrix": frame["transform_matrix"],
         **intrinsics,
         "w": width,
@@ -136,20 +151,41 @@ def _behind(
 
 
 def parse_dataset(run: Path, split: Split, *, holdout_every: int) -> DataparserOutputs:
-    """Cameras and file names of one split, in nerfstudio's oriented, centred, scaled frame."""
-    dataparser = dataparser_config(run, holdout_every=holdout_every).setup()
+    """Cameras and file names of one split, in nerfstudio's oriented, centred, scaled frame.
+
+    That of a run which keeps its frame is neither turned, moved nor scaled.
+    """
+    dataparser = dataparser_config(
+        run, holdout_every=holdout_every, keeps_frame=keeps_frame(run)
+    ).setup()
     return dataparser.get_dataparser_outputs("train" if split == "train" else "test")
+
+
+def keeps_frame(run: Path) -> bool:
+    """Whether the field of a run has the frame of its `transforms.json`."""
+    return bool(read_json(run / "transforms.json").get(FRAME_KEY))
+
+
+def run_cameras(run: Path, *, holdout_every: int) -> dict[str, PinholeCamera]:
+    """The camera of every view of a run, by name, in the field's frame, at training size."""
+    return {path.stem: camera for path, _, camera in _posed(run, holdout_every)}
 
 
 def read_run_views(run: Path, *, holdout_every: int) -> list[View]:
     """Every posed view of a run by name, in the field's frame, at training size."""
     views = [
         View(path.stem, split, camera, is_cut_out=_is_transparent_file(path))
-        for split in ("train", "held_out")
-        for outputs in [parse_dataset(run, split, holdout_every=holdout_every)]
-        for path, camera in zip(outputs.image_filenames, _pinholes(outputs), strict=True)
+        for path, split, camera in _posed(run, holdout_every)
     ]
     return sorted(views, key=lambda view: view.name)
+
+
+def _posed(run: Path, holdout_every: int) -> Iterator[tuple[Path, Split, PinholeCamera]]:
+    splits: tuple[Split, ...] = ("train", "held_out")
+    for split in splits:
+        outputs = parse_dataset(run, split, holdout_every=holdout_every)
+        for path, camera in zip(outputs.image_filenames, _pinholes(outputs), strict=True):
+            yield path, split, camera
 
 
 def read_photo(run: Path, view: View) -> Float[np.ndarray, "height width 3"]:

@@ -9,7 +9,7 @@ import yaml
 
 from scenestyle.artifacts import write_json
 from scenestyle.nerf.checkpoints import checkpoint_path, save_checkpoint
-from scenestyle.nerf.dataset import parse_dataset
+from scenestyle.nerf.dataset import keeps_frame, parse_dataset
 from scenestyle.nerf.trainer import Trainer
 from scenestyle.nerfstudio_plugin.config import (
     SOURCE_METHOD,
@@ -24,20 +24,25 @@ def write_run(run: Path, trainer: Trainer, metrics: Mapping[str, object], *, tit
     """Complete a run's folder, which holds its dataset already, with everything trained.
 
     Writes the checkpoint, `config.yml`, `dataparser_transforms.json`, `losses.csv`,
-    `loss_curve.png` under the heading `title`, and `metrics.json`.
+    `loss_curve.png` under the heading `title` if there were steps, and `metrics.json`.
     """
     save_checkpoint(checkpoint_path(run, trainer.step - 1), trainer.state())
-    (run / "config.yml").write_text(yaml.dump(run_config(trainer)), encoding="utf-8")
+    config = yaml.dump(run_config(trainer, keeps_frame=keeps_frame(run)))
+    (run / "config.yml").write_text(config, encoding="utf-8")
     parse_dataset(
         run, "train", holdout_every=trainer.params.holdout_every
     ).save_dataparser_transform(run / "dataparser_transforms.json")
     (run / "losses.csv").write_text(_losses_csv(trainer), encoding="utf-8")
-    (run / "loss_curve.png").write_bytes(_loss_curve(trainer, title))
+    if trainer.history:
+        (run / "loss_curve.png").write_bytes(_loss_curve(trainer, title))
     write_json(run / "metrics.json", metrics)
 
 
-def run_config(trainer: Trainer) -> RunConfig:
-    """Nerfstudio's configuration of a run, without absolute paths or times."""
+def run_config(trainer: Trainer, *, keeps_frame: bool) -> RunConfig:
+    """Nerfstudio's configuration of a run, without absolute paths or times.
+
+    `keeps_frame`: whether the field has the frame of the run's `transforms.json`.
+    """
     params = trainer.params
     return RunConfig(
         method_name=SOURCE_METHOD,
@@ -46,7 +51,7 @@ def run_config(trainer: Trainer) -> RunConfig:
         output_dir=Path(),
         max_num_iterations=params.iterations,
         machine=machine_config(params, trainer.model.device),
-        pipeline=pipeline_config(Path(), params, trainer.model.device),
+        pipeline=pipeline_config(Path(), params, trainer.model.device, keeps_frame=keeps_frame),
         optimizers=trainer.optimizers.config,
         vis="viewer",
     )

@@ -112,13 +112,14 @@ def first_gaussians(
 def nearest_known(points: SparsePoints | None, views: Sequence[View]) -> float:
     """Half the distance from cameras to the nearest points that they saw, scene units.
 
-    Without points it is 0. The nearest two in a hundred are left out: single points may be wrong.
+    Without points, or if no camera is known to have seen one, it is 0. The nearest two in a hundred
+    are left out: single points may be wrong.
 
     Args:
         points: In the views' frame.
         views: With cameras.
     """
-    if points is None or len(points.xyz) < _MIN_POINTS:
+    if points is None or len(points.xyz) < _MIN_POINTS or not len(points.sightings):
         return 0.0
     distances = [
         np.linalg.norm(

@@ -144,16 +144,17 @@ def finetuned_optimizers(
 ) -> Optimizers:
     """Optimizers of Gaussians that are moved to another look.
 
-    The schedule's learning rates are those of the harmonics' third: centres, shapes and opacities
-    have their own share of it, so that at a rate of 0.01 they move a third as far as in training.
+    The schedule's learning rates are those of the harmonics' third. Centres, shapes and opacities
+    move about a tenth as fast as in training: enough for outlines, too slow for paint that leaves
+    the surface it belongs to and flickers beside it.
     """
     first, last = schedule.learning_rate, schedule.final_learning_rate
     pixel = median_pixel(model.means[model.in_use], cameras)
     shares = {
-        "means": 10 * pixel,
-        "scales": 2.0,
-        "quats": 0.5,
-        "opacities": 5.0,
+        "means": 2 * pixel,
+        "scales": 0.5,
+        "quats": 0.15,
+        "opacities": 1.0,
         "features_dc": 3.0,
         "features_rest": 0.3,
     }

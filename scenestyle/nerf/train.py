@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from scenestyle.artifacts import View
+from scenestyle.artifacts import View, came_as_splats
 from scenestyle.device import select_device
 from scenestyle.errors import ParamsError
 from scenestyle.metrics.image import psnr
@@ -26,6 +26,7 @@ from scenestyle.nerf.dataset import (
 )
 from scenestyle.nerf.progress import ProgressStrip
 from scenestyle.nerf.run_folder import write_run
+from scenestyle.nerf.splat_source import take_over
 from scenestyle.nerf.splats import build_splat_trainer, view_losses
 from scenestyle.nerf.trainer import Losses, Trainer, build_trainer, optimise
 from scenestyle.nerfstudio_plugin.config import training_side
@@ -37,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str, object]:
-    """Train a field and write its run.
+    """Train a field and write its run. Of a scene that came as splats, these are the field.
 
     Args:
         poses: Folder with `transforms.json` and undistorted images.
@@ -55,6 +56,8 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
         ParamsError: If photos were cut out and the background is not random.
         GateError: If training diverges.
     """
+    if came_as_splats(poses):
+        return take_over(poses, out, params)
     device = select_device()
     start = time.monotonic()
     write_dataset(poses, out, max_image_side=training_side(params))

@@ -156,28 +156,35 @@ def splat_optimizer_configs(
     }
 
 
-def dataparser_config(data: Path, *, holdout_every: int) -> NerfstudioDataParserConfig:
+def dataparser_config(
+    data: Path, *, holdout_every: int, keeps_frame: bool = False
+) -> NerfstudioDataParserConfig:
     """Nerfstudio's dataparser over posed images; the first and every n-th view are held out.
 
     The world is centred where the cameras look, not amid the cameras: so scaled that the cameras
     fit, the scene itself lies in the part of space that contraction leaves alone, also in front of
-    cameras that all face one way.
+    cameras that all face one way. With `keeps_frame` the world stays as it is.
     """
     return NerfstudioDataParserConfig(
         data=data,
-        orientation_method="vertical",
-        center_method="focus",
+        orientation_method="none" if keeps_frame else "vertical",
+        center_method="none" if keeps_frame else "focus",
+        auto_scale_poses=not keeps_frame,
         eval_mode="interval",
         eval_interval=holdout_every,
         downscale_factor=1,
     )
 
 
-def pipeline_config(data: Path, params: TrainNerf, device: torch.device) -> VanillaPipelineConfig:
+def pipeline_config(
+    data: Path, params: TrainNerf, device: torch.device, *, keeps_frame: bool = False
+) -> VanillaPipelineConfig:
     """The images in `data` and the model that is trained on them."""
     return VanillaPipelineConfig(
         datamanager=VanillaDataManagerConfig(
-            dataparser=dataparser_config(data, holdout_every=params.holdout_every),
+            dataparser=dataparser_config(
+                data, holdout_every=params.holdout_every, keeps_frame=keeps_frame
+            ),
             train_num_rays_per_batch=params.rays_per_batch,
             eval_num_rays_per_batch=params.rays_per_batch,
         ),

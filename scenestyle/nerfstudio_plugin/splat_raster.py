@@ -11,10 +11,8 @@ from torch.autograd.function import once_differentiable
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ParamsError
-from scenestyle.geometry import invert_rigid, opencv_from_opengl
+from scenestyle.geometry import harmonics, invert_rigid, opencv_from_opengl
 from scenestyle.nerfstudio_plugin import splat_kernels as kernels
-
-_SH_0, _SH_1 = 0.28209479177387814, 0.4886025119029199
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,8 @@ class Gaussians:
     logits: Float[Tensor, " n"]
     """opacities before the sigmoid"""
     harmonics: Float[Tensor, "n bases 3"]
-    """spherical harmonics of the colour, 1 or 4 bases; the first alone is the same all round"""
+    """spherical harmonics of the colour, degree 0 to 3: 1, 4, 9 or 16 bases; the first alone is the
+    same all round"""
 
 
 @dataclass(frozen=True)
@@ -98,17 +97,17 @@ def rasterize(
 
 
 def view_colours(gaussians: Gaussians, camera: PinholeCamera) -> Float[Tensor, "n 3"]:
-    """Colour of each Gaussian as seen from a camera: its harmonics plus a half, not below 0.
-
-    Bases and signs are those of the original 3DGS, of degree 0 or 1.
-    """
+    """Colour of each Gaussian as seen from a camera: its harmonics plus a half, not below 0."""
     first, *others = gaussians.harmonics.unbind(1)
-    colours = _SH_0 * first + 0.5
+    directions: tuple[Tensor | None, ...] = (None, None, None)
     if others:
         centre = gaussians.means.new_tensor(camera.c2w_opengl[:3, 3])
-        direction = torch.nn.functional.normalize(gaussians.means - centre)
-        x, y, z = (_SH_1 * part for part in direction.split(1, dim=1))
-        colours = colours - y * others[0] + z * others[1] - x * others[2]
+        towards = torch.nn.functional.normalize(gaussians.means - centre)
+        directions = towards.split(1, dim=1)
+    base, *values = harmonics(*directions, num_bases=1 + len(others))
+    colours = base * first + 0.5
+    for value, weights in zip(values, others, strict=True):
+        colours = colours + value * weights
     return colours.clamp_min(0)
 
 

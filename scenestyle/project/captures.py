@@ -21,7 +21,7 @@ class Captures:
     """What lies in a folder."""
 
     taken: Mapping[str, Path]
-    """id made of the name -> folder of photos, posed dataset or video, absolute"""
+    """id made of the name -> folder of photos, posed dataset, video or splats, absolute"""
     left_out: Mapping[str, str]
     """name of anything else -> why it is no capture"""
 
@@ -78,7 +78,7 @@ def _is_capture(folder: Path) -> bool:
 
 def _why_not(path: Path) -> str | None:
     try:
-        if path.is_dir():
+        if path.is_dir() or path.suffix.lower() == ".ply":
             read_capture(path, decode=False)
         elif not is_zip(path):
             inspect_video(path)

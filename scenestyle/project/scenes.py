@@ -7,14 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scenestyle.axes import Up
 from scenestyle.capture import MIN_PHOTOS, Capture, read_capture
 from scenestyle.capture.pictures import PHOTO_SUFFIXES
+from scenestyle.capture.splats import SPLATS
 from scenestyle.errors import InputError
 from scenestyle.files import PARTIAL, whole_folder
 from scenestyle.project.archive import is_zip, unpack
 from scenestyle.project.costs import sentence_of_costs
 from scenestyle.project.panorama import VIEWS, split_panoramas
 from scenestyle.project.params_file import add_entry, scene_entry
+from scenestyle.project.splats import write_splat_scene
 from scenestyle.project.video import write_stills
 
 NUM_STILLS = 60
@@ -33,6 +36,10 @@ class Wishes:
     """second of the video up to which they are taken; none: to its end"""
     masks: Path | None = None
     """folder of masks; none: those that lie with the photos"""
+    cameras: Path | None = None
+    """file or folder with the cameras of splats; none: those in their folder, if any"""
+    up: Up | None = None
+    """which axis of splats points up, where cameras are laid round them; none: y-down"""
 
 
 def add_scene_folder(
@@ -51,7 +58,7 @@ def add_scene_folder(
 
     Args:
         name: Checked id of the new scene.
-        source: Folder of photos, posed data set, video or ZIP; only read.
+        source: Folder of photos, posed data set, video, ZIP or splats; only read.
         caption: What the photos show.
         scenes: The project's folder of scenes.
         params: The project's params.yaml.
@@ -92,11 +99,12 @@ def take_in(
 ) -> Capture:
     """Check a capture and put a copy of what is used of it in place of what lies at `target`.
 
-    Videos become stills, 360 degree pictures pinhole views, ZIPs are unpacked. The copy is read
-    once more, as the stages will read it.
+    Videos become stills, 360 degree pictures pinhole views, ZIPs are unpacked, splats without
+    cameras get some. The copy is read once more, as the stages will read it.
 
     Args:
-        source: Folder of photos, posed data set, video or ZIP; only read. It may be `target`.
+        source: Folder of photos, posed data set, video, ZIP or splats; only read. It may be
+            `target`.
         target: The scene's folder.
         wishes: What is asked of it.
         tell: Takes a sentence before what takes long.
@@ -110,7 +118,13 @@ def take_in(
     wishes = wishes or Wishes()
     check_exists(source)
     if _is_same_place(source, target):
-        found = read_capture(source, masks=wishes.masks)
+        found = read_capture(source, masks=wishes.masks, cameras=wishes.cameras)
+        if found.splats is not None:
+            _check_up(found, wishes)
+            if found.model is not None and wishes.cameras is None:
+                return found
+            laid = write_splat_scene(found, target, wishes.up)
+            return replace(found, model=read_capture(target, decode=False).model, changed=laid)
         if wishes.masks is not None:
             _copy(found, source, target, wishes.masks)
         if found.panoramas:
@@ -123,6 +137,12 @@ def take_in(
         raise InputError(f"{source} contains {target.parent}; give the scene's own folder.")
     with whole_folder(target) as partial, _as_folder(source, target, wishes) as (folder, said):
         found = _read(folder, source, wishes, tell)
+        _check_up(found, wishes)
+        if found.splats is not None:
+            laid = write_splat_scene(found, partial, wishes.up)
+            model = read_capture(partial, decode=False).model
+            changed = (*said, *found.changed, *laid)
+            return replace(found, splats=target / SPLATS, model=model, changed=changed)
         if found.panoramas:
             split_panoramas(found, partial)
             views = f"each of {len(found.photos):,} 360 degree pictures split into {VIEWS} views"
@@ -153,6 +173,8 @@ def is_taken_in(source: Path, target: Path) -> bool:
         return dates == {source.stat().st_mtime_ns}
     capture = read_capture(source, decode=False)
     there = [path for path in target.rglob("*") if path.is_file()]
+    if capture.splats is not None:
+        return {path.stat().st_mtime_ns for path in there} == {capture.splats.stat().st_mtime_ns}
     if capture.panoramas:
         dates = {photo.path.stat().st_mtime_ns for photo in capture.photos}
         return dates == {p.stat().st_mtime_ns for p in there if p.suffix in PHOTO_SUFFIXES}
@@ -168,8 +190,8 @@ def check_exists(source: Path) -> None:
     """
     if not source.exists():
         raise InputError(
-            f"{source} does not exist; wanted is a folder of photos, a posed data set, a video or "
-            "a ZIP file."
+            f"{source} does not exist; wanted is a folder of photos, a posed data set, a video, a "
+            "ZIP file or a .ply file of splats."
         )
 
 
@@ -177,8 +199,8 @@ def check_exists(source: Path) -> None:
 def _as_folder(
     source: Path, target: Path, wishes: Wishes
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The capture as a folder, and what was done to make it one."""
-    if source.is_dir():
+    """The capture as a folder or a file of splats, and what was done to make it one."""
+    if source.is_dir() or source.suffix.lower() == ".ply":
         yield source, ()
         return
     if source.suffix.lower() in PHOTO_SUFFIXES:
@@ -216,12 +238,20 @@ def _read(
 ) -> Capture:
     """Heads of the files first, so that costs and most faults are told at once."""
     try:
-        heads = read_capture(folder, masks=wishes.masks, decode=False)
+        heads = read_capture(folder, masks=wishes.masks, cameras=wishes.cameras, decode=False)
         if tell and (costs := sentence_of_costs(heads)):
             tell(costs)
-        return read_capture(folder, masks=wishes.masks)
+        return read_capture(folder, masks=wishes.masks, cameras=wishes.cameras)
     except InputError as error:
         raise InputError(str(error).replace(str(folder), str(source))) from error
+
+
+def _check_up(found: Capture, wishes: Wishes) -> None:
+    if wishes.up is not None and (found.splats is None or found.model is not None):
+        raise InputError(
+            "--up says how cameras are laid round splats that come without any; here are cameras "
+            "or photos already. Leave it out."
+        )
 
 
 def _copy(found: Capture, folder: Path, target: Path, masks: Path | None) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from scenestyle.artifacts import write_json, write_points
 from scenestyle.cameras import fit_within
 from scenestyle.capture.pictures import resized, to_rgb_or_rgba
-from scenestyle.geometry import invert_rigid, opengl_from_opencv
+from scenestyle.capture.transforms import frame_of
 from scenestyle.sfm.photos import reduce_mask
 from scenestyle.sfm.points import points_of
 
@@ -71,7 +71,7 @@ def write_dataset(
             **({"has_alpha": True} if is_cut_out else {}),
             **({"ply_file_path": "sparse_pc.ply"} if model.num_points3D() else {}),
             "frames": [
-                _frame(view, pinholes[view.camera_id])
+                frame_of(view, pinholes[view.camera_id])
                 | ({"mask_path": f"masks/{view.name}"} if hides else {})
                 for view in views
             ],
@@ -150,20 +150,3 @@ def _replace_cameras(
         known = model.camera(number)
         known.model, known.params = camera.model, camera.params.tolist()
         known.width, known.height = camera.width, camera.height
-
-
-def _frame(view: "pycolmap.Image", camera: "pycolmap.Camera") -> dict[str, object]:
-    w2c_opencv = np.eye(4)
-    w2c_opencv[:3] = view.cam_from_world().matrix()
-    # Adding zero turns -0.0 into 0.0.
-    c2w_opengl = opengl_from_opencv(invert_rigid(w2c_opencv)) + 0.0
-    return {
-        "file_path": f"images/{view.name}",
-        "transform_matrix": c2w_opengl.tolist(),
-        "fl_x": camera.focal_length_x,
-        "fl_y": camera.focal_length_y,
-        "cx": camera.principal_point_x,
-        "cy": camera.principal_point_y,
-        "w": camera.width,
-        "h": camera.height,
-    }

@@ -29,6 +29,7 @@ from scenestyle.sfm.matching import PhotoSet, keypoint_counts, verified_pairs
 from scenestyle.sfm.photos import write_feature_masks, write_photos
 from scenestyle.sfm.plan import seen_from_above
 from scenestyle.sfm.reconstruct import Rung, Search, best, reconstruct
+from scenestyle.sfm.splats import write_splat_poses
 from scenestyle.sfm.triangulate import triangulated
 from scenestyle.viz.plan import camera_plan
 
@@ -47,7 +48,7 @@ def estimate_poses(
     """Pose the photos of a scene, or check the poses it comes with, and write the poses folder.
 
     Poses that come with `source` are taken over, and get points by triangulation if they have none;
-    otherwise its photos go through structure from motion.
+    otherwise its photos go through structure from motion. Splats are taken over with their cameras.
 
     Args:
         source: The scene's folder; it is only read.
@@ -71,6 +72,8 @@ def estimate_poses(
             f"{source} holds 360 degree pictures, which have to be split first: take it in with "
             "scenestyle add-scene."
         )
+    if capture.splats is not None:
+        return write_splat_poses(capture, source, out, params)
     work.mkdir(parents=True, exist_ok=True)
     images, masks, photos = work / "images", work / "masks", capture.photos
     if capture.model is None:

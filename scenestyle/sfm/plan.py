@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.geometry import common_up, invert_rigid, opengl_from_opencv
+from scenestyle.capture.poses import c2w_opengl_of
+from scenestyle.geometry import common_up
 from scenestyle.sfm.diagnosis import LostPhoto, spread
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def seen_from_above(
         `points`: some [x, y]; `lost`: `photo` and `near` [x, y], null if it matches none of these.
     """
     views = sorted((view for view in model.images.values() if view.has_pose), key=_by_name)
-    poses = np.stack([_c2w_opengl(view) for view in views])
+    poses = np.stack([c2w_opengl_of(view) for view in views])
     centres, looks = poses[:, :3, 3], -poses[:, :3, 2]
     axes = ground_axes(centres, common_up(list(poses)))
     origin = centres.mean(axis=0)
@@ -93,12 +94,6 @@ def _some_points(
     points = (np.stack([model.point3D(number).xyz for number in numbers]) - origin) @ axes
     low, high = np.percentile(points, _SHOWN_PERCENT, axis=0)
     return points[((points >= low) & (points <= high)).all(axis=1)]
-
-
-def _c2w_opengl(view: "pycolmap.Image") -> Float[np.ndarray, "4 4"]:
-    w2c_opencv = np.eye(4)
-    w2c_opencv[:3] = view.cam_from_world().matrix()
-    return opengl_from_opencv(invert_rigid(w2c_opencv))
 
 
 def _short(xy: Float[np.ndarray, " 2"]) -> list[float]:

@@ -9,14 +9,9 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 
 from scenestyle.cameras import PinholeCamera
-from scenestyle.report.look import Look, pack_cloud, start_at
-from scenestyle.report.report import Capture, Chart, Comparison, Maps, Report, render_report
-from scenestyle.report.verdicts import read_figures
-from scenestyle.viz.charts import line_chart
-from scenestyle.viz.video import side_by_side, write_video
+from scenestyle.report.look import Look, pack_points, start_at
 from tests.support.browser_sizes import PHONE, OpenPage
-
-RED, BLUE = (np.tile(np.float32(colour), (96, 128, 1)) for colour in ([0.9, 0.1, 0.1], [0, 0.2, 1]))
+from tests.support.report_page import still, write_report
 
 
 def ball() -> Look:
@@ -28,7 +23,7 @@ def ball() -> Look:
     points = points.astype(np.float32)
     is_right = points[:, :1] > 0
     clouds = [
-        pack_cloud(points, np.where(is_right, [0.9, 0.0, 0.0], rest).astype(np.float32))
+        pack_points(points, np.where(is_right, [0.9, 0.0, 0.0], rest).astype(np.float32))
         for rest in ([0.5, 0.5, 0.5], [0.0, 0.8, 0.0])
     ]
     camera = PinholeCamera(np.eye(4), 100.0, 100.0, 64.0, 48.0, 128, 96)
@@ -39,34 +34,7 @@ def ball() -> Look:
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    frames = [side_by_side(RED, BLUE * (i / 24), labels=("before", "after")) for i in range(24)]
-    write_video(folder / "orbit.mp4", frames, fps=12)
-    curve = line_chart(
-        {"style": [(0, 1.0), (9, 0.2)]}, title="t", x_label="x", y_label="y", format="svg"
-    )
-    report = Report(
-        scene="demo",
-        style="ukiyoe",
-        caption="colourful objects",
-        prompt="a woodblock print of colourful objects " * 4,
-        look=ball(),
-        video_mp4=(folder / "orbit.mp4").read_bytes(),
-        comparisons=[Comparison(f"view_{i}", RED, BLUE) for i in range(3)],
-        contact_sheet=np.concatenate([RED, BLUE], axis=1),
-        fits=[Comparison(f"view_{i}", RED, BLUE) for i in range(32)],
-        figures=read_figures({"movement_rmse": 0.2, "depth_abs_rel": 0.5}, {}),
-        not_computed={"LPIPS": "no weights"},
-        capture=Capture(Chart("Cameras", curve), "3 of 4.", [("a-long-name" * 9 + ".jpg", "?")]),
-        maps=Maps(np.concatenate([RED, BLUE], axis=1), Chart("Flicker", curve), 0.1, 0.25),
-        charts=[Chart("Losses", curve)],
-        seconds={"train_nerf": 1.0},
-        settings={"a very long name of a setting": "x" * 90},
-        commands={"again": "dvc repro evaluate@demo-ukiyoe " + "--long-option " * 9},
-    )
-    path = folder / "report.html"
-    path.write_text(render_report(report), encoding="utf-8")
-    return path
+    return write_report(tmp_path_factory.mktemp("report"), ball())
 
 
 def share_of_red(element: Locator) -> float:
@@ -120,13 +88,8 @@ def test_everything_that_moves_can_be_reached_by_tab(page_file: Path, open_page:
 
 
 def shares(canvas: Locator) -> dict[str, float]:
-    """Shares of a picture of the ball, once it stands still, that are red, green and grey."""
-    shot, last = canvas.screenshot(), b""
-    while shot != last:
-        canvas.page.wait_for_timeout(500)  # a processor draws few frames per second
-        shot, last = canvas.screenshot(), shot
-    picture = Image.open(io.BytesIO(shot)).convert("RGB")
-    red, green, _ = np.moveaxis(np.asarray(picture).astype(int), -1, 0)
+    """Shares of a picture of the ball that are red, green and grey."""
+    red, green, _ = np.moveaxis(still(canvas), -1, 0)
     return {
         "red": float(np.mean((red > 150) & (green < 90))),
         "green": float(np.mean((green > 150) & (red < 90))),

@@ -16,7 +16,7 @@ from training import tokenizer
 _TEXT_WIDTH = 16
 
 
-def tiny_pipeline() -> Any:
+def tiny_pipeline(*, second_text_width: int = _TEXT_WIDTH) -> Any:
     import torch
     from diffusers import (
         AutoencoderKL,
@@ -35,12 +35,12 @@ def tiny_pipeline() -> Any:
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         block_out_channels=(16, 32),
         layers_per_block=1,
-        cross_attention_dim=2 * _TEXT_WIDTH,
+        cross_attention_dim=_TEXT_WIDTH + second_text_width,
         attention_head_dim=(2, 4),
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + _TEXT_WIDTH,
+        projection_class_embeddings_input_dim=6 * 8 + second_text_width,
         norm_num_groups=4,
     )
     controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
@@ -51,18 +51,21 @@ def tiny_pipeline() -> Any:
         for name, parameter in unet.named_parameters():  # fresh attention is almost uniform
             if ".attn1." in name:
                 parameter.mul_(6)
-    text_config = CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=_TEXT_WIDTH,
-        intermediate_size=2 * _TEXT_WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=tokenizer.LENGTH,
-        projection_dim=_TEXT_WIDTH,
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.eos_token_id,
-        pad_token_id=words.pad_token_id,
-    )
+
+    def text_config(width: int) -> CLIPTextConfig:
+        return CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=tokenizer.LENGTH,
+            projection_dim=width,
+            bos_token_id=words.bos_token_id,
+            eos_token_id=words.eos_token_id,
+            pad_token_id=words.pad_token_id,
+        )
+
     return StableDiffusionXLControlNetImg2ImgPipeline(
         vae=AutoencoderKL(
             down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
@@ -72,8 +75,8 @@ def tiny_pipeline() -> Any:
             force_upcast=False,
             norm_num_groups=4,
         ),
-        text_encoder=CLIPTextModel(text_config),
-        text_encoder_2=CLIPTextModelWithProjection(text_config),
+        text_encoder=CLIPTextModel(text_config(_TEXT_WIDTH)),
+        text_encoder_2=CLIPTextModelWithProjection(text_config(second_text_width)),
         tokenizer=words,
         tokenizer_2=words,
         unet=unet,
@@ -97,6 +100,26 @@ def with_tile(pipeline: Any) -> Any:
                 parameter.normal_(std=0.2)
     pipeline.register_modules(controlnet=MultiControlNetModel([first, second]))
     return pipeline
+
+
+def tiny_union(pipeline: Any, *, num_kinds: int = 8) -> Any:
+    """A ControlNet Union for the pipeline's UNet, one network that sees several kinds of images."""
+    import torch
+    from diffusers import ControlNetUnionModel
+
+    torch.manual_seed(2)
+    union = ControlNetUnionModel.from_config(
+        pipeline.controlnet.config,
+        num_control_type=num_kinds,
+        num_trans_channel=16,
+        num_trans_head=2,
+        num_proj_channel=16,
+    )
+    with torch.no_grad():
+        for parameter in union.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.2)
+    return union
 
 
 def tiny_first_pipeline() -> Any:
@@ -203,14 +226,14 @@ def write_tiny_image_adapter(folder: Path, unet: Any) -> Path:
     return file
 
 
-def write_tiny_lora(file: Path, *, seed: int) -> Path:
-    """A random LoRA of rank 2 for the attention of `tiny_pipeline`'s UNet, as diffusers saves it."""
+def write_tiny_lora(file: Path, *, seed: int, unet: Any = None) -> Path:
+    """A random LoRA of rank 2 for the attention of a UNet, `tiny_pipeline`'s by default, as diffusers saves it."""
     import torch
     from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
-    for name, layer in tiny_pipeline().unet.named_modules():
+    for name, layer in (unet or tiny_pipeline().unet).named_modules():
         if name.rsplit(".", 1)[-1] in ("to_q", "to_k", "to_v"):
             for part, shape in (("down", (2, layer.in_features)), ("up", (layer.out_features, 2))):
                 key = f"unet.{name}.lora.{part}.weight"

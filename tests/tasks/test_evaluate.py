@@ -1,8 +1,10 @@
 import csv
 import json
 import math
+import re
 import shutil
 from dataclasses import asdict, replace
+from html import unescape
 from pathlib import Path
 
 import av
@@ -379,3 +381,20 @@ def test_splats_are_judged_and_shown_by_the_same_code(tmp_path: Path) -> None:
     assert figures["movement_rmse"] > 0.02
     assert figures["heldout_swd"] < figures["heldout_swd_source"]
     assert figures["refit_psnr"] > 5
+    shown = gaussians_in(tmp_path / "out" / "report.html")
+    assert {name: kind for name, kind, _ in shown} == {"before": "splats", "after": "splats"}
+    counts = [json.loads(layout)["count"] for _, _, layout in shown]
+    assert all(0.3 * SPLATS.num_gaussians < count <= SPLATS.num_gaussians for count in counts)
+    # They lie beside the frames, so that a run that goes on from these need not open the field.
+    (inputs["nerf"] / "nerfstudio_models").rename(tmp_path / "away")
+    judge(inputs, tmp_path / "again", tmp_path / "work")
+    assert gaussians_in(tmp_path / "again" / "report.html") == shown
+
+
+def gaussians_in(report: Path) -> list[tuple[str, str, str]]:
+    """Name, kind and layout of what the 3D view of a report shows."""
+    scripts = re.findall(
+        r'<script type="application/x-(\w+)" data-name="(\w+)" data-layout="(.*?)">',
+        report.read_text(),
+    )
+    return [(name, kind, unescape(layout)) for kind, name, layout in scripts]

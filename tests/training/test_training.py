@@ -223,7 +223,8 @@ def test_exported_folder_runs_in_the_pipeline_class(tmp_path):
         tmp_path / "weights", torch_dtype=torch.float32
     )
     grey = Image.new("RGB", (64, 64), (128, 128, 128))
-    assert load_pipeline(str(tmp_path / "weights"), torch.device("cpu")).controls == CONTROLS
+    loaded = load_pipeline(str(tmp_path / "weights"), torch.device("cpu"))
+    assert tuple(control.kind for control in loaded.controls) == CONTROLS
     result = pipeline(
         "a pencil sketch", image=grey, control_image=[grey, grey], strength=0.5, num_inference_steps=2,
         output_type="np",

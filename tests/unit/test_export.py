@@ -1,19 +1,23 @@
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
 import trimesh
 from plyfile import PlyData
 
 from scenestyle.artifacts import read_rgb, read_views
-from scenestyle.errors import ArtifactError, ParamsError
+from scenestyle.errors import ArtifactError
 from scenestyle.export import ExportOptions, export
 from scenestyle.export_names import Format, default_name
+from scenestyle.metrics.image import psnr
 from scenestyle.nerf.field import load_field
 from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.splat_raster import Gaussians, rasterize
 from scenestyle.splat_file import read_splats
 from tests.support.tiny_field import SPLATS, write_tiny_source
 
@@ -69,6 +73,35 @@ def test_the_files_are_binary_and_hold_what_programs_look_for(scene: Path, tmp_p
     assert names[:6] == ["x", "y", "z", "red", "green", "blue"]
     assert [each.name for each in face.properties] == ["vertex_indices"]
     assert set(vertex.data["alpha"]) == {255}
+
+
+def test_a_glb_is_the_mesh_with_y_up_and_its_colours_shown_as_they_are(
+    scene: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mesh").mkdir()
+    mesh = trimesh.load(exported(scene, "mesh", tmp_path / "mesh"), process=False)
+    (tmp_path / "glb").mkdir()
+    path = exported(scene, "glb", tmp_path / "glb")
+    loaded = trimesh.load(path, process=False)
+    assert isinstance(mesh, trimesh.Trimesh)
+    assert isinstance(loaded, trimesh.Scene)
+    (glb,) = loaded.geometry.values()
+
+    x, y, z = mesh.vertices.T
+    np.testing.assert_allclose(glb.vertices, np.stack([x, z, -y], axis=-1), atol=1e-6)
+    np.testing.assert_array_equal(glb.faces, mesh.faces)
+    (length,) = struct.unpack_from("<I", path.read_bytes(), 12)
+    tree = json.loads(path.read_bytes()[20 : 20 + length])
+    assert tree["extensionsUsed"] == ["KHR_materials_unlit"]
+    # What a renderer shows of light is what the mesh's bytes say, to the rounding of dark bytes.
+    accessor = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"]]
+    view = tree["bufferViews"][accessor["bufferView"]]
+    begin = 28 + length + view.get("byteOffset", 0)
+    stored = np.frombuffer(path.read_bytes()[begin : begin + view["byteLength"]], np.uint8)
+    light = stored.reshape(-1, 4)[:, :3] / 255
+    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    colours = mesh.visual.vertex_colors[:, :3] / 255
+    assert np.abs(shown - colours)[colours > 0.2].max() < 0.02
 
 
 def test_a_video_has_the_length_and_size_asked_for(scene: Path, tmp_path: Path) -> None:
@@ -161,6 +194,14 @@ def test_splats_are_those_of_the_field(tmp_path: Path) -> None:
     np.testing.assert_array_equal(splats.logits, model.opacities[model.in_use, 0].detach().numpy())
 
 
-def test_nerfacto_has_no_splats_to_export(scene: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"field of nerfacto.*train_nerf.field: splats"):
-        export(scene / "nerf", scene / "views", "splat", tmp_path / "a.ply", SHORT)
+def test_splats_of_nerfacto_show_what_it_shows_in_its_frame(scene: Path, tmp_path: Path) -> None:
+    options = replace(SHORT, size=None, up="z", fit_steps=150)
+    splats = read_splats(exported(scene, "splat", tmp_path, options))
+
+    names = ("means", "quats", "log_scales", "logits", "harmonics")
+    gaussians = Gaussians(*(torch.from_numpy(getattr(splats, name)) for name in names))
+    field = load_field(scene / "nerf")
+    assert not isinstance(field.model, SplatModel)
+    for view in field.views:
+        shown = rasterize(gaussians, view.camera).rgb.clamp(0, 1).permute(1, 2, 0).numpy()
+        assert psnr(shown, field.render(view.camera).rgb) > 20

@@ -8,13 +8,16 @@ import yaml
 
 from scenestyle.errors import ParamsError
 from scenestyle.params import (
+    Control,
     FinetuneNerf,
     Params,
+    StylizeViews,
     TrainNerf,
     check_id,
     edit_key,
     load_params,
     lookup,
+    params_faults,
     parse_params,
     stage_params,
 )
@@ -145,6 +148,45 @@ def test_an_image_and_its_checksum_go_together(
     raw["styles"]["oil"] |= given
     with pytest.raises(ParamsError, match=fault):
         parse_params(raw)
+
+
+FILE = {"model": "/models/mine.safetensors"}
+SUM = {"model_sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted"),
+    [
+        (FILE, "stylize_views.model_sha256: missing; write the SHA-256 of the file"),
+        ({"model": "sdxl"} | SUM, "model_sha256: is for a model that is one .safetensors file"),
+        (FILE | SUM, None),
+        ({"controls": ["smell"]}, "controls.0.kind: must be 'depth', 'tile', 'lineart' or 'canny'"),
+        ({"controls": ["depth", {"kind": "tile", "scale": 0.5}]}, None),
+        ({"controls": []}, "controls: must not be empty; null takes all"),
+        (
+            {"controls": [{"kind": "tile", "strat": 0.5}]},
+            "controls.0.strat: unknown key; did you mean 'start'?",
+        ),
+        (
+            {"controls": [{"kind": "depth", "start": 0.5, "end": 0.5}]},
+            "controls.0.end: must be above start",
+        ),
+    ],
+)
+def test_a_model_of_ones_own_is_checked_in_the_stages_block_and_in_an_edits(
+    own: dict[str, Any], wanted: str | None, raw: dict[str, Any]
+) -> None:
+    key = next(iter(raw["edits"]))
+    raw["edits"][key]["stylize_views"] = own
+    assert [wanted in each for each in params_faults(raw)] == [True] * bool(wanted)
+    raw["edits"][key]["stylize_views"] = {}
+    raw["stylize_views"] = raw["stylize_views"] | own
+    assert [wanted in each for each in params_faults(raw)] == [True] * bool(wanted)
+
+
+def test_the_kind_of_a_control_stands_for_one_of_the_models_own() -> None:
+    short = StylizeViews(controls=("depth", "tile"))  # pyright: ignore[reportArgumentType]
+    assert short == StylizeViews(controls=(Control("depth"), Control("tile")))
 
 
 def test_the_key_of_an_edit(raw: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The real stages on the demo scene, small: what dvc.yaml says they read and write is what they do."""
 
+import json
 import os
 import shlex
 import shutil
@@ -11,7 +12,11 @@ import pytest
 import yaml
 
 from engine import Pipeline
+from scenestyle.diffusion.weights import file_sha256
+from scenestyle.project.layout import Layout
 from tests.support.kills import bring_up_to_date, kill_each_stage
+from tests.support.original_layout import write_single_file
+from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_lora
 from tests.support.toy_project import ROOT
 
 SMALL = {
@@ -108,3 +113,38 @@ def test_kills_of_each_stage_at_random_moments_change_no_result(tmp_path: Path) 
     assert files(project / "data") == files(undisturbed / "data")
     assert not list((project / "data").rglob(".partial-*"))
     assert {kind for kind, _ in bring_up_to_date(project).values()} == {"fresh"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_checkpoint_of_one_file_with_a_control_and_a_lora_goes_the_whole_way(
+    tmp_path: Path,
+) -> None:
+    project, models = tmp_path / "project", tmp_path / "models"
+    lay_out(project)
+    pipeline = tiny_pipeline(second_text_width=24)
+    pipeline.save_pretrained(models / "folder")
+    checkpoint = write_single_file(pipeline, models / "my_model.safetensors")
+    lora = write_tiny_lora(models / "lora.safetensors", seed=0, unet=pipeline.unet)
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["stylize_views"] |= {
+        "model": str(checkpoint),
+        "model_sha256": file_sha256(checkpoint),
+        "loras": [{"file": str(lora), "sha256": file_sha256(lora), "scale": 0.5}],
+        "controls": [{"kind": "depth", "weights": str(models / "folder" / "controlnet")}],
+        "image_side": 64,
+    }
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+    execute(project, "dvc", "repro")
+
+    edit = next(iter(params["edits"]))
+    scene, style = edit.split("-")
+    folder = Layout(project).stylized(scene, style)
+    sources = json.loads((folder / "manifest.json").read_text())["sources"]
+    assert sources["base"] == f"{checkpoint}, sha256:{file_sha256(checkpoint)}"
+    assert sources["lora 0"] == f"{lora}, sha256:{file_sha256(lora)}"
+    # Another file under the same name is another model.
+    write_single_file(tiny_pipeline(second_text_width=32), checkpoint)
+    with pytest.raises(AssertionError, match="write model_sha256"):
+        execute(project, "dvc", "repro", "--single-item", "--force", f"stylize_views@{edit}")

@@ -1,29 +1,18 @@
-// A look round the scene: two clouds of points, before and after the edit, under one camera.
+// A look round the scene, before and after the edit, under one camera.
 //
 // Every <figure class="look"> holds a <canvas>, inputs that choose a cloud by its value, and one
-// <script type="application/x-points" data-name="VALUE"> per cloud. Its text is base64 of `count` positions (three uint16 each,
-// shares of the box from `low` to `low + size`) and then `count` colours (three uint8 each, sRGB).
+// <script type="application/x-KIND" data-name="VALUE"> per cloud, with its content in base64. Points and splats are read and drawn by
+// the files of these names.
 
-import {
-  BufferAttribute,
-  BufferGeometry,
-  ColorManagement,
-  LinearSRGBColorSpace,
-  PerspectiveCamera,
-  Points,
-  PointsMaterial,
-  Quaternion,
-  Scene,
-  Spherical,
-  Vector3,
-  WebGLRenderer,
-} from "three";
+import { ColorManagement, LinearSRGBColorSpace, PerspectiveCamera, Quaternion, Scene, Spherical, Vector2, Vector3, WebGLRenderer } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
+import { readPoints } from "./points.js";
+import { floatPainter, readSplats } from "./splats.js";
 
 // Colours are shown as they are stored.
 ColorManagement.enabled = false;
 
-const SHARE_OF_SPACING = 4;
+const READERS = { "application/x-points": readPoints, "application/x-splats": readSplats };
 
 const KEYS = {
   ArrowLeft: [-0.1, 0, 1],
@@ -34,66 +23,33 @@ const KEYS = {
   "-": [0, 0, 1 / 0.9],
 };
 
-// What three.js has for points, drawn as discs that grow with their distance from the focus as their spacing does: across the line of
-// sight by away / (2 - 1 / away), along it by away * away; a ground seen at a slant shows both, so that discs take the mean of the two.
-function discs(spacing, focus, radius) {
-  const material = new PointsMaterial({ size: SHARE_OF_SPACING * spacing, vertexColors: true });
-  material.onBeforeCompile = (shader) => {
-    shader.uniforms.focus = { value: new Vector3().fromArray(focus) };
-    shader.uniforms.radius = { value: radius };
-    const patch = (part, old, text) => {
-      if (!shader[part].includes(old)) throw new Error(`three.js has no "${old}" in its ${part} any more`);
-      shader[part] = shader[part].replace(old, text);
-    };
-    patch("vertexShader", "uniform float size;", "uniform float size; uniform vec3 focus; uniform float radius;");
-    patch(
-      "vertexShader",
-      "gl_PointSize = size;",
-      `float away = max(1.0, distance((modelMatrix * vec4(transformed, 1.0)).xyz, focus) / radius);
-       gl_PointSize = size * away * sqrt(away / (2.0 - 1.0 / away));`,
-    );
-    patch(
-      "fragmentShader",
-      "#include <clipping_planes_fragment>",
-      "if (distance(gl_PointCoord, vec2(0.5)) > 0.5) discard;",
-    );
-  };
-  return material;
-}
-
-function readPoints(script, focus, radius) {
-  const { count, low, size, spacing } = JSON.parse(script.dataset.layout);
+function readCloud(script, focus, radius) {
   const bytes = Uint8Array.from(atob(script.textContent.trim()), (letter) => letter.charCodeAt(0));
-  const geometry = new BufferGeometry();
-  geometry.setAttribute("position", new BufferAttribute(new Uint16Array(bytes.buffer, 0, 3 * count), 3, true));
-  geometry.setAttribute("color", new BufferAttribute(bytes.subarray(6 * count), 3, true));
-  const points = new Points(geometry, discs(spacing, focus, radius));
-  points.scale.setScalar(size);
-  points.position.fromArray(low);
-  points.frustumCulled = false;
-  return points;
+  return READERS[script.type](bytes, JSON.parse(script.dataset.layout), focus, radius);
 }
 
 function start(figure) {
   const canvas = figure.querySelector("canvas");
-  const { position, focus, radius, up, fov } = JSON.parse(canvas.dataset.camera);
-  const renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
+  const { position, target, focus, radius, up, fov } = JSON.parse(canvas.dataset.camera);
+  const scripts = [...figure.querySelectorAll("script[data-name]")];
+  const areSplats = scripts[0].type === "application/x-splats"; // which have no edges to be smoothed
+  const renderer = new WebGLRenderer({ canvas, antialias: !areSplats, alpha: true });
   renderer.outputColorSpace = LinearSRGBColorSpace;
   renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
 
   const scene = new Scene();
   const clouds = {};
-  for (const script of figure.querySelectorAll("script[data-name]")) {
-    clouds[script.dataset.name] = readPoints(script, focus, radius);
-    scene.add(clouds[script.dataset.name]);
+  for (const script of scripts) {
+    clouds[script.dataset.name] = readCloud(script, focus, radius);
+    scene.add(clouds[script.dataset.name].object);
   }
 
-  const distance = new Vector3().fromArray(position).distanceTo(new Vector3().fromArray(focus));
+  const distance = new Vector3().fromArray(position).distanceTo(new Vector3().fromArray(target));
   const camera = new PerspectiveCamera(fov, 1, 0.02 * distance, 50 * distance);
   camera.up.fromArray(up);
   camera.position.fromArray(position);
   const controls = new OrbitControls(camera, canvas);
-  controls.target.fromArray(focus);
+  controls.target.fromArray(target);
   controls.minDistance = 0.3 * distance;
   controls.maxDistance = 3 * distance;
   // Whoever scrolls or swipes past wants the page to move, not the scene.
@@ -101,12 +57,17 @@ function start(figure) {
   canvas.addEventListener("focus", () => (controls.enableZoom = true));
   canvas.addEventListener("blur", () => (controls.enableZoom = false));
   canvas.style.touchAction = "pan-y";
+  controls.update();
   controls.saveState();
 
+  const paint = areSplats ? floatPainter(renderer) : () => renderer.render(scene, camera);
+  const pixels = new Vector2();
   let asked = false;
   const draw = () => {
     asked = false;
-    renderer.render(scene, camera);
+    renderer.getDrawingBufferSize(pixels);
+    for (const { object, arrange } of Object.values(clouds)) if (object.visible) arrange(camera, pixels);
+    paint(scene, camera, pixels);
   };
   const ask = () => {
     if (!asked) requestAnimationFrame(draw);
@@ -116,7 +77,7 @@ function start(figure) {
 
   const show = () => {
     const chosen = figure.querySelector("input:checked").value;
-    for (const [name, points] of Object.entries(clouds)) points.visible = name === chosen;
+    for (const [name, { object }] of Object.entries(clouds)) object.visible = name === chosen;
     ask();
   };
   for (const input of figure.querySelectorAll("input")) input.addEventListener("change", show);

@@ -7,6 +7,7 @@ import torch
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.errors import WeightsError
+from scenestyle.params import Control
 from tests.support.tiny_diffusion import write_tiny_lora
 
 CPU = torch.device("cpu")
@@ -158,3 +159,20 @@ def test_truncated_weights_are_refused(tiny_folder, tmp_path):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(WeightsError, match="could not be loaded"):
         load_pipeline(str(folder), CPU)
+
+
+def test_a_base_without_controlnet_gets_the_pinned_ones_that_are_asked_for(
+    base_without_controlnet, tiny_folder, hub_cache
+):
+    for kind in ("depth", "canny"):
+        net = presets.SDXL_CONTROLNETS[kind].repository
+        put_in_cache(hub_cache, net.name, net.revision, tiny_folder / "controlnet")
+    model = load_pipeline(
+        str(base_without_controlnet), CPU, controls=[Control("canny"), Control("depth")]
+    )
+    assert [control.kind for control in model.controls] == ["depth", "canny"]
+    assert model.licences["controlnet canny"] == "Apache-2.0"
+    alone = load_pipeline(str(base_without_controlnet), CPU)
+    assert [control.kind for control in alone.controls] == ["depth"]
+    with pytest.raises(WeightsError, match="only for depth, tile, canny"):
+        load_pipeline(str(base_without_controlnet), CPU, controls=[Control("lineart")])

@@ -14,6 +14,7 @@ from scenestyle.diffusion.noise import CarriedNoise
 from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.presets import SD15
 from scenestyle.diffusion.stylize import stylize
+from scenestyle.params import Control
 from tests.support.tiny_diffusion import tiny_first_pipeline, with_tile
 from tests.unit.diffusion.test_stylize import SETTINGS, assert_same_pictures, in_float64, some_views
 
@@ -34,7 +35,9 @@ def sdxl(tiny_folder):
 
 def sdxl_with_tile(tiny_folder):
     model = load_pipeline(str(tiny_folder), torch.device("cpu"))
-    return replace(model, pipeline=with_tile(model.pipeline), controls=("depth", "tile"))
+    return replace(
+        model, pipeline=with_tile(model.pipeline), controls=(Control("depth"), Control("tile"))
+    )
 
 
 def first_class(_):

@@ -79,7 +79,7 @@ def by_gsplats_formulas(
     opacities = gaussians.logits.sigmoid()
     if is_antialiased:
         opacities = opacities * compensations[0]
-    degree = {1: 0, 4: 1}[gaussians.harmonics.shape[1]]
+    degree = {1: 0, 4: 1, 9: 2, 16: 3}[gaussians.harmonics.shape[1]]
     directions = gaussians.means - torch.as_tensor(camera.c2w_opengl[:3, 3])
     colours = (_spherical_harmonics(degree, directions, gaussians.harmonics) + 0.5).clamp_min(0)
     y, x = torch.meshgrid(
@@ -110,7 +110,7 @@ def by_gsplats_formulas(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     ("count", "bases", "is_antialiased", "spread"),
-    [(200, 1, True, 1.0), (200, 4, True, 1.0), (60, 4, False, 2.5)],
+    [(200, 1, True, 1.0), (200, 4, True, 1.0), (60, 9, True, 1.0), (60, 16, False, 2.5)],
 )
 def test_values_and_gradients_are_gsplats(dtype, count, bases, is_antialiased, spread):
     camera = some_camera()

@@ -134,6 +134,17 @@ def test_the_points_are_in_the_page(report: Report) -> None:
     assert page.all("canvas")[0]["data-camera"] == '{"fov": 50}'
 
 
+def test_the_page_says_what_its_3d_view_consists_of(report: Report) -> None:
+    splats = Cloud(b"abcdefghi", "{}", "splats")
+    html = render_report(replace(report, look=replace(report.look, before=splats, after=splats)))
+
+    assert html.count('type="application/x-splats"') == 2
+    assert "own Gaussians" in html
+    assert "points sampled" not in html
+    assert render_report(report).count('type="application/x-points"') == 2
+    assert "points sampled" in render_report(report)
+
+
 def test_texts_of_users_stay_texts(report: Report) -> None:
     hostile = replace(
         report,

@@ -1,0 +1,34 @@
+"""The frame of a nerfstudio field, as its run tells it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from scenestyle.capture.transforms import read_json
+from scenestyle.errors import InputError
+from scenestyle.geometry import Similarity, is_rigid
+
+FIELD_FRAME = "dataparser_transforms.json"
+
+
+def read_field_frame(path: Path) -> Similarity:
+    """The map from the coordinates of a data set to those of the field, from a run's file.
+
+    They are the data set's as its photos were posed, before `applied_transform`.
+
+    Raises:
+        InputError: If it is not what nerfstudio writes.
+    """
+    said = read_json(path)
+    try:
+        transform = np.vstack([np.array(said["transform"], dtype=np.float64), [0, 0, 0, 1]])
+        scale = float(said["scale"])
+        is_right = is_rigid(transform) and scale > 0
+    except (KeyError, TypeError, ValueError):
+        is_right = False
+    if not is_right:
+        raise InputError(
+            f"{path} is not what nerfstudio writes: an object with `transform`, a rotation and a "
+            "translation as 3x4 numbers, and `scale`."
+        )
+    return Similarity(scale, transform[:3, :3], scale * transform[:3, 3])

@@ -1,0 +1,34 @@
+"""What a user with a GPU of 8, 12, 24 or 80 GB is told fits; half a gigabyte is the driver's."""
+
+import pytest
+
+from scenestyle.diffusion.fits import advice, fitting, without_weights
+from scenestyle.diffusion.plan import weights_gb
+from scenestyle.diffusion.presets import SDXL
+
+
+@pytest.mark.parametrize(
+    ("card", "wanted"),
+    [
+        (2, []),
+        (4, [("sd15", 512, "model")]),
+        (8, [("sd15", 512, "none")]),
+        (12, [("sdxl", 768, "model"), ("sd15", 512, "none")]),
+        (24, [("sdxl", 1024, "none"), ("sd15", 512, "none")]),
+    ],
+)
+def test_cards(card: float, wanted: list[tuple[str, int, str]]) -> None:
+    found = [(fit.models[0], fit.image_side, fit.plan.offload) for fit in fitting(card - 0.5)]
+    assert found == wanted
+
+
+def test_it_reads_as_a_sentence() -> None:
+    said = advice(11.5)
+    assert "11.5 GB are free on the GPU: sdxl and sdxl-lightning at 768 pixels (" in said
+    assert "views per call, weights swapped); sd15 at 512 pixels (" in said
+    assert advice(1.0).endswith("embedded alone fits")
+
+
+def test_the_weights_are_those_of_the_published_models() -> None:
+    """9.4 GB in half precision: 2.567 + 1.251 + 0.084 + 0.123 + 0.695 billion parameters."""
+    assert weights_gb(without_weights("sdxl", SDXL), "none") == pytest.approx(9.44, abs=0.01)
