@@ -401,9 +401,9 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(
             f"{base.weights} could not be loaded as a {name} with "
-            f"{', '.join(str(each.folder) for each in chosen)} ({reason(error)}). Each needs safetensors "
-            "weights in the layout of `save_pretrained(FOLDER)`; or set stylize_views.model: "
-            "embedded."
+            f"{', '.join(str(each.folder) for each in chosen)} ({reason(error)}). Each needs "
+            "safetensors weights in the layout of `save_pretrained(FOLDER)`; or set "
+            "stylize_views.model: embedded."
         ) from error
     _check_widths(base, chosen, pipeline)
     # One view at a time: the VAE's activations, at full resolution, would outweigh everything else.

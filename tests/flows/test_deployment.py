@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.sentences import faults_of
 from tests.support.terminal import Terminal, is_at, readme, until
 
 
@@ -95,6 +96,7 @@ def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) 
     (message,) = [str(each["text"]) for each in messages]
     assert "Failed" in message.splitlines()[0]
     assert "row 5: " in message
+    assert faults_of(message) == []
     assert "row 6: train_nerf@moss: too dark" in message
     assert "2 of 6 results failed" in said
     states = terminal.task_states()
