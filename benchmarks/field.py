@@ -27,6 +27,7 @@ import torch
 from benchmarks.machine import provenance, table, write_result
 from scenestyle.artifacts import View
 from scenestyle.cameras import PinholeCamera
+from scenestyle.nerfstudio_plugin.config import training_side
 from scenestyle.params import TrainNerf
 
 CPU = torch.device("cpu")
@@ -245,7 +246,7 @@ def scene_report(poses: Path, params: TrainNerf, stock_steps: int) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
-        write_dataset(poses, run, max_image_side=params.max_image_side)
+        write_dataset(poses, run, max_image_side=training_side(params))
         views = read_run_views(run, holdout_every=params.holdout_every)
         psnr = held_out_psnr(run, views)
         train(our_field(run, params, views), 3, psnr, [])  # compiles

@@ -100,7 +100,7 @@ def compare(arguments: argparse.Namespace, root: Path, params: FinetuneNerf) -> 
         [
             f"{len(posed)} photos; source field with the defaults of `train_nerf` for nerfacto: held-out "
             f"{source['heldout_psnr']:.2f} dB in {source['seconds']} s. Views of "
-            f"{posed[0].camera.width}x{posed[0].camera.height}, {params.iterations} steps of "
+            f"{posed[0].camera.width}x{posed[0].camera.height}, {params.iterations or 400} steps of "
             f"{params.patch_size or 64} px, defaults of `finetune_nerf` otherwise.",
             "",
             table(
@@ -160,6 +160,7 @@ def finetune(
     from scenestyle.evaluation.measure import feature_swd
     from scenestyle.finetune.finetune import (
         continued_trainer,
+        num_steps,
         read_pictures,
         target_features,
         training_targets,
@@ -179,10 +180,11 @@ def finetune(
         losses = published_losses(trainer, features, targets, params)
     else:
         losses = patch_losses(trainer, features, targets, torch.ones(1), params)
+    steps = num_steps(params, nerf)
     curve, seconds, cpu_seconds = [], 0.0, 0.0
     renders: list[np.ndarray] = []
-    for step in range(params.iterations + 1):
-        if step in MEASURED_AT or step == params.iterations:
+    for step in range(steps + 1):
+        if step in MEASURED_AT or step == steps:
             renders = [trainer.model.render(view.camera).rgb for view in held_out]
             swd = np.mean([distance(x, y) for x, y in zip(renders, wanted, strict=True)])
             depth = change(trainer, rendered)["depth_abs_rel"]
@@ -190,7 +192,7 @@ def finetune(
                 [f"{step}", f"{seconds:.1f}", f"{cpu_seconds:.1f}", f"{swd:.4f}", f"{depth:.4f}"]
             )
             print(*curve[-1], flush=True)
-        if step < params.iterations:
+        if step < steps:
             start, cpu_start = time.perf_counter(), time.process_time()
             trainer.update(losses)
             seconds += time.perf_counter() - start

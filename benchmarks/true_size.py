@@ -54,7 +54,7 @@ def random_model(device: str) -> Any:
         return kind.from_config(kind.load_config(folder / part))
 
     def encoder(part: str) -> Any:
-        config = transformers.CLIPTextConfig.from_pretrained(folder / part)
+        config: Any = transformers.CLIPTextConfig.from_pretrained(folder / part)
         return getattr(transformers, config.architectures[0])(config)
 
     pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(0))
@@ -67,7 +67,7 @@ def random_model(device: str) -> Any:
         )
         for name in names
     }
-    scheduler = diffusers.EulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler")
+    scheduler: Any = diffusers.EulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler")
     pipeline = diffusers.StableDiffusionXLControlNetImg2ImgPipeline(
         **parts, **architectures.tokenizers("sdxl"), scheduler=scheduler, add_watermarker=False
     )

@@ -133,8 +133,8 @@ def _models(_: Path) -> Finding:
 
     if not torch.cuda.is_available():
         return Finding("note", "embedded; the larger ones require a GPU of 8 GB or more")
-    from scenestyle.diffusion.fits import advice
     from scenestyle.diffusion.plan import free_gb
+    from scenestyle.project.fits import advice
 
     return Finding("ok", advice(free_gb(torch.device("cuda"))))
 

@@ -63,8 +63,8 @@ def _what_fits() -> str | None:
 
     if not torch.cuda.is_available():
         return None
-    from scenestyle.diffusion.fits import advice
     from scenestyle.diffusion.plan import free_gb
+    from scenestyle.project.fits import advice
 
     return f"{advice(free_gb(torch.device('cuda')))} (stylize_views.model, image_side)"
 

@@ -21,13 +21,13 @@ from scenestyle.export_names import Format
 from scenestyle.files import PARTIAL, partial_of
 from scenestyle.nerf.dataset import keeps_frame
 from scenestyle.nerf.field import RadianceField, Rendering, load_field
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.splat_model import SplatModel, all_splats_of, splats_of
 from scenestyle.novel.camera_path import moved_to_run, read_camera_path
 from scenestyle.novel.fitted_splats import fit_splats
 from scenestyle.novel.mesh import fused_mesh
 from scenestyle.novel.orbit import novel_path, read_surfaces
 from scenestyle.novel.surface import surface_points, thinned
-from scenestyle.splat_file import all_splats_of, splats_of, write_splats
+from scenestyle.splat_file import write_splats
 from scenestyle.viz.video import centred, write_video
 
 CameraPath = Literal["orbit", "capture"]

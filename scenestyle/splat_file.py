@@ -1,19 +1,15 @@
 """Gaussians in the file that 3DGS's authors wrote and everybody's viewers read (.ply)."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from scenestyle.axes import Up
-from scenestyle.errors import ArtifactError, reason
+from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
 from scenestyle.geometry import rotated_harmonics
-
-if TYPE_CHECKING:
-    from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 
 _QUARTER = np.sqrt(0.5)
 _TURNS: dict[Up, Float[np.ndarray, " 4"]] = {
@@ -79,21 +75,6 @@ class SplatFile:
             quats=quats.astype(np.float32),
             harmonics=rotated_harmonics(self.harmonics, rotation),
         )
-
-
-def splats_of(model: "SplatModel") -> SplatFile:
-    """The Gaussians of a model that are in use, in the field's frame."""
-    splats = all_splats_of(model)
-    in_use = model.in_use.cpu().numpy()
-    chosen = SplatFile(*(getattr(splats, part.name)[in_use] for part in fields(SplatFile)))
-    return replace(chosen, quats=chosen.quats / np.linalg.norm(chosen.quats, axis=1, keepdims=True))
-
-
-def all_splats_of(model: "SplatModel") -> SplatFile:
-    """The Gaussians of a model with the very numbers that it holds."""
-    gaussians = model.gaussians()
-    parts = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logits)
-    return SplatFile(*(p.detach().cpu().numpy() for p in (*parts, gaussians.harmonics)))
 
 
 def write_splats(path: Path, splats: SplatFile) -> None:
@@ -220,7 +201,7 @@ def _read_header(path: Path) -> _Header | None:
         with path.open("rb") as file:
             head, end, _ = file.read(_LONGEST_HEADER).partition(b"end_header\n")
     except OSError as error:
-        raise ArtifactError(f"{path} cannot be read ({reason(error)}).") from error
+        raise ArtifactError(f"{path} cannot be read ({error}).") from error
     lines = [line.split() for line in head.decode("ascii", errors="replace").splitlines()]
     if not end or lines[:1] != [["ply"]] or ["format", "binary_little_endian", "1.0"] not in lines:
         return None

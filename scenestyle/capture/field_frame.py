@@ -23,10 +23,9 @@ def read_field_frame(path: Path) -> Similarity:
     try:
         transform = np.vstack([np.array(said["transform"], dtype=np.float64), [0, 0, 0, 1]])
         scale = float(said["scale"])
-        is_right = is_rigid(transform) and scale > 0
     except (KeyError, TypeError, ValueError):
-        is_right = False
-    if not is_right:
+        transform, scale = np.zeros((4, 4)), 0.0
+    if not is_rigid(transform) or scale <= 0:
         raise InputError(
             f"{path} is not what nerfstudio writes: an object with `transform`, a rotation and a "
             "translation as 3x4 numbers, and `scale`."

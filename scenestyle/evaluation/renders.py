@@ -16,7 +16,7 @@ from scenestyle.files import whole_file
 from scenestyle.novel.orbit import novel_path
 from scenestyle.params import Evaluate
 from scenestyle.progress import Progress
-from scenestyle.splat_file import SplatFile, read_splats, splats_of, write_splats
+from scenestyle.splat_file import SplatFile, read_splats, write_splats
 
 if TYPE_CHECKING:
     from scenestyle.nerf.field import Rendering
@@ -139,7 +139,7 @@ def render_cameras(
     The Gaussians of a field of splats are kept there, too.
     """
     from scenestyle.nerf.field import load_field
-    from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+    from scenestyle.nerfstudio_plugin.splat_model import SplatModel, splats_of
 
     frames.mkdir(parents=True, exist_ok=True)
     files = [frames / f"{index:05d}.npz" for index in range(len(cameras))]

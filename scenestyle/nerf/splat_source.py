@@ -26,6 +26,7 @@ from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.splat_growth import least_scales
 from scenestyle.nerf.splats import finetuned_optimizers
 from scenestyle.nerf.trainer import Trainer, build_model
+from scenestyle.nerfstudio_plugin.config import training_side
 from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import TrainNerf
 from scenestyle.splat_file import SplatFile, read_splats
@@ -58,7 +59,8 @@ def take_over(poses: Path, out: Path, params: TrainNerf) -> dict[str, object]:
             "out). Add cameras, or leave them all out: then cameras are laid round the splats."
         )
     splats = read_splats(poses / meta[SPLATS_KEY])
-    frames = [reduced_frame({**meta, **frame}, params.max_image_side) for frame in meta["frames"]]
+    side = training_side(params)
+    frames = [reduced_frame({**meta, **frame}, side) for frame in meta["frames"]]
     dataset = {"camera_model": "PINHOLE", FRAME_KEY: True, "frames": frames}
     write_json(out / "transforms.json", dataset)
     points = read_points(poses)

@@ -7,7 +7,7 @@ the optimizers nor the form of a checkpoint.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from scenestyle.cameras import PinholeCamera
 from scenestyle.geometry import pixel_rays, ray_from_z_depth
 from scenestyle.nerfstudio_plugin.interface import Rendering, Shown
 from scenestyle.nerfstudio_plugin.splat_raster import Gaussians, Splatted, rasterize
+from scenestyle.splat_file import SplatFile
 
 UNUSED_LOGIT = -20.0
 """opacity, before the sigmoid, of a Gaussian that is not in use"""
@@ -224,3 +225,18 @@ def pinhole_of(camera: Cameras) -> PinholeCamera:
     fx, fy, cx, cy = (float(each.reshape(-1)[0]) for each in (one.fx, one.fy, one.cx, one.cy))
     width, height = (int(each.reshape(-1)[0]) for each in (one.width, one.height))
     return PinholeCamera(c2w_opengl, fx, fy, cx, cy, width, height)
+
+
+def splats_of(model: SplatModel) -> SplatFile:
+    """The Gaussians of a model that are in use, in the field's frame."""
+    splats = all_splats_of(model)
+    in_use = model.in_use.cpu().numpy()
+    chosen = SplatFile(*(getattr(splats, part.name)[in_use] for part in fields(SplatFile)))
+    return replace(chosen, quats=chosen.quats / np.linalg.norm(chosen.quats, axis=1, keepdims=True))
+
+
+def all_splats_of(model: SplatModel) -> SplatFile:
+    """The Gaussians of a model with the very numbers that it holds."""
+    gaussians = model.gaussians()
+    parts = (gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.logits)
+    return SplatFile(*(p.detach().cpu().numpy() for p in (*parts, gaussians.harmonics)))

@@ -80,7 +80,7 @@ def without_weights(architecture: Architecture, preset: presets.Preset) -> Diffu
         return kind.from_config(kind.load_config(folder / part))
 
     def encoder(part: str) -> Any:
-        config = transformers.CLIPTextConfig.from_pretrained(folder / part)
+        config: Any = transformers.CLIPTextConfig.from_pretrained(folder / part)
         return getattr(transformers, config.architectures[0])(config)
 
     with torch.device("meta"):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from scenestyle.diffusion.fits import advice, fitting, without_weights
 from scenestyle.diffusion.plan import weights_gb
 from scenestyle.diffusion.presets import SDXL
+from scenestyle.project.fits import advice, fitting, without_weights
 
 
 @pytest.mark.parametrize(
