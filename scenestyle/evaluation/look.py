@@ -23,6 +23,9 @@ Points = Float[np.ndarray, "n 3"]
 _NUM_POINTS = 80_000
 _NUM_SPLATS = 100_000
 """most Gaussians on the page, before and after each: 2.3 MB of it"""
+_NUM_BASES = 4
+"""most harmonics of a colour on the page: the first degree; of a scene that came with finer gloss,
+this is left out, which would treble its bytes"""
 _RATING_VIEWS = 16
 """views that tell which Gaussians show most"""
 _RADIUS = 0.6
@@ -96,7 +99,7 @@ def _gaussians(
         quats=shown.quats,
         log_scales=shown.log_scales,
         logits=shown.logits,
-        harmonics=shown.harmonics,
+        harmonics=shown.harmonics[:, :_NUM_BASES],
     )
 
 

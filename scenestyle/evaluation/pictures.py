@@ -86,7 +86,7 @@ def build_report(
         ],
         seconds=seconds_per_stage(inputs),
         settings=settings(inputs, params),
-        commands=commands(scene, style, inputs.finetuned),
+        commands=commands(scene, style, inputs.finetuned, are_splats=splats is not None),
     )
 
 
@@ -271,7 +271,7 @@ def _in_words(value: object) -> str:
             return str(value) or "none"
 
 
-def commands(scene: str, style: str, finetuned: Path) -> dict[str, str]:
+def commands(scene: str, style: str, finetuned: Path, *, are_splats: bool) -> dict[str, str]:
     """How to make, walk through and export the result, whose field lies in `finetuned`."""
     export = f"scenestyle export {scene} {style} --format"
     return {
@@ -281,6 +281,7 @@ def commands(scene: str, style: str, finetuned: Path) -> dict[str, str]:
         "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml "
         "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
         "A video of any length and size": f"{export} video --seconds 8 --fps 24 --size 480",
+        **({"The Gaussians, for viewers of 3DGS files": f"{export} splat"} if are_splats else {}),
         "Coloured points for MeshLab, Blender, Open3D": f"{export} ply",
         "Gaussian splats for 3DGS viewers": f"{export} splat",
         "A coloured mesh": f"{export} mesh",

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 _INCHES, _PNG_DPI = 5.4, 160
 _MAX_LABELS = 12
+_LETTER, _LINE = 0.017, 0.032
+"""width of a letter and height of a line of names, as shares of the plan's side"""
 _PLACED, _LOST, _POINTS = "#3264a8", "#c2372e", "#b9b4aa"
 
 
@@ -41,7 +43,7 @@ def camera_plan(
         axes.set_title("Cameras from above")
         if plan["points"]:
             axes.scatter(*zip(*plan["points"], strict=True), s=3, color=_POINTS, linewidths=0)
-        _draw_cameras(axes, plan["cameras"])
+        _draw_cameras(axes, plan["cameras"], plan["points"])
         near = [lost for lost in plan["lost"] if lost["near"] is not None]
         for lost in near:
             axes.plot(*lost["near"], "x", color=_LOST, markersize=7, markeredgewidth=1.8)
@@ -54,13 +56,39 @@ def camera_plan(
     return file.getvalue()
 
 
-def _draw_cameras(axes: Any, cameras: Sequence[Mapping[str, Any]]) -> None:
+def _draw_cameras(
+    axes: Any, cameras: Sequence[Mapping[str, Any]], points: Sequence[Sequence[float]]
+) -> None:
     xs, ys = zip(*(camera["at"] for camera in cameras), strict=True)
     us, vs = zip(*(camera["looks"] for camera in cameras), strict=True)
     axes.quiver(xs, ys, us, vs, color=_PLACED, scale=18, width=0.004)
     axes.plot(xs, ys, "o", color=_PLACED, markersize=3.5)
-    for camera in cameras[:: -(-len(cameras) // _MAX_LABELS)]:
+    places = [camera["at"] for camera in cameras] + list(points)
+    spans = (max(along) - min(along) for along in zip(*places, strict=True))
+    for camera in legible_names(cameras, extent=max(spans)):
         _label(axes, camera["photo"], camera["at"], _PLACED)
+
+
+def legible_names(
+    cameras: Sequence[Mapping[str, Any]], *, extent: float
+) -> list[Mapping[str, Any]]:
+    """Those cameras, evenly chosen from their order, whose names do not cover one another.
+
+    Args:
+        cameras: Each with `photo` and `at` [x, y].
+        extent: Longer side of the plan, in the units of `at`.
+    """
+    named: list[Mapping[str, Any]] = []
+    for camera in cameras[:: -(-len(cameras) // _MAX_LABELS)]:
+        x, y = camera["at"]
+        width = _LETTER * extent * len(camera["photo"])
+        if all(
+            abs(x - other["at"][0]) >= max(width, _LETTER * extent * len(other["photo"]))
+            or abs(y - other["at"][1]) >= _LINE * extent
+            for other in named
+        ):
+            named.append(camera)
+    return named
 
 
 def _footer(names: Sequence[str]) -> str:

@@ -381,6 +381,7 @@ def test_splats_are_judged_and_shown_by_the_same_code(tmp_path: Path) -> None:
     assert figures["movement_rmse"] > 0.02
     assert figures["heldout_swd"] < figures["heldout_swd_source"]
     assert figures["refit_psnr"] > 5
+    assert "export demo negative --format splat" in (tmp_path / "out" / "report.html").read_text()
     shown = gaussians_in(tmp_path / "out" / "report.html")
     assert {name: kind for name, kind, _ in shown} == {"before": "splats", "after": "splats"}
     counts = [json.loads(layout)["count"] for _, _, layout in shown]

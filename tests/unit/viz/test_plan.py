@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenestyle.viz.plan import camera_plan
+from scenestyle.viz.plan import camera_plan, legible_names
 
 PLAN = {
     "cameras": [
@@ -47,3 +47,12 @@ def test_one_camera_without_points_can_be_drawn():
 def test_no_camera_is_refused():
     with pytest.raises(ValueError, match="no camera"):
         camera_plan({"cameras": [], "points": [], "lost": []})
+
+
+def test_names_of_cameras_that_stand_close_do_not_cover_one_another():
+    crowd = [{"photo": f"crowd_{i}.jpg", "at": [0.01 * i, 0.0]} for i in range(6)]
+    apart = [{"photo": "left.jpg", "at": [-5.0, 0.0]}, {"photo": "above.jpg", "at": [0.0, 1.0]}]
+
+    named = [camera["photo"] for camera in legible_names([*crowd, *apart], extent=10.0)]
+
+    assert named == ["crowd_0.jpg", "left.jpg", "above.jpg"]
