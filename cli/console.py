@@ -26,6 +26,7 @@ OptionalUp = Annotated[
     Up | None, arg(metavar="{" + ",".join(get_args(Up)) + "}", help_behavior_hint="")
 ]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
+OptionalUp = Annotated[Up | None, arg(metavar="{y-down,y,z}", help_behavior_hint="")]
 Floats = Annotated[tuple[float, ...], arg(metavar="FLOAT ...", help_behavior_hint="")]
 Ints = Annotated[tuple[int, ...], arg(metavar="INT ...", help_behavior_hint="")]
 Shares = Positional[

@@ -12,7 +12,7 @@ from scenestyle.cameras import PinholeCamera
 from scenestyle.capture.field_frame import FIELD_FRAME, read_field_frame
 from scenestyle.capture.poses import c2w_of
 from scenestyle.capture.transforms import read_json
-from scenestyle.errors import InputError
+from scenestyle.errors import InputError, reason
 
 _WANTED = (
     "; wanted is a camera_path.json of nerfstudio's viewer: render_width, render_height, fps and a "
@@ -51,7 +51,7 @@ def read_camera_path(path: Path) -> DrawnPath:
         width, height = int(meta["render_width"]), int(meta["render_height"])
         fps, frames = round(float(meta["fps"])), list(meta["camera_path"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is incomplete or no number ({error}){_WANTED}.") from error
+        raise InputError(f"{path} is incomplete ({reason(error)}){_WANTED}.") from error
     if not frames or min(width, height, fps) <= 0:
         raise InputError(
             f"{path} has {len(frames)} frames of {width}x{height} pixels at {fps} per second. "
