@@ -25,6 +25,11 @@ _FLOW = "stylize-catalog"
 _ENDED = {"prefect.flow-run.Completed", "prefect.flow-run.Failed"}
 _WENT_WRONG = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}
 _LONGEST_SILENCE_HOURS = 26.0
+_SENTENCE = """\
+{% set message = flow_run.state.message or "" %}\
+{% if message.startswith("Flow run encountered an exception: ") %}\
+{{ message.split(": ", 2)[2] }}{% else %}{{ message }}{% endif %}"""
+"""what a run failed with, without the name of the exception's class that Prefect puts before it"""
 
 
 def notify(url: str, silence: timedelta) -> list[str]:
@@ -61,7 +66,7 @@ def notify(url: str, silence: timedelta) -> list[str]:
                 SendNotification(
                     block_document_id=webhook,  # pyright: ignore[reportArgumentType]
                     subject="{{ flow.name }} {{ flow_run.name }}: {{ flow_run.state.name }}",
-                    body="{{ flow_run.state.message }}",
+                    body=_SENTENCE,
                 )
             ],
         ),

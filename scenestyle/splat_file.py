@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from scenestyle.axes import Up
-from scenestyle.errors import ArtifactError
+from scenestyle.errors import ArtifactError, reason
 from scenestyle.files import whole_file
 from scenestyle.geometry import rotated_harmonics
 
@@ -201,7 +201,7 @@ def _read_header(path: Path) -> _Header | None:
         with path.open("rb") as file:
             head, end, _ = file.read(_LONGEST_HEADER).partition(b"end_header\n")
     except OSError as error:
-        raise ArtifactError(f"{path} cannot be read ({error}).") from error
+        raise ArtifactError(f"{path} cannot be read ({reason(error)}).") from error
     lines = [line.split() for line in head.decode("ascii", errors="replace").splitlines()]
     if not end or lines[:1] != [["ply"]] or ["format", "binary_little_endian", "1.0"] not in lines:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from scenestyle.diffusion.seams import replaced
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Control, ControlKind
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def held_controls(folder: Path) -> dict[ControlKind, Path]:
             said = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise WeightsError(
-                f"{file} is not valid JSON ({error}); wanted: {_CONTROLS_EXAMPLE}"
+                f"{file} is not valid JSON ({reason(error)}); wanted: {_CONTROLS_EXAMPLE}"
             ) from error
     known = get_args(ControlKind)
     is_list = isinstance(said, list) and all(each in known for each in said)

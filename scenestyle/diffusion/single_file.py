@@ -10,7 +10,7 @@ from typing import Any
 
 from scenestyle.diffusion.architectures import Architecture, configuration, tokenizers
 from scenestyle.diffusion.weights import file_fault, warnings_hidden
-from scenestyle.errors import WeightsError
+from scenestyle.errors import WeightsError, reason
 
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 _WANTED = (
@@ -57,7 +57,9 @@ def architecture_of(file: Path) -> Architecture:
             has_unet = _FIRST_LAYER in names
             channels = checkpoint.get_slice(_FIRST_LAYER).get_shape()[1] if has_unet else 0
     except SafetensorError as error:
-        raise WeightsError(f"{file} is damaged ({error}); copy or download it again.") from error
+        raise WeightsError(
+            f"{file} is damaged ({reason(error)}); copy or download it again."
+        ) from error
     found: list[Architecture] = [
         architecture
         for beginning, architecture in _TEXT_ENCODERS.items()

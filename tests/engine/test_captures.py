@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.captures import CaptureError, track
+from tests.support.toy_project import ROOT
 
 
 @pytest.fixture
@@ -28,6 +29,21 @@ def test_lost_photos_come_back(project: Path) -> None:
     shutil.rmtree(project / "data/scenes/fern")
     dvc(project, "checkout", "-q", "data/scenes/fern.dvc")
     assert (project / "data/scenes/fern/0.jpg").read_bytes() == b"a photo"
+
+
+def test_in_a_git_clone_dvc_finds_the_captures(project: Path) -> None:
+    """Else `dvc push` and `dvc pull` silently leave the photos out."""
+    from dvc.repo import Repo
+
+    shutil.copy(ROOT / ".gitignore", project)
+    (project / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    track(project, ["fern"])
+    assert [stage.relpath for stage in Repo(str(project)).index.stages] == ["data/scenes/fern.dvc"]
+    kept = subprocess.check_output(
+        ["git", "ls-files", "--others", "--exclude-standard", "data"], cwd=project, text=True
+    )
+    assert kept.split() == ["data/scenes/fern.dvc"], "and no photo"
 
 
 def test_without_a_project_of_dvc_it_says_so(project: Path) -> None:

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.sentences import faults_of
 from tests.support.terminal import Terminal, is_at, readme, until
 
 
@@ -69,6 +70,13 @@ def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) 
     assert said.count("task-run.Completed") == 3
     assert toy.stale() == set()
 
+    run = "prefect deployment run stylize-scene/local -p scene=grden -p style=oil --watch"
+    code, _ = terminal.type(f"{run} > watched.txt")  # the worker prints to the terminal, too
+    assert code == 1
+    watched = (toy.root / "watched.txt").read_text()
+    assert "unknown scene 'grden'; did you mean 'garden'?" in " ".join(watched.split())
+    assert "Traceback" not in watched
+
     toy.add_overview()
     # The catalog of the nightly deployment is the one that prefect.yaml names.
     catalog = toy.root / "examples/catalogs/demo.csv"
@@ -88,6 +96,7 @@ def test_the_commands_of_the_readme_deploy_run_and_schedule(terminal: Terminal) 
     (message,) = [str(each["text"]) for each in messages]
     assert "Failed" in message.splitlines()[0]
     assert "row 5: " in message
+    assert faults_of(message) == []
     assert "row 6: train_nerf@moss: too dark" in message
     assert "2 of 6 results failed" in said
     states = terminal.task_states()

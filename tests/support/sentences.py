@@ -1,7 +1,7 @@
 """Every sentence of an error of the project: where it is made, and which test provokes it.
 
 `tests/provocations.yaml` names for each place in the product that makes a `ScenestyleError` a test
-that provokes it, or a reason why none does. Whenever such a test runs, `tests/conftest.py` checks
+that provokes it, or `none: ` and, if there is one, the reason. Whenever such a test runs, `tests/conftest.py` checks
 that it still does, and what the sentence says. `pytest --write-provocations` brings the file up to
 date with what the tests that ran have provoked.
 """

@@ -84,7 +84,7 @@ def test_a_path_of_another_run_shows_the_same_place(tmp_path: Path) -> None:
         ([], "holds no object; wanted is a camera_path.json"),
         (drawn(camera_type="equirectangular"), "a path of equirectangular cameras"),
         (drawn(camera_path=[]), "has 0 frames of 96x54"),
-        ({"keyframes": []}, r"is incomplete \(KeyError\('render_width'\)"),
+        ({"keyframes": []}, r"is incomplete \(there is no 'render_width'\)"),
         (
             drawn(camera_path=[{"fov": 50}, 3]),
             "2 of 2 frames are broken .*frame 1: it is no object",
