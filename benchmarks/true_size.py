@@ -38,36 +38,16 @@ def random_model(device: str) -> Any:
     """SDXL with its depth ControlNet, bfloat16, on the device."""
     import diffusers
     import torch
-    import transformers
 
     from scenestyle.diffusion import architectures, presets
     from scenestyle.diffusion.models import DiffusionModel
 
-    folder = architectures.configuration("sdxl")
-
-    def network(part: str) -> Any:
-        kind = {
-            "unet": diffusers.UNet2DConditionModel,
-            "controlnet": diffusers.ControlNetModel,
-            "vae": diffusers.AutoencoderKL,
-        }[part]
-        return kind.from_config(kind.load_config(folder / part))
-
-    def encoder(part: str) -> Any:
-        config: Any = transformers.CLIPTextConfig.from_pretrained(folder / part)
-        return getattr(transformers, config.architectures[0])(config)
-
     pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(0))
     pool = pool.to(device, torch.bfloat16)
-    parts = {
-        name: _filled(make, name, pool)
-        for make, names in (
-            (network, ("unet", "controlnet", "vae")),
-            (encoder, ("text_encoder", "text_encoder_2")),
-        )
-        for name in names
-    }
-    scheduler: Any = diffusers.EulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler")
+    parts = {name: _filled(name, pool) for name in architectures.PARTS["sdxl"]}
+    scheduler: Any = diffusers.EulerDiscreteScheduler.from_pretrained(
+        architectures.configuration("sdxl"), subfolder="scheduler"
+    )
     pipeline = diffusers.StableDiffusionXLControlNetImg2ImgPipeline(
         **parts, **architectures.tokenizers("sdxl"), scheduler=scheduler, add_watermarker=False
     )
@@ -76,13 +56,15 @@ def random_model(device: str) -> Any:
     return DiffusionModel(pipeline, torch.device(device), presets.SDXL, {"base": "random numbers"})
 
 
-def _filled(make: Any, name: str, pool: Any) -> Any:
-    """A network whose weights are random, of the size of its inputs' inverse root; norms are one."""
+def _filled(name: str, pool: Any) -> Any:
+    """A network of SDXL whose weights are random, of the size of its inputs' inverse root; norms are one."""
     import torch
     from accelerate import init_empty_weights
 
+    from scenestyle.diffusion import architectures
+
     with init_empty_weights():
-        network = make(name)
+        network = architectures.network("sdxl", name)
     for module in network.modules():
         for key, parameter in module._parameters.items():
             if parameter is None:

@@ -117,7 +117,7 @@ def export(finetuned: Path, views: Path, format: Format, out: Path, options: Exp
 
 def path_cameras(
     finetuned: Path, views: Path, options: ExportOptions
-) -> tuple[list[PinholeCamera], float]:
+) -> tuple[list[PinholeCamera], int]:
     """The cameras of the chosen path, in the field's frame, and its frames per second.
 
     Raises:

@@ -20,14 +20,15 @@ def read_field_frame(path: Path) -> Similarity:
         InputError: If it is not what nerfstudio writes.
     """
     said = read_json(path)
+    fault = (
+        f"{path} is not what nerfstudio writes: an object with `transform`, a rotation and a "
+        "translation as 3x4 numbers, and `scale`."
+    )
     try:
         transform = np.vstack([np.array(said["transform"], dtype=np.float64), [0, 0, 0, 1]])
         scale = float(said["scale"])
-    except (KeyError, TypeError, ValueError):
-        transform, scale = np.zeros((4, 4)), 0.0
-    if not is_rigid(transform) or scale <= 0:
-        raise InputError(
-            f"{path} is not what nerfstudio writes: an object with `transform`, a rotation and a "
-            "translation as 3x4 numbers, and `scale`."
-        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(fault) from error
+    if transform.shape != (4, 4) or not is_rigid(transform) or not scale > 0:
+        raise InputError(fault)
     return Similarity(scale, transform[:3, :3], scale * transform[:3, 3])

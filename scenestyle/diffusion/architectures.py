@@ -16,6 +16,20 @@ Architecture = Literal["sdxl", "sd15"]
 _FOLDER = Path(__file__).with_name("published")
 _MERGES = _FOLDER / "clip" / "merges.txt.gz"
 _START, _END = "<|startoftext|>", "<|endoftext|>"
+_NETWORKS = {
+    "unet": "UNet2DConditionModel",
+    "controlnet": "ControlNetModel",
+    "vae": "AutoencoderKL",
+}
+_TEXT_ENCODERS = {
+    "text_encoder": "CLIPTextModel",
+    "text_encoder_2": "CLIPTextModelWithProjection",
+}
+PARTS: dict[Architecture, tuple[str, ...]] = {
+    "sdxl": (*_NETWORKS, *_TEXT_ENCODERS),
+    "sd15": (*_NETWORKS, "text_encoder"),
+}
+"""networks of each"""
 _LONGEST_PROMPT = 77
 """tokens, start and end included"""
 
@@ -23,6 +37,24 @@ _LONGEST_PROMPT = 77
 def configuration(architecture: Architecture) -> Path:
     """A diffusers folder without weights and tokenizers; `controlnet` is what fits beside it."""
     return _FOLDER / architecture
+
+
+def network(architecture: Architecture, part: str) -> Any:
+    """A network as configured, with fresh weights, on torch's current default device.
+
+    Args:
+        architecture: Whose part it is.
+        part: `unet`, `controlnet`, `vae`, `text_encoder` or, of SDXL, `text_encoder_2`.
+    """
+    import diffusers
+    import transformers
+
+    folder = configuration(architecture) / part
+    if part in _TEXT_ENCODERS:
+        config = transformers.CLIPTextConfig.from_pretrained(folder)
+        return getattr(transformers, _TEXT_ENCODERS[part])(config)
+    kind = getattr(diffusers, _NETWORKS[part])
+    return kind.from_config(kind.load_config(folder))
 
 
 def tokenizers(architecture: Architecture) -> dict[str, Any]:

@@ -25,6 +25,8 @@ _USABLE_SHARE = 0.8
 """of the free memory; the rest is for other processes and for what the allocator cannot use"""
 VIEWS_PER_CALL_ON_CPU = 2
 """more make nothing faster where the cores are busy with one view"""
+_DECODER_MAPS = 6.0
+"""memory of decoding a picture, in units of the autoencoder's narrowest map"""
 _WORKING_MAPS = 6.0
 """memory of a call per picture beyond the maps kept for the skip connections, in units of the
 widest map"""
@@ -82,6 +84,7 @@ def plan_views(
         model.pipeline.vae_scale_factor,
         num_controls=len(control_nets(model.pipeline.controlnet)),
     )
+    autoencoder = autoencoder_gb(model.pipeline.vae, size)
     num_references = min(params.num_references or model.preset.num_references, num_views)
     firsts = {"full": num_views, "references": num_references, "none": 1}
     kepts = {"full": 0.0, "references": num_references * kept_gb, "none": 0.0}
@@ -90,13 +93,16 @@ def plan_views(
     if sharing == "auto":
         sharing = "full" if num_views <= num_references else "references"
     peak = kepts[sharing] + firsts[sharing] * view_gb
-    offload = _offload(model, params, room=free - peak / _USABLE_SHARE)
+    offload = _offload(model, params, room=free - max(peak, autoencoder) / _USABLE_SHARE)
     weights = weights_gb(model, offload)
+    if offload == "model":  # the UNet has left when the autoencoder is at work
+        autoencoder = 0.0
     budget = params.memory_gb or _USABLE_SHARE * (free - weights)
-    if peak > budget:
+    needed = peak if params.memory_gb else max(peak, autoencoder)  # memory_gb is for the views
+    if needed > budget:
         raise ParamsError(
             f"stylize_views: {firsts[sharing]} view(s) at {size[0]}x{size[1]} with sharing: "
-            f"{sharing} need about {peak:.3g} GB beside {weights:.3g} GB of weights, and "
+            f"{sharing} need about {needed:.3g} GB beside {weights:.3g} GB of weights, and "
             f"{max(budget, 0):.3g} GB may be used. Lower stylize_views.image_side or "
             "num_references, set sharing: references or offload: model, or raise memory_gb."
         )
@@ -104,7 +110,8 @@ def plan_views(
         sharing = "full"
     if sharing == "full":
         groups = (tuple(range(num_views)),)
-        return Plan("full", groups, num_views * view_gb + waiting, offload, weights)
+        largest = max(num_views * view_gb, autoencoder)
+        return Plan("full", groups, largest + waiting, offload, weights)
     references = farthest_views(cameras, num_references) if sharing == "references" else []
     others = [index for index in range(num_views) if index not in set(references)]
     per_call = int((budget - kepts[sharing]) / view_gb)
@@ -114,7 +121,7 @@ def plan_views(
     for size in dict.fromkeys(sizes):
         same = [index for index in others if sizes[index] == size]
         groups += [tuple(same[first : first + per_call]) for first in range(0, len(same), per_call)]
-    largest = kepts[sharing] + max(map(len, groups)) * view_gb
+    largest = max(kepts[sharing] + max(map(len, groups)) * view_gb, autoencoder)
     return Plan(sharing, tuple(groups), largest + waiting, offload, weights)
 
 
@@ -204,11 +211,24 @@ def call_gb(
     return view * bytes_per_number / 1e9, kept * bytes_per_number / 1e9
 
 
+def autoencoder_gb(vae: Any, size: tuple[int, int]) -> float:
+    """Memory of decoding one view, 1e9 bytes, an estimate from its largest maps.
+
+    The last block takes twice the width that it leaves with, and holds its input, the normalised
+    input and the activation at once.
+    """
+    import torch
+
+    numbers = _DECODER_MAPS * vae.config.block_out_channels[0] * size[0] * size[1]
+    in_single = vae.dtype == torch.float16 and vae.config.force_upcast
+    return numbers * (4 if in_single else next(vae.parameters()).element_size()) / 1e9
+
+
 def _waiting_gb(model: DiffusionModel, size: tuple[int, int]) -> float:
     """What waits of a view in main memory while others pass, 1e9 bytes.
 
-    It is the view's picture, once more for every control that is no depth, and what the ControlNets
-    made of what they see.
+    It is the view's picture, once more for every control that is no depth, and what the
+    ControlNets made of what they see.
     """
     pixels = size[0] * size[1]
     unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor

@@ -59,6 +59,12 @@ def take_over(poses: Path, out: Path, params: TrainNerf) -> dict[str, object]:
             "out). Add cameras, or leave them all out: then cameras are laid round the splats."
         )
     splats = read_splats(poses / meta[SPLATS_KEY])
+    params = replace(
+        params,
+        field="splats",
+        num_gaussians=len(splats.means),
+        sh_degree=round(splats.harmonics.shape[1] ** 0.5) - 1,
+    )
     side = training_side(params)
     frames = [reduced_frame({**meta, **frame}, side) for frame in meta["frames"]]
     dataset = {"camera_model": "PINHOLE", FRAME_KEY: True, "frames": frames}
@@ -66,12 +72,6 @@ def take_over(poses: Path, out: Path, params: TrainNerf) -> dict[str, object]:
     points = read_points(poses)
     if points is not None:
         write_points(out, points)
-    params = replace(
-        params,
-        field="splats",
-        num_gaussians=len(splats.means),
-        sh_degree=round(splats.harmonics.shape[1] ** 0.5) - 1,
-    )
     _log.info("taking over %d splats of degree %d", len(splats.means), params.sh_degree)
     trainer = _trainer(out, splats, params)
     for name, camera in run_cameras(out, holdout_every=params.holdout_every).items():

@@ -229,5 +229,6 @@ def _require_gsplats_kernels() -> None:
     raise ParamsError(
         "Gaussian splats on a GPU are rendered by gsplat's CUDA kernels, and gsplat has none here "
         f"({reason}): it compiles them at first use, with a CUDA toolkit (nvcc) of torch's "
-        "version. Install the toolkit, or compute on the CPU: SCENESTYLE_DEVICE=cpu."
+        "version. Install the toolkit, set train_nerf.field: nerfacto, or compute on the CPU: "
+        "SCENESTYLE_DEVICE=cpu."
     )

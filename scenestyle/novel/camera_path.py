@@ -28,7 +28,7 @@ class DrawnPath:
 
     cameras: list[PinholeCamera]
     """one per frame, in the frame of the field that the viewer showed"""
-    fps: float
+    fps: int
     """frames per second"""
 
 
@@ -49,12 +49,12 @@ def read_camera_path(path: Path) -> DrawnPath:
         )
     try:
         width, height = int(meta["render_width"]), int(meta["render_height"])
-        fps, frames = float(meta["fps"]), list(meta["camera_path"])
+        fps, frames = round(float(meta["fps"])), list(meta["camera_path"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is incomplete ({reason(error)}){_WANTED}.") from error
-    if not frames or min(width, height) <= 0 or not fps > 0:
+    if not frames or min(width, height, fps) <= 0:
         raise InputError(
-            f"{path} has {len(frames)} frames of {width}x{height} pixels at {fps:g} per second. "
+            f"{path} has {len(frames)} frames of {width}x{height} pixels at {fps} per second. "
             "Set at least two keyframes in the viewer and save it again."
         )
     if "crop" in meta:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scenestyle.diffusion import presets
-from scenestyle.diffusion.architectures import Architecture, configuration
+from scenestyle.diffusion.architectures import PARTS, Architecture, network
 from scenestyle.diffusion.models import DiffusionModel
 from scenestyle.diffusion.plan import Plan, plan_views
 from scenestyle.errors import ParamsError
@@ -70,27 +70,13 @@ def advice(free_gb: float) -> str:
 
 def without_weights(architecture: Architecture, preset: presets.Preset) -> DiffusionModel:
     """What a plan for a GPU has to know of a model in half precision with its depth ControlNet."""
-    import diffusers
     import torch
-    import transformers
-
-    folder = configuration(architecture)
-
-    def network(kind: Any, part: str) -> Any:
-        return kind.from_config(kind.load_config(folder / part))
-
-    def encoder(part: str) -> Any:
-        config: Any = transformers.CLIPTextConfig.from_pretrained(folder / part)
-        return getattr(transformers, config.architectures[0])(config)
 
     with torch.device("meta"):
-        parts: dict[str, Any] = {
-            "unet": network(diffusers.UNet2DConditionModel, "unet"),
-            "controlnet": network(diffusers.ControlNetModel, "controlnet"),
-            "vae": network(diffusers.AutoencoderKL, "vae"),
-            **{part.name: encoder(part.name) for part in sorted(folder.glob("text_encoder*"))},
-        }
+        parts = {name: network(architecture, name) for name in PARTS[architecture]}
     parts = {name: part.half() for name, part in parts.items()}
+    if architecture == "sdxl":  # the presets' autoencoder was finetuned not to overflow
+        parts["vae"].register_to_config(force_upcast=False)
     pipeline = SimpleNamespace(**parts, components=parts, vae_scale_factor=_VAE_SCALE_FACTOR)
     return DiffusionModel(pipeline, _cuda(), preset, {})
 

@@ -16,7 +16,7 @@ _LABEL_MARGIN = 4
 
 
 def write_video(
-    path: Path, frames: Iterable[Float[np.ndarray, "height width 3"]], *, fps: float, crf: int = 18
+    path: Path, frames: Iterable[Float[np.ndarray, "height width 3"]], *, fps: int, crf: int = 18
 ) -> None:
     """Write an MP4 that starts playing before it is read whole (H.264, yuv420p, index in front).
 
@@ -40,7 +40,7 @@ def write_video(
         raise ShapeError(f"{path.name}: got no frame, wanted at least one.")
     first = _even(first)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
         # Equal frames gave differing bytes about every third time with x264's macroblock tree.

@@ -70,3 +70,14 @@ def test_a_file_of_another_format_or_one_that_exists_is_refused_before_any_work(
     )
     said = error_of(capsys, "fern", "oil", "--format", "video", "--out", str(tmp_path / "x.ply"))
     assert "video is written to a file that ends in .mp4" in said
+
+
+def test_what_does_not_go_with_a_camera_path_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = error_of(
+        capsys, "fern", "oil", "--format", "mesh", "--camera-path", "a.json", "--seconds", "3"
+    )
+
+    assert "--camera-path is for video and frames, got --format mesh" in said
+    assert "says the length itself, without --seconds and --path" in said
+    said = error_of(capsys, "fern", "oil", "--format", "video", "--camera-path-run", "run")
+    assert "--camera-path-run is for --camera-path, which is missing" in said

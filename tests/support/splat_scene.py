@@ -13,7 +13,7 @@ from training.procedural.demo_scene import demo_cameras, demo_scene
 from training.procedural.raycast import render
 
 _SH_0 = 0.28209479177387814
-PARAMS = TrainNerf(max_image_side=48, holdout_every=4)
+PARAMS = TrainNerf(field="nerfacto", max_image_side=48, holdout_every=4)
 """of nerfacto, which such a scene ignores"""
 
 

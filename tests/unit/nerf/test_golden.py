@@ -16,8 +16,14 @@ import torch
 
 from scenestyle.finetune.finetune import finetune
 from scenestyle.nerf.train import train
-from scenestyle.params import FinetuneNerf
-from tests.support.tiny_field import PARAMS, write_tiny_poses, write_tiny_source
+from scenestyle.params import FinetuneNerf, TrainNerf
+from tests.support.tiny_field import (
+    PARAMS,
+    SPLATS,
+    write_tiny_points,
+    write_tiny_poses,
+    write_tiny_source,
+)
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 STEPS = 20
@@ -61,12 +67,25 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_training_of_the_source(tmp_path: Path):
+@pytest.fixture(scope="module")
+def tiny_splats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("golden_splats")
+    write_tiny_source(folder, SPLATS)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("train_nerf", PARAMS), ("train_splats", SPLATS)],
+    ids=["nerfacto", "splats"],
+)
+def test_training_of_the_source(tmp_path: Path, name: str, field: TrainNerf):
     write_tiny_poses(tmp_path / "poses")
+    write_tiny_points(tmp_path / "poses")
     (tmp_path / "run").mkdir()
-    params = replace(PARAMS, iterations=STEPS)
+    params = replace(field, iterations=STEPS)
     train(tmp_path / "poses", tmp_path / "run", params, work=tmp_path / "work")
-    compare(tmp_path / "run" / "losses.csv", "train_nerf_20_steps.csv")
+    compare(tmp_path / "run" / "losses.csv", f"{name}_20_steps.csv")
 
 
 @pytest.mark.parametrize(
@@ -85,3 +104,12 @@ def test_finetuning(tiny: Path, tmp_path: Path, name: str, changes: dict):
     folders = (tiny / "nerf", tiny / "views", {tiny / "stylized": 1.0})
     finetune(*folders, out, params, work=tmp_path / "work")
     compare(out / "losses.csv", f"{name}_20_steps.csv")
+
+
+def test_finetuning_of_splats(tiny_splats: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    out.mkdir()
+    folders = (tiny_splats / "nerf", tiny_splats / "views", {tiny_splats / "stylized": 1.0})
+    params = FinetuneNerf(iterations=STEPS, patch_scales=(1.0,), max_depth_change=1.0)
+    finetune(*folders, out, params, work=tmp_path / "work")
+    compare(out / "losses.csv", "finetune_splats_20_steps.csv")

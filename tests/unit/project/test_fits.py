@@ -1,9 +1,12 @@
 """What a user with a GPU of 8, 12, 24 or 80 GB is told fits; half a gigabyte is the driver's."""
 
+import numpy as np
 import pytest
 
-from scenestyle.diffusion.plan import weights_gb
+from scenestyle.cameras import PinholeCamera
+from scenestyle.diffusion.plan import plan_views, weights_gb
 from scenestyle.diffusion.presets import SDXL
+from scenestyle.params import StylizeViews
 from scenestyle.project.fits import advice, fitting, without_weights
 
 
@@ -27,6 +30,20 @@ def test_it_reads_as_a_sentence() -> None:
     assert "11.5 GB are free on the GPU: sdxl and sdxl-lightning at 768 pixels (" in said
     assert "views per call, weights swapped); sd15 at 512 pixels (" in said
     assert advice(1.0).endswith("embedded alone fits")
+
+
+def test_decoding_one_view_takes_more_than_denoising_it_and_is_planned_for() -> None:
+    """The decoder's last block: three maps of 256 channels at full resolution."""
+    model = without_weights("sdxl", SDXL)
+    camera = PinholeCamera(np.eye(4), 1024.0, 1024.0, 512.0, 512.0, 1024, 1024)
+    params = StylizeViews(sharing="none")
+
+    plan = plan_views(model, [camera], [(1024, 1024)], params, free=20.0)
+
+    assert plan.peak_gb == pytest.approx(3 * 256 * 1024**2 * 2 / 1e9)
+    assert plan.offload == "none"
+    tight = plan_views(model, [camera], [(1024, 1024)], params, free=11.0)
+    assert tight.offload == "model"
 
 
 def test_the_weights_are_those_of_the_published_models() -> None:
