@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, TypeAlias, get_args
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
@@ -22,11 +22,8 @@ Source = Positional[Annotated[Path, arg(metavar="SOURCE")]]
 OptionalFloat = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
-OptionalUp: TypeAlias = Annotated[
-    Up | None, arg(metavar="{" + ",".join(get_args(Up)) + "}", help_behavior_hint="")
-]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
-OptionalUp: TypeAlias = Annotated[Up | None, arg(metavar="{y-down,y,z}", help_behavior_hint="")]
+OptionalUp = Annotated[Up | None, arg(metavar="{y-down,y,z}", help_behavior_hint="")]
 Floats = Annotated[tuple[float, ...], arg(metavar="FLOAT ...", help_behavior_hint="")]
 Ints = Annotated[tuple[int, ...], arg(metavar="INT ...", help_behavior_hint="")]
 Shares = Positional[

@@ -169,7 +169,8 @@ def last_words(output: str) -> str:
         return f"its process was ended by {name}" + (
             "; most often the memory was not enough." if name == "SIGKILL" else "."
         )
-    return (from_dvc or output).strip(" :\n") or "dvc gave no reason."
+    reason = re.sub(r"\[Errno \d+\] ", "", from_dvc or output)
+    return reason.strip(" :\n") or "dvc gave no reason."
 
 
 def may_pass(output: str) -> bool:

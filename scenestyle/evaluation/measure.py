@@ -194,12 +194,12 @@ def pretrained_figures(
     Returns:
         The figures, and why others could not be computed.
     """
-    has_photos = any(step.photo is not None for step in steps)
+    came_as_splats = any(step.photo is None for step in steps)
     lpips: dict[str, Callable[[bool], Measurements]] = {
         "LPIPS of the source field": lambda may: lpips_figures(steps, may_download=may)
     }
     parts: dict[str, Callable[[bool], Measurements]] = {
-        **(lpips if has_photos else {}),
+        **({} if came_as_splats else lpips),
         "CLIP text-image directional similarity, CLIP direction consistency (edit, motion)": (
             lambda may: clip_figures(orbit, steps, texts, may_download=may)
         ),

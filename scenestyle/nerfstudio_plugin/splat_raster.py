@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from scenestyle.cameras import PinholeCamera
-from scenestyle.errors import ParamsError
+from scenestyle.errors import ParamsError, reason
 from scenestyle.geometry import harmonics, invert_rigid, opencv_from_opengl
 from scenestyle.nerfstudio_plugin import splat_kernels as kernels
 
@@ -221,14 +221,14 @@ def _require_gsplats_kernels() -> None:
     try:
         from gsplat.cuda import _backend
     except (ImportError, IndexError, OSError, RuntimeError) as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        why = reason(error)
     else:
         if _backend._C is not None:
             return
-        reason = "no CUDA toolkit found"
+        why = "no CUDA toolkit found"
     raise ParamsError(
         "Gaussian splats on a GPU are rendered by gsplat's CUDA kernels, and gsplat has none here "
-        f"({reason}): it compiles them at first use, with a CUDA toolkit (nvcc) of torch's "
+        f"({why}): it compiles them at first use, with a CUDA toolkit (nvcc) of torch's "
         "version. Install the toolkit, set train_nerf.field: nerfacto, or compute on the CPU: "
         "SCENESTYLE_DEVICE=cpu."
     )

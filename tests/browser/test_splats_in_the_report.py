@@ -63,7 +63,11 @@ def shown_at(canvas: Locator) -> np.ndarray:
     """The canvas in [0, 1], at the camera's size, whole pixels from the corner of the page."""
     canvas.scroll_into_view_if_needed()
     canvas.evaluate("canvas => canvas.style.cssText += ';" + AT_THE_CORNER + "'")
-    canvas.page.wait_for_function("document.querySelector('.look canvas').width === 320")
+    # The page's policy forbids the evaluation of strings that waiting for a function takes.
+    canvas.evaluate(
+        "canvas => new Promise(done => { const look = () => canvas.width === 320 ? done() : "
+        "requestAnimationFrame(look); look(); })"
+    )
     return still(canvas) / 255
 
 

@@ -19,7 +19,7 @@ RED, BLUE = (np.tile(np.float32(colour), (96, 128, 1)) for colour in ([0.9, 0.1,
 def write_report(folder: Path, look: Look) -> Path:
     """A report with long names and hand-made values; returns its file."""
     frames = [side_by_side(RED, BLUE * (i / 24), labels=("before", "after")) for i in range(24)]
-    write_video(folder / "orbit.mp4", frames, fps=12.0)
+    write_video(folder / "orbit.mp4", frames, fps=12)
     curve = line_chart(
         {"style": [(0, 1.0), (9, 0.2)]}, title="t", x_label="x", y_label="y", format="svg"
     )
