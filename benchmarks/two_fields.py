@@ -3,7 +3,7 @@
 python -m benchmarks.two_fields POSES ... [--sides 240 480] [--fields nerfacto splats] [--steps 1500]
 
 POSES are folders that estimate_poses wrote. Every cell trains in a process of its own, with one
-thread; its figures are kept in `.work/two_fields`, so that a further call adds cells to the table.
+thread; its figures are kept in `.work/two_fields`, so that a further call adds cells to the table; delete the folder to measure anew.
 CPU seconds are those of `train`, with the compiling of the first time left out by a warm-up.
 """
 
@@ -89,6 +89,8 @@ def main() -> None:
         for side in asked.sides:
             for field in asked.fields:
                 kept = KEPT / f"{poses.name} {side} {field}.json"
+                if kept.exists():
+                    continue
                 command = [sys.executable, "-m", "benchmarks.two_fields", str(poses)]
                 command += ["--sides", str(side), "--fields", field, "--steps", str(asked.steps)]
                 subprocess.run(
