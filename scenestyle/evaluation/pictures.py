@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scenestyle.artifacts import MIN_OPACITY, View, came_as_splats, read_json, write_rgb
+from scenestyle.cameras import PinholeCamera
 from scenestyle.evaluation.look import look_round
 from scenestyle.evaluation.renders import Inputs, Orbit, Picture, Step, spread
 from scenestyle.metrics.warp import ViewLink, warp_errors, warp_residual
@@ -71,7 +72,7 @@ def build_report(
         style=style,
         caption=texts[0],
         prompt=texts[1],
-        look=look_round(steps, splats, begin=shown[0].view.camera),
+        look=look_round(steps, splats, begin=begin_at(shown)),
         video_mp4=video_mp4,
         comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],
         contact_sheet=sheet(shown),
@@ -88,6 +89,12 @@ def build_report(
         settings=settings(inputs, params),
         commands=commands(scene, style, inputs.finetuned, are_splats=splats is not None),
     )
+
+
+def begin_at(shown: Sequence[Step]) -> PinholeCamera:
+    """The camera that the 3D view begins at: of a view that the field was trained on, if any."""
+    trained = [step for step in shown if step.view.split == "train"]
+    return [*trained, *shown][0].view.camera
 
 
 def write_stills(folder: Path, steps: Sequence[Step]) -> None:
