@@ -288,6 +288,8 @@ def _asks_for_else(job: Job, settings: dict[str, object]) -> bool:
         return _settings(job, settings) != settings
     except (ScenestyleError, OSError):
         return False
+    except KeyError:  # the scene or style is not asked for any more
+        return True
 
 
 def _differences(before: dict[Path, str], after: dict[Path, str]) -> list[Path]:

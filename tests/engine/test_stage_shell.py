@@ -194,14 +194,15 @@ def test_changed_parameters_end_a_run_that_others_would_wait_hours_for(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.stage._SECONDS_BETWEEN_LOOKS", 0.02)
-    params, reached = project / "params.yaml", []
+    params_file, reached = project / "params.yaml", []
 
     def long(
         views: Path, out: Path, params: StylizeViews, *, work: Path, caption: str, style: Style
     ) -> dict[str, object]:
         (work / "checkpoint").touch()
         for text in texts:
-            (project / "params.yaml").write_text(text)
+            if params_file.read_text() != text:
+                params_file.write_text(text)
             time.sleep(0.2)
             reached.append(text)
         return {}
@@ -216,7 +217,7 @@ def test_changed_parameters_end_a_run_that_others_would_wait_hours_for(
     assert [Path(name).name for name in leftovers(project)][-1] == "checkpoint"
 
     texts = [another, PARAMS]
-    params.write_text(PARAMS)
+    params_file.write_text(PARAMS)
     perform(long, parse(long, ARGUMENTS))
 
 
