@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument(
         "--poses", type=Path, required=True, help="folder that estimate_poses wrote"
     )
-    parser.add_argument("--iterations", type=int, default=FinetuneNerf().iterations)
+    parser.add_argument("--iterations", type=int, default=400)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -100,7 +100,7 @@ def compare(arguments: argparse.Namespace, root: Path, params: FinetuneNerf) -> 
         [
             f"{len(posed)} photos; source field with the defaults of `train_nerf` for nerfacto: held-out "
             f"{source['heldout_psnr']:.2f} dB in {source['seconds']} s. Views of "
-            f"{posed[0].camera.width}x{posed[0].camera.height}, {params.iterations or 400} steps of "
+            f"{posed[0].camera.width}x{posed[0].camera.height}, {params.iterations} steps of "
             f"{params.patch_size or 64} px, defaults of `finetune_nerf` otherwise.",
             "",
             table(

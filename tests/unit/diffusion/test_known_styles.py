@@ -2,16 +2,20 @@ import json
 import re
 
 import pytest
+from transformers import CLIPTokenizer
 
 from scenestyle.diffusion.known_styles import (
+    ANY_CAPTION,
     STYLES_FILE,
+    as_taught,
     named_styles,
     read_known_styles,
     style_warnings,
 )
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.errors import WeightsError
-from scenestyle.params import load_params
+from scenestyle.params import Style, load_params
+from training.procedural.captions import TEMPLATES
 
 KNOWN = {"oil": ("oil", "gogh"), "winter": ("winter", "snow"), "ukiyo-e": ("ukiyo",)}
 
@@ -58,3 +62,19 @@ def test_the_embedded_weights_know_every_style_that_comes_with_the_project(pytes
     known = read_known_styles(EMBEDDED_FOLDER)
     for name, style in load_params(pytestconfig.rootpath / "params.yaml").styles.items():
         assert named_styles(style.prompt, known), name
+
+
+def test_a_tiny_model_reads_neither_the_caption_nor_words_that_it_was_not_taught():
+    tokenizer = CLIPTokenizer.from_pretrained(EMBEDDED_FOLDER / "tokenizer")
+    style = Style(prompt="a dreamy watercolor painting of {caption}", negative_prompt="roses")
+    read, strange = as_taught(style, tokenizer)
+    assert read.prompt == f"a watercolor painting of {ANY_CAPTION}"
+    assert read.negative_prompt == ""
+    assert strange == ["dreamy", "roses"]
+
+
+@pytest.mark.parametrize("words", list(TEMPLATES.values()), ids=list(TEMPLATES))
+def test_every_sentence_that_a_tiny_model_was_taught_is_read_whole(words: tuple[str, ...]):
+    tokenizer = CLIPTokenizer.from_pretrained(EMBEDDED_FOLDER / "tokenizer")
+    for sentence in words:
+        assert as_taught(Style(prompt=sentence.format(ANY_CAPTION)), tokenizer)[1] == []

@@ -19,6 +19,7 @@ from scenestyle.nerf.splat_start import Start, first_gaussians, in_field_frame, 
 from scenestyle.nerf.splats import build_splat_trainer, view_losses
 from scenestyle.nerf.train import train, training_views
 from scenestyle.nerf.trainer import Trainer, build_model, optimise
+from scenestyle.nerfstudio_plugin.config import training_side
 from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import TrainNerf
 from tests.support.tiny_field import SPLATS, write_tiny_points, write_tiny_poses
@@ -346,3 +347,15 @@ def test_planting_fills_the_first_places(run):
     assert model.in_use[:30].all()
     assert not model.in_use[30:].any()
     np.testing.assert_allclose(model.colors[:30].detach().numpy(), few.colours, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("params", "side"),
+    [
+        (TrainNerf(), 480),
+        (TrainNerf(field="nerfacto"), 240),
+        (TrainNerf(field="nerfacto", max_image_side=96), 96),
+    ],
+)
+def test_a_size_that_is_not_given_is_what_suits_the_field(params: TrainNerf, side: int):
+    assert training_side(params) == side
