@@ -4,22 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    FlowRunFilter,
-    FlowRunFilterId,
-)
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from engine import StageError
 from flows.preview_styles import main, preview_styles
 from scenestyle.artifacts import read_rgb
 from scenestyle.errors import ParamsError
+from tests.support.prefect_records import artifacts, task_runs
 from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_views
 from tests.support.toy_project import ROOT, Toy
 
@@ -67,25 +60,8 @@ class Run:
             self.state = preview_styles(*arguments, return_state=True)
         run = self.state.state_details.flow_run_id
         assert run is not None
-        self.states = task_states(run)
-        self.artifacts = artifacts(run)
-
-
-def task_states(flow_run: UUID) -> dict[str, str]:
-    with get_client(sync_client=True) as client:
-        runs = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
-        )
-    return {run.name: run.state.name or "" for run in runs if run.state}
-
-
-def artifacts(flow_run: UUID) -> dict[str, str]:
-    """Key -> what Prefect shows, of a flow run, less the progress of its tasks."""
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
-        )
-    return {artifact.key: str(artifact.data) for artifact in found if artifact.key}
+        self.states = {task.name: task.state.name or "" for task in task_runs(run) if task.state}
+        self.artifacts = {found.key: str(found.data) for found in artifacts(run) if found.key}
 
 
 def test_it_renders_what_is_out_of_date_and_shows_the_sheet(paintable: Toy) -> None:

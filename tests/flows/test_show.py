@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.runtime import flow_run
 
 from flows.artifacts import artifact_key, catalog_picture, show_catalog, show_result, summary
@@ -23,6 +21,7 @@ from scenestyle.artifacts import write_json, write_rgb
 from scenestyle.overview.overview import OverviewRow
 from scenestyle.project.catalog import Wanted
 from scenestyle.report.verdicts import read_figures
+from tests.support.prefect_records import artifacts
 
 METRICS = {"movement_rmse": 0.2, "warp_short": 0.05, "warp_short_source": 0.01, "seconds": 3.0}
 
@@ -55,12 +54,7 @@ def shown_by(show: Callable[[], None]) -> dict[str | None, Any]:
         show()
         return UUID(str(flow_run.id))
 
-    run = shows()
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
-        )
-    return {artifact.type: artifact.data for artifact in found}
+    return {artifact.type: artifact.data for artifact in artifacts(shows())}
 
 
 def test_a_run_carries_summary_table_and_picture(files: list[Path], prefect_server: None) -> None:

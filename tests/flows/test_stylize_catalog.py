@@ -13,18 +13,12 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    FlowRunFilter,
-    FlowRunFilterId,
-)
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.stages import FlowError
 from flows.stylize_catalog import main, stylize_catalog
 from scenestyle.errors import CatalogError
+from tests.support.prefect_records import artifacts, task_runs
 from tests.support.toy_project import Toy
 
 HEADLINE = "scene,source,caption,styles,finetune_nerf.seed"
@@ -51,16 +45,9 @@ class Run:
 
 def seen_by_prefect(flow_run: UUID) -> tuple[dict[str, str], dict[str, Any]]:
     """Task run -> name of its state; type of artifact -> its data."""
-    with get_client(sync_client=True) as client:
-        runs = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
-        )
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
-        )
     return (
-        {run.name: run.state.name or "" for run in runs if run.state},
-        {artifact.type or "": artifact.data for artifact in artifacts},
+        {run.name: run.state.name or "" for run in task_runs(flow_run) if run.state},
+        {artifact.type or "": artifact.data for artifact in artifacts(flow_run)},
     )
 
 

@@ -6,19 +6,13 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    FlowRunFilter,
-    FlowRunFilterId,
-)
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from engine import StageError
 from flows.stages import FlowError, stage_task
 from flows.stylize_scene import main, stylize_scene
 from scenestyle.errors import ParamsError
+from tests.support.prefect_records import artifacts, task_runs
 from tests.support.toy_project import Toy
 
 ROOT = Path(__file__).parents[2]
@@ -34,27 +28,16 @@ class Run:
             self.state = stylize_scene(scene, style, return_state=True)
         assert self.state.state_details.flow_run_id is not None
         self.states, self.messages = task_states(self.state.state_details.flow_run_id)
-        self.shown = artifacts(self.state.state_details.flow_run_id)
+        found = artifacts(self.state.state_details.flow_run_id)
+        self.shown = {artifact.type or "": str(artifact.data) for artifact in found}
 
 
 def task_states(flow_run: UUID) -> tuple[dict[str, str], dict[str, str]]:
-    with get_client(sync_client=True) as client:
-        runs = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
-        )
+    runs = task_runs(flow_run)
     return (
         {run.name: run.state.name or "" for run in runs if run.state},
         {run.name: run.state.message or "" for run in runs if run.state},
     )
-
-
-def artifacts(flow_run: UUID) -> dict[str, str]:
-    """Type of artifact -> its data."""
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
-        )
-    return {artifact.type or "": str(artifact.data) for artifact in found}
 
 
 @pytest.fixture

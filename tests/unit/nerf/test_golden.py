@@ -70,7 +70,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tiny_splats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden_splats")
-    write_tiny_source(folder, SPLATS)
+    # Rounding grows with every step of training: after 150, finetuning began 3 % elsewhere on
+    # another processor, and losses were up to 7 % apart.
+    write_tiny_source(folder, replace(SPLATS, iterations=STEPS))
     return folder
 
 
