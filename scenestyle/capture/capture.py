@@ -52,6 +52,8 @@ class Capture:
     """number of photos that the capture names or holds, used or not"""
     left_out: tuple[str, ...] = ()
     """what is not used, a phrase each"""
+    told: tuple[Path, ...] = ()
+    """files that `left_out` names already, relative to the folder of the capture"""
     changed: tuple[str, ...] = ()
     """what was changed in order to use it, a phrase each"""
     warnings: tuple[str, ...] = ()

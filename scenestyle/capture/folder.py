@@ -17,11 +17,11 @@ from scenestyle.capture.capture import (
     some,
     view_names,
 )
+from scenestyle.capture.frames import beside_masks
 from scenestyle.capture.locate import Tree, reduction
 from scenestyle.capture.masks import faults_of_match, masks_by_name, match
 from scenestyle.capture.panoramas import is_panorama
 from scenestyle.capture.pictures import PHOTO_SUFFIXES, open_picture, shown_size
-from scenestyle.capture.transforms import beside_masks
 from scenestyle.errors import InputError
 
 _TWIN_LEVELS = 3.0
