@@ -29,6 +29,8 @@ class Photo:
     """image of the same size: white is used, black is hidden; none: all is used"""
     transparent: bool = False
     """whether it has an alpha channel"""
+    deep: bool = False
+    """whether it has more than 8 bits per channel, of which 8 are used"""
     upright: bool = True
     """whether it is turned by its EXIF orientation; a posed one is left as its camera saw it"""
     camera: str = ""

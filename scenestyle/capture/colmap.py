@@ -15,7 +15,7 @@ from scenestyle.capture.capture import Capture, Photo, counted, natural_order, s
 from scenestyle.capture.frames import beside_masks
 from scenestyle.capture.locate import Tree, locate
 from scenestyle.capture.masks import match
-from scenestyle.capture.pictures import open_picture, shown_size
+from scenestyle.capture.pictures import is_deep, open_picture, shown_size
 from scenestyle.errors import InputError
 
 if TYPE_CHECKING:
@@ -147,10 +147,10 @@ def _photo(name: str, path: Path, camera: "pycolmap.Camera", mask: Path | None) 
     """A photo as its camera saw it: turned by EXIF only if its camera has the turned shape."""
     with open_picture(path) as picture:
         plain, upright = (shown_size(picture, upright=turn) for turn in (False, True))
-        transparent = picture.has_transparency_data
+        transparent, deep = picture.has_transparency_data, is_deep(picture)
     stated = camera.width, camera.height
     turn = not lenses.is_same_shape(stated, plain) and lenses.is_same_shape(stated, upright)
-    return Photo(name, path, upright if turn else plain, mask, transparent, upright=turn)
+    return Photo(name, path, upright if turn else plain, mask, transparent, deep, upright=turn)
 
 
 def _drop(model: "pycolmap.Reconstruction", kept: set[str]) -> None:

@@ -21,7 +21,7 @@ from scenestyle.capture.frames import beside_masks
 from scenestyle.capture.locate import Tree, reduction
 from scenestyle.capture.masks import faults_of_match, masks_by_name, match
 from scenestyle.capture.panoramas import is_panorama
-from scenestyle.capture.pictures import PHOTO_SUFFIXES, open_picture, shown_size
+from scenestyle.capture.pictures import PHOTO_SUFFIXES, is_deep, open_picture, shown_size
 from scenestyle.errors import InputError
 
 _TWIN_LEVELS = 3.0
@@ -122,10 +122,10 @@ def _choose(folders: dict[Path, list[Path]]) -> tuple[Path, list[Path]]:
 def _photo(tree: Tree, root: Path, name: str, file: Path, mask: Path | None) -> Photo:
     with open_picture(tree.root / file) as image:
         size = shown_size(image, upright=True)
-        transparent = image.has_transparency_data
+        transparent, deep = image.has_transparency_data, is_deep(image)
     camera = file.parent.relative_to(root).as_posix()
     camera = "" if camera == "." else camera
-    return Photo(name, tree.root / file, size, mask, transparent, upright=True, camera=camera)
+    return Photo(name, tree.root / file, size, mask, transparent, deep, upright=True, camera=camera)
 
 
 def _masks(tree: Tree, root: Path, masks: Path | None) -> dict[str, Path]:

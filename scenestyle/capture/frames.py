@@ -14,7 +14,7 @@ from scenestyle.capture import lenses, poses
 from scenestyle.capture.capture import Capture, Photo, counted, some, view_names
 from scenestyle.capture.locate import Tree, lies_outside, locate
 from scenestyle.capture.masks import MASK_FOLDERS, masks_by_name, match
-from scenestyle.capture.pictures import open_picture, shown_size
+from scenestyle.capture.pictures import is_deep, open_picture, shown_size
 from scenestyle.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def capture_of(tree: Tree, listing: Listing) -> tuple[Capture, dict[Path, Frame]
     masks, mask_faults = _masks(tree, near, frames_by_path)
     model, photos, notes = _cameras(listing.common, frames_by_path, masks)
     unposed = listing.without_pose
+    unposed_files = locate(list(unposed), tree, near)
     left_out = [
         *([f"{counted(len(lost), 'listed photo')} without a file ({some(lost)})"] if lost else []),
         *(
@@ -80,6 +81,7 @@ def capture_of(tree: Tree, listing: Listing) -> tuple[Capture, dict[Path, Frame]
         description=tuple(tree.root / file for file in listing.files),
         listed=len(frames),
         left_out=tuple(left_out),
+        told=tuple(path for path in unposed_files if path is not None),
         changed=tuple(notes.changed()),
         warnings=tuple(notes.warnings()),
         faults=(
@@ -203,7 +205,7 @@ def _photo(
     """A photo as its camera saw it: turned by EXIF only if its camera has the turned shape."""
     with open_picture(path) as image:
         plain, upright = (shown_size(image, upright=turn) for turn in (False, True))
-        transparent = image.has_transparency_data
+        transparent, deep = image.has_transparency_data, is_deep(image)
     stated = stated_size(frame)
     is_turned = (
         stated is not None
@@ -216,7 +218,7 @@ def _photo(
         notes.turned.append(path.name)
     if stated is not None and stated != size:
         notes.scaled.append(path.name)
-    return Photo(name, path, size, mask, transparent, upright=is_turned)
+    return Photo(name, path, size, mask, transparent, deep, upright=is_turned)
 
 
 def _masks(

@@ -80,7 +80,10 @@ def read_capture(
         warnings += mask_warnings
     raise_faults(faults, max(capture.listed, len(faults)))
     _check_count(source, capture)
-    return replace(_centred(capture), warnings=tuple(warnings))
+    deep = sum(photo.deep for photo in capture.photos)
+    reduced = [f"{counted(deep, 'photo')} of more than 8 bits reduced to 8"] if deep else []
+    capture = replace(capture, changed=(*capture.changed, *reduced), warnings=tuple(warnings))
+    return _centred(capture)
 
 
 def _of_splats(

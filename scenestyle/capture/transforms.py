@@ -51,7 +51,7 @@ def read_transforms(tree: Tree, file: Path) -> Capture:
     )
     capture, frames_by_path = capture_of(tree, listing)
     carried = _carried(meta, frames_by_path, capture.photos)
-    return replace(capture, carried=carried, told=tuple(others))
+    return replace(capture, carried=carried, told=(*capture.told, *others))
 
 
 def parse_frames(path: Path) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:

@@ -258,6 +258,7 @@ def test_a_model_that_is_cut_short_is_refused_in_plain_words(tmp_path, length):
     [
         ({"distortion_params": [0.1, 0.02, 0, 0, 0, 0]}, "OPENCV"),
         ({"distortion_params": [0.1, 0.02, 0.003, 0, 0, 0]}, "FULL_OPENCV"),
+        ({"k1": 0.1, "k2": 0.02, "k3": 0.003, "k4": 0.01}, "FULL_OPENCV"),
         ({"is_fisheye": True, "k1": 0.1}, "OPENCV_FISHEYE"),
         ({"camera_model": "SIMPLE_PINHOLE"}, "PINHOLE"),
         ({"camera_model": "opencv_fisheye"}, "OPENCV_FISHEYE"),
@@ -338,7 +339,7 @@ def test_a_blender_set_is_its_training_views(tmp_path):
     capture = read_capture(tmp_path)
     assert (capture.layout, len(capture.photos)) == ("Blender set", 5)
     assert intrinsics(capture)[3] == pytest.approx(FOCAL)
-    assert "transforms_test.json (5 views for evaluation)" in capture.left_out
+    assert capture.left_out == ("transforms_test.json (5 views for evaluation)",)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
