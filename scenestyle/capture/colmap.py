@@ -14,7 +14,7 @@ from scenestyle.capture import lenses
 from scenestyle.capture.capture import Capture, Photo, counted, natural_order, some, view_names
 from scenestyle.capture.frames import beside_masks
 from scenestyle.capture.locate import Tree, locate
-from scenestyle.capture.masks import match
+from scenestyle.capture.masks import doubts_of_match, match
 from scenestyle.capture.pictures import is_deep, open_picture, shown_size
 from scenestyle.errors import InputError
 
@@ -137,7 +137,7 @@ def read_colmap(tree: Tree, models: list[_Model]) -> Capture:
             if scaled
             else ()
         ),
-        warnings=tuple(_doubts(model)),
+        warnings=(*_doubts(model), *doubts_of_match(masks, [p.mask for p in photos])),
         faults=tuple(faults),
         panoramas=any(c.model_name == lenses.EQUIRECTANGULAR for c in model.cameras.values()),
     )

@@ -19,7 +19,7 @@ from scenestyle.capture.capture import (
 )
 from scenestyle.capture.frames import beside_masks
 from scenestyle.capture.locate import Tree, reduction
-from scenestyle.capture.masks import faults_of_match, masks_by_name, match
+from scenestyle.capture.masks import doubts_of_match, faults_of_match, masks_by_name, match
 from scenestyle.capture.panoramas import is_panorama
 from scenestyle.capture.pictures import PHOTO_SUFFIXES, is_deep, open_picture, shown_size
 from scenestyle.errors import InputError
@@ -92,7 +92,7 @@ def read_photos(tree: Tree, masks: Path | None = None) -> Capture:
             if many
             else ()
         ),
-        warnings=_half_masked(used),
+        warnings=() if faults else doubts_of_match(known, used),
         faults=tuple(faults),
         panoramas=bool(photos) and all(is_panorama(photo.path) for photo in photos[:MIN_PHOTOS]),
     )
@@ -133,13 +133,6 @@ def _masks(tree: Tree, root: Path, masks: Path | None) -> dict[str, Path]:
         inside = Tree.of(masks).files
         return masks_by_name(masks, inside)
     return beside_masks(tree, root)
-
-
-def _half_masked(used: Sequence[Path | None]) -> tuple[str, ...]:
-    without = sum(mask is None for mask in used)
-    if 0 < without < len(used):
-        return (f"{counted(without, 'photo')} of {len(used):,} have no mask; all of them is used.",)
-    return ()
 
 
 def _without_twins(root: Path, files: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scenestyle.capture import lenses, poses
 from scenestyle.capture.capture import Capture, Photo, counted, some, view_names
 from scenestyle.capture.locate import Tree, lies_outside, locate
-from scenestyle.capture.masks import MASK_FOLDERS, masks_by_name, match
+from scenestyle.capture.masks import MASK_FOLDERS, doubts_of_match, masks_by_name, match
 from scenestyle.capture.pictures import is_deep, open_picture, shown_size
 from scenestyle.errors import InputError
 
@@ -59,7 +59,7 @@ def capture_of(tree: Tree, listing: Listing) -> tuple[Capture, dict[Path, Frame]
     outside = [text for text in lost if lies_outside(text, tree, near)]
     once = {path: frame for frame, path in reversed(found)}
     frames_by_path = {path: once[path] for _, path in found}
-    masks, mask_faults = _masks(tree, near, frames_by_path)
+    masks, mask_faults, mask_doubts = _masks(tree, near, frames_by_path)
     model, photos, notes = _cameras(listing.common, frames_by_path, masks)
     unposed = listing.without_pose
     unposed_files = locate(list(unposed), tree, near)
@@ -83,7 +83,7 @@ def capture_of(tree: Tree, listing: Listing) -> tuple[Capture, dict[Path, Frame]
         left_out=tuple(left_out),
         told=tuple(path for path in unposed_files if path is not None),
         changed=tuple(notes.changed()),
-        warnings=tuple(notes.warnings()),
+        warnings=(*notes.warnings(), *mask_doubts),
         faults=(
             *notes.faults,
             *mask_faults,
@@ -223,8 +223,11 @@ def _photo(
 
 def _masks(
     tree: Tree, near: Path, frames: Mapping[Path, Mapping[str, Any]]
-) -> tuple[dict[Path, Path | None], list[str]]:
-    """Masks of the frames: those they name, else those of a folder `masks` beside the file."""
+) -> tuple[dict[Path, Path | None], list[str], tuple[str, ...]]:
+    """Masks of the frames: those they name, else those of a folder `masks` beside the file.
+
+    With what is wrong about them, and what is doubtful.
+    """
     listed = {path: str(f["mask_path"]) for path, f in frames.items() if f.get("mask_path")}
     if listed:
         places = locate(list(listed.values()), tree, near, masks=True)
@@ -234,6 +237,7 @@ def _masks(
             for path, place in named.items()
             if place is None
         ]
-        return {p: tree.root / m if (m := named.get(p)) else None for p in frames}, faults
+        return {p: tree.root / m if (m := named.get(p)) else None for p in frames}, faults, ()
     beside = beside_masks(tree, near)
-    return {path: match(path.relative_to(tree.root), beside) for path in frames}, []
+    used = {path: match(path.relative_to(tree.root), beside) for path in frames}
+    return used, [], doubts_of_match(beside, list(used.values()))

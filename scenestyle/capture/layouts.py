@@ -49,7 +49,8 @@ _NOT_READ = {
     "*.psx": "a Metashape project",
     "*.rcproj": "a RealityScan project",
     "*.p4d": "a Pix4D project",
-    "*.log": "Tanks and Temples' trajectory",
+    "*sfm*.log": "Tanks and Temples",
+    "*.traj": "ARKitScenes",
 }
 """names of files with poses that nothing here reads"""
 

@@ -402,6 +402,18 @@ def test_masks_of_a_colmap_set_belong_to_its_images(tmp_path):
         read_capture(tmp_path)
 
 
+@pytest.mark.parametrize("make", [posed_set, colmap_set])
+def test_masks_of_other_names_than_the_photos_are_said_not_to_be_used(tmp_path, make):
+    make(tmp_path)
+    (tmp_path / "mask").mkdir()
+    Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "mask/000.png")
+    (warning,) = read_capture(tmp_path).warnings
+    assert warning.startswith("None of the 1 masks (000.png) is called like a photo")
+    Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "mask/3.png")
+    (warning,) = read_capture(tmp_path).warnings
+    assert warning == "4 photos of 5 have no mask; all of them is used."
+
+
 def test_cut_outs_are_known(tmp_path):
     posed_set(tmp_path)
     with Image.open(tmp_path / "images/1.png") as image:
