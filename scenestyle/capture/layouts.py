@@ -23,6 +23,7 @@ from scenestyle.capture.sfm_exports import (
     find_openmvg,
     find_opensfm,
 )
+from scenestyle.capture.texts import begin_of
 
 _FINDERS = (
     find_metashape,
@@ -51,6 +52,7 @@ _NOT_READ = {
     "*.p4d": "a Pix4D project",
     "*sfm*.log": "Tanks and Temples",
     "*.traj": "ARKitScenes",
+    "*.xml": "BlocksExchange",
 }
 """names of files with poses that nothing here reads"""
 
@@ -71,7 +73,10 @@ def find_listing(tree: Tree) -> Listing | None:
 def poses_not_read(tree: Tree) -> str:
     """A sentence on files with poses in a layout that is not read; empty if there are none."""
     for pattern, program in _NOT_READ.items():
-        if found := tree.named(pattern):
+        found = tree.named(pattern)
+        if pattern == "*.xml":
+            found = [file for file in found if "<BlocksExchange" in begin_of(tree.root / file)]
+        if found:
             return (
                 f"{found[0].as_posix()} ({program}) may hold poses in a form that is not read; "
                 "they are estimated anew. To keep them, export a COLMAP model or a transforms.json."

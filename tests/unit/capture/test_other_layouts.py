@@ -130,16 +130,18 @@ def test_without_its_list_bundler_goes_by_the_order_of_the_photos(tmp_path, view
     np.testing.assert_allclose(poses, [view.c2w_opengl for view in views], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["scene.nvm", "traj.txt", "groundtruth.txt", "site.psx"])
+@pytest.mark.parametrize("name", ["scene.nvm", "Barn_COLMAP_SfM.log", "a.xml", "site.psx"])
 def test_poses_that_are_not_read_are_named_with_the_way_out(tmp_path, views, name):
     put(tmp_path / "set", views)
-    (tmp_path / "set" / name).write_text("NVM_V3")
+    (tmp_path / "set" / name).write_text("<BlocksExchange>")
     (warning,) = read_capture(tmp_path / "set").warnings
     assert warning.startswith(f"{name} (")
     assert "export a COLMAP model or a transforms.json" in warning
 
 
-@pytest.mark.parametrize("name", ["list.csv", "notes.json", "info.xml", "x.xmp", "a_cam.txt"])
+@pytest.mark.parametrize(
+    "name", ["list.csv", "notes.json", "info.xml", "x.xmp", "a_cam.txt", "colmap.log"]
+)
 def test_files_of_other_kinds_beside_photos_do_no_harm(tmp_path, views, name):
     put(tmp_path / "set", views)
     (tmp_path / "set" / name).write_bytes("Gr\xf6\xdfe;\x00".encode("latin-1"))
