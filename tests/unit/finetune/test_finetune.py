@@ -3,6 +3,7 @@
 import csv
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,21 @@ def test_depth_loss_is_the_relative_change_where_the_source_is_opaque():
     assert depth_loss(depth_ray, patch_seen_at(2.0)) == 0
     assert depth_loss(depth_ray * 1.01, patch_seen_at(2.0)).item() == pytest.approx(0.01, rel=0.01)
     assert depth_loss(depth_ray * 1.01, patch_seen_at(2.0, opacity=0.2)) == 0
+
+
+def test_an_empty_place_has_no_depth_and_no_gradient():
+    seen = patch_seen_at(2.0)
+    is_empty = torch.zeros_like(seen.opacity, dtype=torch.bool)
+    is_empty[..., :1, :] = True
+    patch = replace(
+        seen,
+        depth_ray=seen.depth_ray.masked_fill(is_empty, 0),
+        opacity=seen.opacity.masked_fill(is_empty, 0),
+    )
+    rendered = (1.01 * patch.depth_ray[0, 0]).requires_grad_()
+    (gradient,) = torch.autograd.grad(depth_loss(rendered, patch), rendered)
+    assert gradient.isfinite().all()
+    assert torch.equal(gradient == 0, is_empty[0, 0])
 
 
 def test_the_depth_term_can_be_switched_off(tiny: Path, finetuned, tmp_path: Path):
