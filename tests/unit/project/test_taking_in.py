@@ -66,6 +66,16 @@ def test_a_zip_that_explodes_or_is_cut_is_refused(tmp_path):
         take_in(source, tmp_path / "scene")
 
 
+def test_an_encrypted_zip_is_named(tmp_path):
+    source = packed(photos(tmp_path / "in"))
+    raw = bytearray(source.read_bytes())
+    at = raw.find(b"PK\x01\x02")
+    raw[at + 8] |= 1  # the flag of its first file in the list of contents
+    source.write_bytes(raw)
+    with pytest.raises(InputError, match="is encrypted; unpack it and give the folder"):
+        take_in(source, tmp_path / "scene")
+
+
 def test_faults_of_an_unpacked_capture_name_the_archive(tmp_path):
     source = packed(photos(tmp_path / "in", number=2))
     with pytest.raises(InputError, match=r"in\.zip holds only 2 photos"):
