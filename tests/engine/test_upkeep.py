@@ -174,6 +174,20 @@ def test_a_cache_that_others_share_and_a_torn_record_are_left_alone(
         find_unused(here.root, timedelta(0))
 
 
+def test_a_folder_without_a_project_has_no_cache_to_empty(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="not inside of a DVC repository"):
+        find_unused(tmp_path, timedelta(0))
+
+
+def test_a_record_that_others_laid_out_is_not_edited(tmp_path: Path) -> None:
+    toy = Toy.make(tmp_path)
+    record = '{"schema": "2.0", "stages": {"a": {"cmd": "a"}}}'
+    (tmp_path / "dvc.lock").write_text(record)
+    with pytest.raises(PipelineError, match="is not laid out as DVC does"):
+        Pipeline(toy.root).forget(["a"])
+    assert (tmp_path / "dvc.lock").read_text() == record
+
+
 def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     findings = dict(examine(here.root))
     assert findings["dvc.lock"].state == findings["DVC's locks"].state == "ok"

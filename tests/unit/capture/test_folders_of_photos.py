@@ -224,6 +224,13 @@ def test_a_link_to_nothing_is_named(tmp_path):
     assert read_capture(tmp_path).left_out == ("1 link to nothing (4.jpg)",)
 
 
+def test_what_is_no_folder_is_named(tmp_path):
+    (tmp_path / "a.txt").touch()
+    for name, fault in (("a.txt", "is a file"), ("b", "does not exist")):
+        with pytest.raises(InputError, match=f"{name} {fault}; a folder of photos"):
+            read_capture(tmp_path / name)
+
+
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     for number in range(3):
         picture(seed=number).save(tmp_path / f"{number}.jpg")

@@ -171,6 +171,14 @@ def test_of_several_scenes_one_has_to_be_named(tmp_path: Path) -> None:
         read_capture(tmp_path)
 
 
+def test_too_few_cameras_are_counted(tmp_path: Path) -> None:
+    write_scene(tmp_path)
+    entries = json.loads((tmp_path / "cameras.json").read_text())
+    write_json(tmp_path / "cameras.json", entries[:2])
+    with pytest.raises(InputError, match="holds 2 cameras; at least 3 are needed"):
+        read_capture(tmp_path)
+
+
 def test_cameras_and_masks_are_for_what_they_are_for(tmp_path: Path) -> None:
     write_splats(tmp_path / "s" / "a.ply", demo_splats())
     (tmp_path / "photos").mkdir()

@@ -79,11 +79,11 @@ def test_a_video_without_pictures_is_named(tmp_path: Path) -> None:
         frame = av.AudioFrame.from_ndarray(silence, layout="mono")
         frame.rate = 8000
         container.mux(stream.encode(frame))
-    with av.open(str(tmp_path / "empty.mp4"), "w") as container:
+    with av.open(str(tmp_path / "empty.avi"), "w") as container:
         pictures = container.add_stream("libx264", rate=10)
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
         container.start_encoding()
-    for name in ("sound.mkv", "empty.mp4"):
+    for name in ("sound.mkv", "empty.avi"):
         with pytest.raises(InputError, match=f"{name} holds no pictures"):
             inspect_video(tmp_path / name)
 

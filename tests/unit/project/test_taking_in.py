@@ -154,6 +154,12 @@ def test_views_overlap_all_around_and_the_first_four_look_up():
     assert seen[within].mean() > 0.97
 
 
+def test_panoramas_that_lie_in_the_project_are_not_split_in_place(tmp_path):
+    posed_set(tmp_path / "scene", camera_model="EQUIRECTANGULAR")
+    with pytest.raises(InputError, match="move the folder out of the project"):
+        take_in(tmp_path / "scene", tmp_path / "scene")
+
+
 def test_poses_of_panoramas_become_poses_of_their_views(tmp_path):
     meta = posed_set(tmp_path / "in", camera_model="EQUIRECTANGULAR")
     found = take_in(tmp_path / "in", tmp_path / "scene")
