@@ -247,6 +247,22 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         read_capture(tmp_path)
 
 
+def test_a_folder_that_may_be_listed_and_not_entered_is_named(tmp_path, monkeypatch):
+    picture().save(tmp_path / "0.jpg")
+    is_file = Path.is_file
+
+    def refused(path):
+        if path.name == "0.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(
+        InputError, match=r"may not be read \(Permission denied\). Change its rights"
+    ):
+        read_capture(tmp_path)
+
+
 def test_links_in_a_circle_end(tmp_path):
     for number in range(3):
         picture(seed=number).save(tmp_path / f"{number}.jpg")
