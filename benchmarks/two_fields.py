@@ -3,8 +3,11 @@
 python -m benchmarks.two_fields POSES ... [--sides 240 480] [--fields nerfacto splats] [--steps 1500]
 
 POSES are folders that estimate_poses wrote. Every cell trains in a process of its own, with one
-thread; its figures are kept in `.work/two_fields`, so that a further call adds cells to the table; delete the folder to measure anew.
-CPU seconds are those of `train`, with the compiling of the first time left out by a warm-up.
+thread; its figures are kept in `.work/two_fields`, so that a further call adds cells to the table;
+delete the folder to measure anew.
+CPU seconds are those of `train`, with the compiling of the first time left out by a warm-up. Every
+tenth point of structure from motion is kept from training; the depth error is the median over
+these, in the held-out views that saw them, of |rendered depth / the point's - 1|.
 """
 
 import argparse
@@ -15,10 +18,15 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from benchmarks.machine import ROOT, provenance, table, write_result
+from scenestyle.artifacts import SparsePoints, View, read_points, write_points
+from scenestyle.geometry import project
 
 KEPT = ROOT / ".work" / "two_fields"
 
@@ -27,7 +35,6 @@ def measure(
     poses: Path, field: Literal["nerfacto", "splats"], side: int, steps: int
 ) -> dict[str, float]:
     """Train one cell and look at its held-out views."""
-    import numpy as np
     from skimage.metrics import structural_similarity
 
     from scenestyle.nerf.dataset import read_photo
@@ -36,10 +43,14 @@ def measure(
     from scenestyle.params import TrainNerf
 
     params = TrainNerf(field=field, max_image_side=side, iterations=steps)
-    run, work = (KEPT / f"{poses.name}_{field}_{side}_{kind}" for kind in ("run", "work"))
-    for folder in (run, work):
+    run, work, fewer = (
+        KEPT / f"{poses.name}_{field}_{side}_{kind}" for kind in ("run", "work", "poses")
+    )
+    for folder in (run, work, fewer):
         shutil.rmtree(folder, ignore_errors=True)
     run.mkdir(parents=True)
+    held_back = hold_back_points(poses, fewer)
+    poses = fewer
     warm = KEPT / "warm"
     shutil.rmtree(warm, ignore_errors=True)
     warm.mkdir()
@@ -51,22 +62,53 @@ def measure(
     trained = load_field(run)
     held_out = [view for view in trained.views if view.split == "held_out"]
     begin = time.process_time()
-    renders = [trained.render(view.camera).rgb for view in held_out]
+    renderings = [trained.render(view.camera) for view in held_out]
     per_view = (time.process_time() - begin) / len(held_out)
+    renders = [rendering.rgb for rendering in renderings]
     ssim = [
         structural_similarity(rgb, read_photo(run, view), channel_axis=2, data_range=1.0)
         for rgb, view in zip(renders, held_out, strict=True)
+    ]
+    errors = [
+        depth_errors(held_back, view, rendering.depth_z)
+        for view, rendering in zip(held_out, renderings, strict=True)
     ]
     return {
         "heldout_psnr": float(metrics["heldout_psnr"]),  # pyright: ignore[reportArgumentType]
         "train_psnr": float(metrics["train_psnr"]),  # pyright: ignore[reportArgumentType]
         "heldout_ssim": float(np.mean(ssim)),
+        "depth_error": float(np.median(np.concatenate(errors))),
         "cpu_s": cpu,
         "wall_s": wall,
         "ms_per_view": 1e3 * per_view,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "steps": steps,
     }
+
+
+def hold_back_points(poses: Path, fewer: Path) -> SparsePoints:
+    """Copy a poses folder without every tenth of its points; returns all points, those alone seen."""
+    points = read_points(poses)
+    if points is None:
+        raise SystemExit(f"{poses} has no points.npz: a folder that estimate_poses wrote is needed")
+    shutil.copytree(poses, fewer)
+    is_back = np.arange(len(points.xyz)) % 10 == 0
+    kept = np.flatnonzero(~is_back)
+    views, seen = points.sightings.T
+    place = np.cumsum(~is_back) - 1
+    sightings = np.stack([views, place[seen]], axis=1)[~is_back[seen]]
+    xyz, rgb, error_px = (array[kept] for array in (points.xyz, points.rgb, points.error_px))
+    write_points(fewer, SparsePoints(xyz, rgb, error_px, points.names, sightings))
+    return replace(points, sightings=points.sightings[is_back[seen]])
+
+
+def depth_errors(points: SparsePoints, view: View, depth_z: np.ndarray) -> np.ndarray:
+    """|rendered depth / the point's - 1| at every point that a view saw."""
+    pixels, z = project(points.xyz[points.seen_by(view.name)], view.camera)
+    columns, rows = np.floor(pixels).astype(int).T
+    height, width = depth_z.shape
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return np.abs(depth_z[rows[inside], columns[inside]] / z[inside] - 1)
 
 
 def main() -> None:
@@ -108,10 +150,12 @@ def main() -> None:
                 cell["steps"],
                 *(f"{cell[name]:.2f}" for name in ("heldout_psnr", "train_psnr")),
                 f"{cell['heldout_ssim']:.3f}",
+                f"{100 * cell['depth_error']:.1f}",
                 *(f"{cell[name]:.0f}" for name in ("cpu_s", "wall_s", "ms_per_view", "peak_mb")),
             ]
         )
     header = ["scene", "px", "field", "steps", "held-out dB", "train dB", "held-out SSIM"]
+    header += ["depth error %"]
     header += ["CPU s", "wall s", "CPU ms per view", "peak MB"]
     write_result("two_fields", f"# Two fields\n\n{head}\n\n{table(header, rows)}", num_threads=1)
 

@@ -312,7 +312,8 @@ class StylizeViews:
     there; false (paper): all views start from the same noise at the same place of the image,
     null: the model preset's value"""
     image_side: Annotated[int, Field(ge=64, le=2048, strict=True)] | None = None
-    """long side at which the model works, pixels; null: the model preset's value"""
+    """long side at which the model works, pixels; null: the model preset's value (embedded: the
+    views' own side, but 320 to 480)"""
     seed: Seed = 0
     """added to the style's seed"""
 

@@ -4,7 +4,7 @@
     python -m training.scorecard --weights WEIGHTS --photographs .work/embedded --out real.md
 
 The second is on views of captures that no training has seen, gathered by `training.photos.collect`,
-whole and 320 pixels long.
+whole and 480 pixels long.
 
 Recognition: a classifier that has only seen what the style filters draw of other scenes (a linear
 layer on means and deviations of pretrained feature maps) names the style of the model's pictures.
@@ -345,7 +345,7 @@ def scorecard_of_photographs(
     *,
     num_views: int = 3,
     num_training_photographs: int = 24,
-    long_side: int = 320,
+    long_side: int = 480,
     strength: float = 0.5,
     guidance_scale: float = 2.0,
 ) -> str:

@@ -1,7 +1,7 @@
 """Models that are known by name: what they are made of, and the values they are used with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scenestyle.params import ControlKind, Scheduler
 
@@ -64,6 +64,16 @@ class Preset:
     """lets the model see a style's image; None: there is none for it"""
     scheduler: Scheduler | None = None
     """None: the one that comes with the weights"""
+    least_image_side: int | None = None
+    """views that are smaller than `image_side` are enlarged to this alone, pixels; None: all to
+    `image_side`"""
+
+    def suited(self, view_side: int) -> "Preset":
+        """The preset for views of `view_side` pixels at most: no more enlarged than need be."""
+        if self.least_image_side is None:
+            return self
+        side = min(self.image_side, max(self.least_image_side, view_side))
+        return replace(self, image_side=side)
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,7 @@ EMBEDDED = Preset(
     fusion_steps=4,
     carry_noise=True,
     num_references=2,
+    least_image_side=320,
 )
 """The tiny SDXL in this repository; values at which it was judged best. Views are fused at all of
 its five steps but the last, which draws what fusing has smoothed, and agree as well with two

@@ -68,6 +68,8 @@ class Restyler:
             params.scheduler,
             params.model_sha256,
         )
+        longest = max(max(camera.width, camera.height) for camera in views.cameras)
+        model = replace(model, preset=model.preset.suited(longest))
         if sees_images:
             model = with_image_adapter(model, params.image_adapter)
         side = model.preset.image_side if params.image_side is None else params.image_side

@@ -1,3 +1,6 @@
+import pytest
+
+from scenestyle.diffusion import presets
 from scenestyle.diffusion.inputs import RenderedViews, read_rendered_views
 from scenestyle.diffusion.restyle import Restyler
 from scenestyle.params import Style, StylizeViews
@@ -7,6 +10,21 @@ from training.procedural.demo_scene import demo_cameras, demo_scene
 from training.procedural.raycast import render
 
 CAPTION = "toys"
+
+
+@pytest.mark.parametrize(("views", "worked"), [(200, 320), (376, 376), (480, 480), (960, 480)])
+def test_the_embedded_model_enlarges_no_more_than_it_must(views, worked):
+    assert presets.EMBEDDED.suited(views).image_side == worked
+    assert presets.SDXL.suited(views) == presets.SDXL
+
+
+def test_views_are_restyled_at_their_own_size_where_the_model_takes_it(tmp_path):
+    write_tiny_views(tmp_path, num_views=2, width=352, height=264)
+    views = read_rendered_views(tmp_path)
+    sizes = Restyler.load(views, StylizeViews(), sees_images=False).sizes
+    assert sizes == [(352, 264)] * 2
+    chosen = Restyler.load(views, StylizeViews(image_side=64), sees_images=False)
+    assert chosen.settings(CAPTION, Style("a mosaic")).image_side == 64
 
 
 def redrawn(views: RenderedViews, model: str) -> float | None:

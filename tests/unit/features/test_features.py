@@ -56,7 +56,7 @@ def test_efficientnet_taps_are_those_of_the_packaged_network(efficientnet, image
     with torch.no_grad():
         network((images * 255 - 127) / 128)
     maps = efficientnet(images)
-    assert torch.allclose(maps[1], seen[0], atol=1e-5)
+    assert torch.allclose(maps[1], seen[0], atol=1e-4)
     assert torch.allclose(maps[-1], seen[10], atol=1e-4)
 
 
