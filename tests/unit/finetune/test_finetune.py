@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from scenestyle.artifacts import ViewsFolder, read_rgb, read_views, write_rgb
+from scenestyle.artifacts import (
+    ViewsFolder,
+    read_map,
+    read_rgb,
+    read_views,
+    write_map,
+    write_rgb,
+)
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, GateError, ParamsError, WeightsError
 from scenestyle.finetune import patch_losses as module
@@ -201,6 +208,14 @@ def test_a_destroyed_geometry_ends_the_finetune_and_the_last_good_checkpoint_sta
 def test_a_diverging_finetune_fails(tiny: Path, tmp_path: Path):
     with pytest.raises(GateError, match="diverged"):
         run(tiny, tmp_path / "run", iterations=60, learning_rate=1e30, final_learning_rate=1e30)
+
+
+def test_an_empty_source_field_is_named_with_the_way_out(tiny: Path, tmp_path: Path):
+    shutil.copytree(tiny / "views", tmp_path / "views")
+    for path in (tmp_path / "views/opacity").iterdir():
+        write_map(path, np.zeros_like(read_map(path)))
+    with pytest.raises(ArtifactError, match="no view has an opaque pixel; the source field is emp"):
+        DepthProbes.read(ViewsFolder.open(tmp_path / "views"), torch.device("cpu"))
 
 
 def test_a_growing_loss_is_told_from_a_noisy_one():
