@@ -10,9 +10,11 @@ from scenestyle.capture import lenses, poses
 from scenestyle.capture.capture import counted, natural_order, some, view_names
 from scenestyle.capture.colmap import load_model, models_in
 from scenestyle.capture.field_frame import FIELD_FRAME, read_field_frame
+from scenestyle.capture.frames import frame_of, stated_size
 from scenestyle.capture.locate import Tree
 from scenestyle.capture.pictures import PHOTO_SUFFIXES
-from scenestyle.capture.transforms import frame_of, parse_frames, read_json, stated_size
+from scenestyle.capture.texts import read_json
+from scenestyle.capture.transforms import parse_frames
 from scenestyle.errors import InputError
 from scenestyle.geometry import Similarity, opengl_from_opencv
 

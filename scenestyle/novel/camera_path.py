@@ -11,7 +11,7 @@ import numpy as np
 from scenestyle.cameras import PinholeCamera
 from scenestyle.capture.field_frame import FIELD_FRAME, read_field_frame
 from scenestyle.capture.poses import c2w_of
-from scenestyle.capture.transforms import read_json
+from scenestyle.capture.texts import read_json
 from scenestyle.errors import InputError, reason
 
 _WANTED = (

@@ -266,6 +266,7 @@ def test_a_model_of_other_text_is_refused_in_plain_words(tmp_path, part, text):
     [
         ({"distortion_params": [0.1, 0.02, 0, 0, 0, 0]}, "OPENCV"),
         ({"distortion_params": [0.1, 0.02, 0.003, 0, 0, 0]}, "FULL_OPENCV"),
+        ({"k1": 0.1, "k2": 0.02, "k3": 0.003, "k4": 0.01}, "FULL_OPENCV"),
         ({"is_fisheye": True, "k1": 0.1}, "OPENCV_FISHEYE"),
         ({"camera_model": "SIMPLE_PINHOLE"}, "PINHOLE"),
         ({"camera_model": "opencv_fisheye"}, "OPENCV_FISHEYE"),
@@ -353,7 +354,7 @@ def test_a_blender_set_is_its_training_views(tmp_path):
     capture = read_capture(tmp_path)
     assert (capture.layout, len(capture.photos)) == ("Blender set", 5)
     assert intrinsics(capture)[3] == pytest.approx(FOCAL)
-    assert "transforms_test.json (5 views for evaluation)" in capture.left_out
+    assert capture.left_out == ("transforms_test.json (5 views for evaluation)",)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -420,6 +421,18 @@ def test_masks_of_a_colmap_set_belong_to_its_images(tmp_path):
     Image.new("L", (8, 8), 255).save(tmp_path / "masks/3.png.png")
     with pytest.raises(InputError, match=r"the mask has 8x8 pixels, its photo 3.png has 64x48"):
         read_capture(tmp_path)
+
+
+@pytest.mark.parametrize("make", [posed_set, colmap_set])
+def test_masks_of_other_names_than_the_photos_are_said_not_to_be_used(tmp_path, make):
+    make(tmp_path)
+    (tmp_path / "mask").mkdir()
+    Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "mask/000.png")
+    (warning,) = read_capture(tmp_path).warnings
+    assert warning.startswith("None of the 1 masks (000.png) is called like a photo")
+    Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "mask/3.png")
+    (warning,) = read_capture(tmp_path).warnings
+    assert warning == "4 photos of 5 have no mask; all of them is used."
 
 
 def test_cut_outs_are_known(tmp_path):

@@ -1,4 +1,5 @@
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -197,6 +198,63 @@ def test_pixels_that_are_not_square_become_square(tmp_path: Path) -> None:
     assert (found.width, found.height) == (85, 48)
     write_stills(path, tmp_path, count=3)
     assert {Image.open(still).size for still in tmp_path.glob("*.jpg")} == {(85, 48)}
+
+
+QUARTERS = {
+    90: (0, 1, -1, 0),
+    180: (-1, 0, 0, -1),
+    270: (0, -1, 1, 0),
+}
+"""how far a player turns the frames to the right -> the matrix in the file's head"""
+
+
+def phone_video(path: Path, turn: int, *, hdr: bool) -> None:
+    """As phones record: frames as the sensor lies, how to turn them in the head, an uneven clock.
+
+    Shown upright the frames are blue on the left and, below, grey.
+    """
+    upright = np.zeros((96, 64, 3), np.uint8)
+    upright[:, :32] = (20, 40, 200)
+    upright[64:] = 128
+    codec, pixels = ("libx265", "yuv420p10le") if hdr else ("libx264", "yuv420p")
+    colours = "colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"
+    options = {"x265-params": f"log-level=none:{colours}"} if hdr else {"crf": "10"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=30, options=options)
+        stream.height, stream.width = np.rot90(upright, turn // 90).shape[:2]
+        stream.pix_fmt = pixels
+        stream.codec_context.time_base = Fraction(1, 600)
+        for time in np.cumsum([20, 10, 30, 20, 20, 40, 10, 20, 20, 25]):
+            upright[:4] = time  # no frame is like another
+            lying = np.ascontiguousarray(np.rot90(upright, turn // 90))
+            frame = av.VideoFrame.from_ndarray(lying).reformat(format=pixels)
+            frame.pts, frame.time_base = int(time), Fraction(1, 600)
+            if hdr:
+                frame.color_trc, frame.colorspace, frame.color_primaries = 18, 9, 9
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    raw = bytearray(path.read_bytes())
+    head = raw.index(b"tkhd") + 4
+    a, b, c, d = (value << 16 for value in QUARTERS[turn])
+    matrix = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    raw[head + 40 : head + 76] = matrix
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("hdr", [False, True])
+@pytest.mark.parametrize("turn", QUARTERS)
+def test_stills_of_a_phone_stand_upright(tmp_path: Path, turn: int, hdr: bool) -> None:
+    phone_video(tmp_path / "IMG_0001.MOV", turn, hdr=hdr)
+    found = take_in(tmp_path / "IMG_0001.MOV", tmp_path / "scene", Wishes(num_stills=4))
+    assert {photo.size for photo in found.photos} == {(64, 96)}
+    assert any("HLG" in phrase for phrase in found.changed) == hdr
+    for photo in found.photos:
+        pixels = np.asarray(Image.open(photo.path)).astype(int)
+        blue, black, grey = pixels[30, 12], pixels[30, 52], pixels[84, 32]
+        assert blue[2] > 150 > blue[0] + 60
+        assert black.max() < 40
+        assert np.ptp(grey) < 12
+        assert 60 < grey.mean() < 220
 
 
 def test_too_few_stills_are_not_blamed_on_the_video(tmp_path: Path) -> None:

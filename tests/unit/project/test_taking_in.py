@@ -189,3 +189,15 @@ def test_a_large_capture_says_what_it_costs_and_a_small_one_nothing(tmp_path):
     said = sentence_of_costs(Capture("photos", (photo,) * 2000))
     assert said.startswith("2,000 photos, 10.0 GB: checking and copying")
     assert "finding their poses about" in said
+
+
+def test_photos_that_take_long_to_be_placed_are_told_though_they_are_not_many(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    (tmp_path / "0.jpg").write_bytes(bytes(4_000_000))
+    photo = Photo("0", tmp_path / "0.jpg", (4000, 3000))
+    # 150 photos of 1600x1200: 1.2 s per megapixel, 11,175 pairs of 0.13 s per megapixel, 2 cores
+    expected = 150 * 1.92 * (1.2 + 74.5 * 0.13) / 2 + 150 * 0.6
+    said = sentence_of_costs(Capture("photos", (photo,) * 150))
+    assert f"finding their poses about {round(expected / 60)} min" in said
