@@ -53,7 +53,8 @@ def add_scene(
         raise InputError(f"{masks} is no folder; wanted is the folder of the masks.")
     cameras = None if cameras is None else given(cameras)
     if start < 0 or (stop is not None and stop <= start):
-        raise InputError(f"start {start:g} and stop {stop} of the video: wanted 0 <= start < stop.")
+        end = "" if stop is None else f" and stop {stop:g}"
+        raise InputError(f"start {start:g}{end} of the video: wanted 0 <= start < stop.")
     found = add_scene_folder(
         name,
         given(source),

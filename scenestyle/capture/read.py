@@ -57,7 +57,9 @@ def read_capture(
     try:
         tree = Tree.of(source)
     except OSError as error:
-        raise InputError(f"{source} may not be read ({error.strerror}).") from error
+        raise InputError(
+            f"{error.filename or source} may not be read ({error.strerror}). Change its rights."
+        ) from error
     splats = [] if tree.folders_of_photos() else find_splats(tree)
     if splats:
         check_one(tree, splats)

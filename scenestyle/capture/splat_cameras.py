@@ -137,8 +137,8 @@ def _field_frame(path: Path, meta: Mapping[str, Any]) -> Similarity:
         scale = field.scale / float(meta.get("applied_scale", 1.0))
     except (TypeError, ValueError, np.linalg.LinAlgError) as error:
         raise InputError(
-            f"{path.parent / _BY_NERFSTUDIO}: applied_transform or applied_scale is no 3x4 matrix "
-            f"or number ({error})."
+            f"{path.parent / _BY_NERFSTUDIO}: wanted are an applied_transform of 3x4 numbers that "
+            "can be inverted and an applied_scale that is a number. Take the file of the run again."
         ) from error
     rotation = field.rotation @ back[:3, :3]
     moved = field.rotation @ back[:3, 3] + field.translation / field.scale

@@ -250,6 +250,14 @@ def test_a_model_that_is_cut_short_is_refused_in_plain_words(tmp_path, length):
         read_capture(tmp_path)
 
 
+@pytest.mark.parametrize(("part", "text"), [("cameras", "1 PINHOLE wide"), ("images", "one")])
+def test_a_model_of_other_text_is_refused_in_plain_words(tmp_path, part, text):
+    colmap_set(tmp_path, text=True)
+    (tmp_path / f"sparse/0/{part}.txt").write_text(text)
+    with pytest.raises(InputError, match="not a readable COLMAP model: its files"):
+        read_capture(tmp_path)
+
+
 # Lenses and poses
 
 
@@ -267,6 +275,13 @@ def test_a_model_that_is_cut_short_is_refused_in_plain_words(tmp_path, length):
 def test_lenses_are_read_in_every_form(tmp_path, keys, model):
     posed_set(tmp_path, **keys)
     assert intrinsics(read_capture(tmp_path))[0] == model
+
+
+def test_a_camera_without_a_focal_length_is_refused(tmp_path):
+    meta = posed_set(tmp_path)
+    save(tmp_path, {key: value for key, value in meta.items() if not key.startswith("fl_")})
+    with pytest.raises(InputError, match="its camera has no fl_x or camera_angle_x"):
+        read_capture(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -347,6 +362,12 @@ def test_a_byte_order_mark_does_no_harm(tmp_path, encoding):
     meta = posed_set(tmp_path)
     (tmp_path / "transforms.json").write_text(json.dumps(meta), encoding=encoding)
     assert len(read_capture(tmp_path).photos) == 5
+
+
+def test_another_encoding_is_named(tmp_path):
+    (tmp_path / "transforms.json").write_bytes('{"frames": [], "by": "Käthe"}'.encode("latin-1"))
+    with pytest.raises(InputError, match="not a text in UTF-8; wanted is nerfstudio's form"):
+        read_capture(tmp_path)
 
 
 def test_what_the_format_says_beyond_poses_is_carried_on_or_named(tmp_path):

@@ -73,6 +73,40 @@ def test_what_is_no_video_is_said(content: bytes | None, video: Path, tmp_path: 
     assert not (tmp_path / "scene").exists()
 
 
+def test_a_video_without_pictures_is_named(tmp_path: Path) -> None:
+    silence = np.zeros((1, 8000), dtype=np.int16)
+    with av.open(str(tmp_path / "sound.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(silence, layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+    with av.open(str(tmp_path / "empty.avi"), "w") as container:
+        pictures = container.add_stream("libx264", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    for name in ("sound.mkv", "empty.avi"):
+        with pytest.raises(InputError, match=f"{name} holds no pictures"):
+            inspect_video(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_damaged_video_is_named(name: str, tmp_path: Path) -> None:
+    """Of one the pictures are gone, of the other where they lie, too."""
+    path = make_video(tmp_path / name, TIMES[:20], options={"movflags": "faststart"})
+    raw = path.read_bytes()
+    begin = raw.index(b"mdat") + 4 if name == "a.mp4" else 800
+    noise = np.random.default_rng(0).bytes(len(raw) - begin)
+    path.write_bytes(raw[:begin] + noise)
+    with pytest.raises(InputError, match=rf"{name} is damaged \(invalid data.*export it again"):
+        inspect_video(path)
+
+
+def test_too_few_frames_between_start_and_stop_are_counted(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", TIMES[:10])
+    with pytest.raises(InputError, match="has 2 frames there and gave 2 pictures; at least 3"):
+        take_in(path, tmp_path / "scene", Wishes(start=0.0, stop=0.2))
+
+
 def test_a_scene_is_added_from_a_video(
     video: Path,
     tmp_path: Path,

@@ -66,6 +66,16 @@ def test_a_zip_that_explodes_or_is_cut_is_refused(tmp_path):
         take_in(source, tmp_path / "scene")
 
 
+def test_an_encrypted_zip_is_named(tmp_path):
+    source = packed(photos(tmp_path / "in"))
+    raw = bytearray(source.read_bytes())
+    at = raw.find(b"PK\x01\x02")
+    raw[at + 8] |= 1  # the flag of its first file in the list of contents
+    source.write_bytes(raw)
+    with pytest.raises(InputError, match="is encrypted; unpack it and give the folder"):
+        take_in(source, tmp_path / "scene")
+
+
 def test_faults_of_an_unpacked_capture_name_the_archive(tmp_path):
     source = packed(photos(tmp_path / "in", number=2))
     with pytest.raises(InputError, match=r"in\.zip holds only 2 photos"):
@@ -142,6 +152,12 @@ def test_views_overlap_all_around_and_the_first_four_look_up():
     seen = (rays.reshape(-1, 3) @ ahead.T).max(axis=1) > np.cos(np.radians(45))
     within = np.abs(rays[..., 1].reshape(-1)) < np.sin(np.radians(75))
     assert seen[within].mean() > 0.97
+
+
+def test_panoramas_that_lie_in_the_project_are_not_split_in_place(tmp_path):
+    posed_set(tmp_path / "scene", camera_model="EQUIRECTANGULAR")
+    with pytest.raises(InputError, match="move the folder out of the project"):
+        take_in(tmp_path / "scene", tmp_path / "scene")
 
 
 def test_poses_of_panoramas_become_poses_of_their_views(tmp_path):
