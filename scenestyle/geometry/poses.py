@@ -13,6 +13,10 @@ from jaxtyping import Float
 
 from scenestyle.errors import ShapeError
 
+_AGREEMENT = 0.7
+"""length of the mean of y axes, 0 to 1, from which most cameras agree on what is up"""
+_ON_ITS_SIDE = 0.7
+"""cosine between up and a camera's x axis from which it lies on its side"""
 _FLIP_Y_AND_Z = np.array([1.0, -1.0, -1.0, 1.0])
 
 
@@ -175,9 +179,22 @@ def common_up(c2w_opengl: Sequence[Float[np.ndarray, "4 4"]]) -> Float[np.ndarra
     It is the direction most perpendicular to all x axes. Where these alone leave it open, as in a
     forward-facing capture, the mean of the y axes decides; that mean alone would lean towards the
     scene whenever cameras look down along less than a full circle.
+
+    Where most cameras agree, those that lie on their side, as phones without orientation data leave
+    them, count as if they were upright.
     """
     poses = np.stack(c2w_opengl)
-    x_axes, mean_y = poses[:, :3, 0], poses[:, :3, 1].mean(axis=0)
+    x_axes, y_axes = poses[:, :3, 0], poses[:, :3, 1]
+    mean_y = y_axes.mean(axis=0)
+    if np.linalg.norm(mean_y) > _AGREEMENT:
+        rough = mean_y / np.linalg.norm(mean_y)
+        side = x_axes @ rough
+        lies = (np.abs(side) > np.abs(y_axes @ rough)) & (np.abs(side) > _ON_ITS_SIDE)
+        x_axes, y_axes = (
+            np.where(lies[:, None], y_axes, x_axes),
+            np.where(lies[:, None], np.sign(side)[:, None] * x_axes, y_axes),
+        )
+        mean_y = y_axes.mean(axis=0)
     mean_y = mean_y / np.linalg.norm(mean_y)
     # The weight of the mean is small against the spread of x axes along even a short arc.
     scatter = x_axes.T @ x_axes / len(poses) - 0.01 * np.outer(mean_y, mean_y)

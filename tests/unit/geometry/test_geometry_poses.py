@@ -181,3 +181,14 @@ def test_common_up_is_vertical_even_if_cameras_look_down_along_a_short_arc(arc_d
 def test_common_up_of_parallel_cameras_is_their_y_axis():
     pose = look_at(np.array([4.0, 0, 0]), np.zeros(3), np.array([0.0, 0, 1]))
     np.testing.assert_allclose(common_up([pose] * 3), pose[:3, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("turned", [(1, 4), (0, 3, 5, 7)])
+def test_common_up_holds_where_some_cameras_lie_on_their_side(turned):
+    up = np.array([0.0, 0, 1])
+    poses = [look_at(np.array([x, -4.0, 0.1 * x]), np.zeros(3), up) for x in np.linspace(-1, 1, 10)]
+    quarter = np.eye(4)
+    quarter[:2, :2] = [[0, -1], [1, 0]]
+    for number in turned:
+        poses[number] = poses[number] @ quarter
+    np.testing.assert_allclose(common_up(poses), up, atol=0.05)
