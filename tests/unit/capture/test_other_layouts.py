@@ -160,3 +160,19 @@ def test_a_lens_with_a_fourth_coefficient_bends_rays_as_its_polynomial_does():
     wanted = np.stack([500 * across + 318, 510 * down + 243], axis=-1).reshape(-1, 2)
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
     np.testing.assert_allclose(camera.img_from_cam(rays), wanted, atol=0.1)
+
+
+def test_bundler_that_fits_no_photos_is_refused(tmp_path, views):
+    written(tmp_path, "Bundler", views)
+    for listed in (tmp_path / "set").rglob("*list*.txt"):
+        listed.unlink()
+    next((tmp_path / "set").rglob("*.png")).unlink()
+    with pytest.raises(InputError, match=r"5 cameras, and neither a list\.txt of as many photos"):
+        read_capture(tmp_path / "set")
+
+
+def test_llff_of_another_shape_is_refused(tmp_path, views):
+    written(tmp_path, "LLFF", views)
+    np.save(tmp_path / "set/poses_bounds.npy", np.zeros((4, 15)))
+    with pytest.raises(InputError, match=r"has the shape \(4, 15\), wanted photos x 17"):
+        read_capture(tmp_path / "set")
