@@ -130,6 +130,20 @@ def test_without_its_list_bundler_goes_by_the_order_of_the_photos(tmp_path, view
     np.testing.assert_allclose(poses, [view.c2w_opengl for view in views], atol=1e-6)
 
 
+def test_bundler_without_its_list_wants_as_many_photos(tmp_path, views):
+    written(tmp_path, "Bundler", views)
+    (tmp_path / "set/list.txt").unlink()
+    with pytest.raises(InputError, match=r"has 5 cameras, and neither a list\.txt"):
+        read_capture(tmp_path / "set")
+
+
+def test_poses_of_llff_have_seventeen_numbers_each(tmp_path, views):
+    written(tmp_path, "LLFF", views)
+    np.save(tmp_path / "set/poses_bounds.npy", np.zeros((4, 15)))
+    with pytest.raises(InputError, match=r"has the shape \(4, 15\), wanted photos x 17"):
+        read_capture(tmp_path / "set")
+
+
 @pytest.mark.parametrize("name", ["scene.nvm", "Barn_COLMAP_SfM.log", "a.xml", "site.psx"])
 def test_poses_that_are_not_read_are_named_with_the_way_out(tmp_path, views, name):
     put(tmp_path / "set", views)
