@@ -4,8 +4,9 @@
     nice python -m benchmarks.soak --nights 5
 
 On the toy project of the tests: the real graph, engine, flows, server and worker; stages that only
-mix bytes. Before each night the catalog changes, so that stages have to run. In the last third
-only flows are killed, so that one server and one worker live long enough to see them grow.
+mix bytes. Before each night the catalog changes, so that stages have to run. In the last third, of
+the nights or of the minutes, only flows are killed, so that one server and one worker live long
+enough to see them grow.
 """
 
 import argparse
@@ -314,7 +315,9 @@ def soak(folder: Path, nights: int, minutes: float | None, seed: int) -> tuple[l
             break
         wishes.change(night)
         wishes.write(catalog)
-        victims = ["server", "worker", "flow"] if night < nights * 2 // 3 else ["flow"]
+        time_gone = 1 - (over - time.monotonic()) / (60 * minutes) if minutes else 0.0
+        is_last_third = max(night / nights, time_gone) >= 2 / 3
+        victims = ["flow"] if is_last_third else ["server", "worker", "flow"]
         victim, after = chance.choice([*victims, ""]), chance.uniform(0, undisturbed[1])
         told.append(run_night(project, deployment, victim, after))
         print(night, told[-1], flush=True)

@@ -24,9 +24,10 @@ def add_scene(
     """Add a scene: photos, a video, a ZIP file, a data set that comes with poses, or splats.
 
     It is checked, then copied to data/scenes/NAME and put under DVC. Poses may come as a
-    transforms.json (nerfstudio, instant-ngp, Blender) or a COLMAP model. Of a video, the sharpest
-    frames are taken, evenly spaced. 360 degree pictures are split into views. Splats are a .ply
-    file of 3DGS, or the folder that its training wrote; they are restyled as they are, and
+    transforms.json (nerfstudio, instant-ngp, Blender), as a COLMAP model, or as exports of
+    RealityScan, Metashape, Pix4D, OpenDroneMap and others (docs/howto/captures.md). Of a video, the
+    sharpest frames are taken, evenly spaced. 360 degree pictures are split into views. Splats are a
+    .ply file of 3DGS, or the folder that its training wrote; they are restyled as they are, and
     scenestyle export --format splat writes them back in the same order and frame.
 
     Example: scenestyle add-scene fern ~/photos/fern --caption "a fern in an office"
@@ -52,7 +53,8 @@ def add_scene(
         raise InputError(f"{masks} is no folder; wanted is the folder of the masks.")
     cameras = None if cameras is None else given(cameras)
     if start < 0 or (stop is not None and stop <= start):
-        raise InputError(f"start {start:g} and stop {stop} of the video: wanted 0 <= start < stop.")
+        end = "" if stop is None else f" and stop {stop:g}"
+        raise InputError(f"start {start:g}{end} of the video: wanted 0 <= start < stop.")
     found = add_scene_folder(
         name,
         given(source),

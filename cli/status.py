@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cli.console import LAYOUT, OptionalText, say
 from engine import Pipeline, estimate
-from engine.upkeep import would_run
+from engine.upkeep import Foretold, foretell
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params, load_params, lookup
 from scenestyle.progress import duration
 
@@ -14,9 +14,9 @@ _SHOWN_REASONS = 3
 def status(*, scene: OptionalText = None) -> None:
     """Show what is up to date, what would run and why, and about how long it would take.
 
-    A stage that follows from another one counts as one that would run. Earlier results that are
-    still in the cache are restored at once. The minutes are those of earlier runs, here or of the
-    same stage elsewhere.
+    A stage that follows from another one counts as one that would run. Deleted results that are
+    still in the cache come back at once, as do those of a stage that ran with the same inputs
+    before. The minutes are those of earlier runs, here or of the same stage elsewhere.
 
     Example: scenestyle status
 
@@ -27,15 +27,15 @@ def status(*, scene: OptionalText = None) -> None:
     if scene is not None:
         lookup("scene", scene, params.scenes)
     pipeline = Pipeline(LAYOUT.root)
-    stale, needs = pipeline.stale(), pipeline.needs()
-    runs, recorded = would_run(needs, stale), pipeline.recorded_seconds()
-    say(*status_lines(params, stale, runs, recorded, scene))
+    stale = pipeline.stale()
+    foretold = foretell(pipeline.needs(), stale, pipeline.outputs())
+    say(*status_lines(params, stale, foretold, pipeline.recorded_seconds(), scene))
 
 
 def status_lines(
     params: Params,
     stale: Mapping[str, Sequence[str]],
-    runs: Sequence[str],
+    foretold: Foretold,
     recorded: Mapping[str, float],
     scene: OptionalText = None,
 ) -> list[str]:
@@ -43,32 +43,39 @@ def status_lines(
 
     Args:
         params: All parameters.
-        stale: Stage instance -> why it has to run by itself.
-        runs: All stage instances that would run.
+        stale: Stage instance -> why it is not up to date by itself.
+        foretold: What would run and what would come back.
         recorded: Stage instance -> seconds of its last run.
         scene: Only its edits, and no overview.
     """
-    lines, counted = [], set()
+    lines, counted, restored = [], set(), set()
     edits = {key: e for key, e in params.edits.items() if scene in (None, e.scene)}
     for key, edit in edits.items():
         instances = [
             *(f"{stage}@{edit.scene}" for stage in SCENE_STAGES),
             *(f"{stage}@{key}" for stage in EDIT_STAGES),
         ]
-        running = [name for name in instances if name in runs]
+        running = [name for name in instances if name in foretold.runs]
+        lost = [name for name in instances if name in foretold.restored]
         counted |= set(running)
-        state = f"{len(running)} of {_stages(len(instances))} would run"
-        lines.append(
-            f"{edit.scene} in {edit.style}: "
-            + (f"{state}, {_time(running, recorded)}" if running else "up to date")
-        )
-        lines += [f"  {name}: {_in_short(stale[name])}" for name in running if name in stale]
+        restored |= set(lost)
+        states = []
+        if running:
+            of_all = f"{len(running)} of {_stages(len(instances))}"
+            states.append(f"{of_all} would run, {_time(running, recorded)}")
+        if lost:
+            states.append(f"results of {_stages(len(lost))} would come back from the cache")
+        lines.append(f"{edit.scene} in {edit.style}: {'; '.join(states) or 'up to date'}")
+        shown = [name for name in instances if name in stale and name in {*running, *lost}]
+        lines += [f"  {name}: {_in_short(stale[name])}" for name in shown]
     if not edits:
         return ["Nothing is asked for yet: scenestyle restyle SCENE STYLE"]
     if scene is None:
-        lines.append(f"overview: {'would be written anew' if 'overview' in runs else 'up to date'}")
+        anew = "overview" in foretold.runs
+        lines.append(f"overview: {'would be written anew' if anew else 'up to date'}")
     if not counted:
-        return [*lines, "", "Nothing to do."]
+        end = "Nothing to run; dvc repro brings back the rest." if restored else "Nothing to do."
+        return [*lines, "", end]
     return [*lines, "", f"{_stages(len(counted))} in all, {_time([*counted], recorded)}."]
 
 

@@ -7,7 +7,7 @@ with hundreds of stages takes longer than everything else about a stage that doe
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +22,36 @@ _HEAD = f"schema: '2.0'\n{_STAGES}"
 _BLOCK = re.compile(r"""^  ([^\s?'"].*):\n(?:   .*\n)*""", re.MULTILINE)
 """The entry of a stage; names of 129 letters and more, and texts with empty lines, look
 otherwise."""
+_FILE = re.compile(r"^    - path: .*\n(?:      .*\n)*", re.MULTILINE)
+"""A file or folder that a stage reads or writes; its lines are the same in each entry."""
+_FILES = re.compile(rf"(?:{_FILE.pattern})+", re.MULTILINE)
 
 
 class Entries(Mapping[str, Any]):
     """Stage instance -> its entry, parsed by DVC's own parser when it is asked for.
 
-    PyYAML reads another YAML: what DVC prints as `1e-05` or `yes` are to it a text and a truth.
+    PyYAML reads another YAML: what DVC prints as `1e-05` or `yes` are to it a text and a truth. The
+    code that stages have in common is parsed once, since it is most of the file.
     """
 
     def __init__(self, blocks: Mapping[str, str]) -> None:
         self._blocks = blocks
 
     def __getitem__(self, name: str) -> Any:
-        return _parsed(_HEAD + self._blocks[name])[name]
+        from dvc.utils.serialize import parse_yaml
+
+        lists: list[list[str]] = []
+
+        def set_aside(found: re.Match[str]) -> str:
+            lists.append(_FILE.findall(found[0]))
+            return f"    - {len(lists) - 1}\n"
+
+        text = _HEAD + _FILES.sub(set_aside, self._blocks[name])
+        record = parse_yaml(text, "dvc.lock")
+        entry = record["stages"][name]
+        for part in entry.keys() & {"deps", "outs"}:
+            entry[part] = [_file(text) for number in entry[part] for text in lists[number]]
+        return _checked(record)[name]
 
     def __contains__(self, name: object) -> bool:  # by default it parses the entry
         return name in self._blocks
@@ -160,10 +177,24 @@ def _blocks(text: str) -> dict[str, str] | None:
 
 def _parsed(text: str) -> dict[str, Any]:
     """The stages of a dvc.lock, by DVC's parser and checks."""
-    from dvc.dvcfile import Lockfile
     from dvc.utils.serialize import parse_yaml
 
-    return Lockfile.validate(parse_yaml(text, "dvc.lock"), "dvc.lock").get("stages", {})
+    return _checked(parse_yaml(text, "dvc.lock"))
+
+
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """The stages of a parsed dvc.lock, by DVC's checks, which copy all that they let through."""
+    from dvc.dvcfile import Lockfile
+
+    return Lockfile.validate(record, "dvc.lock").get("stages", {})
+
+
+@lru_cache(maxsize=10_000)
+def _file(text: str) -> dict[str, Any]:
+    """What a list says of one file or folder."""
+    from dvc.utils.serialize import parse_yaml
+
+    return parse_yaml(text, "dvc.lock")[0]
 
 
 def _parts(text: str) -> tuple[str, dict[str, str]] | None:

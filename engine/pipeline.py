@@ -237,7 +237,11 @@ def _mend(record: Path, repo: "Repo") -> None:
     with repo.lock:
         aside = lockfile.set_aside_if_torn(record)
     if aside is not None:
-        logger.warning("dvc.lock was torn and is %s now; nothing is lost", aside.name)
+        logger.warning(
+            "dvc.lock was torn and is %s now; nothing is lost: what ran before comes back from the "
+            "run-cache when it is asked for",
+            aside.name,
+        )
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:
@@ -290,10 +294,10 @@ class _Look:
         path = part.fs_path
         if path not in self._hashes:
             self._hashes[path] = part.get_hash() if part.exists else None
-        if self._hashes[path] is None:
-            yield f"deleted: {part}"
-        elif not part.hash_info:
+        if not part.hash_info:
             yield f"new: {part}"
+        elif self._hashes[path] is None:
+            yield f"{DELETED}{part}"
         elif self._hashes[path] != part.hash_info:
             yield f"modified: {part}"
 
@@ -307,7 +311,7 @@ class _Look:
         for name in dep.params:
             value = value_at(self._parameters[dep.fs_path], name)
             if value is NOTHING:
-                yield f"deleted: {name}"
+                yield f"{DELETED}{name}"
             elif name not in recorded:
                 yield f"new: {name}"
             elif recorded[name] != value:
@@ -325,6 +329,9 @@ def _forget_staged_folders() -> None:
     for path in [path for path in MemoryFileSystem.store if path.startswith("/dvc-staging")]:
         del MemoryFileSystem.store[path]
 
+
+DELETED = "deleted: "
+"""begins the reason of what was recorded and is not there"""
 
 NOTHING = object()
 """What `value_at` finds where nothing is."""

@@ -1,27 +1,51 @@
 """What would run, and what nothing needs any more."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.pipeline import Pipeline
+from engine.pipeline import DELETED, Pipeline
 from scenestyle.files import PARTIAL, is_locked
 from scenestyle.project.layout import Layout
 
 
-def would_run(needs: Mapping[str, set[str]], stale: Mapping[str, object]) -> list[str]:
-    """The stale stages and all that follow from them, in an order in which each finds its inputs.
+@dataclass(frozen=True)
+class Foretold:
+    """What bringing everything up to date would do, in an order in which each finds its inputs."""
+
+    runs: tuple[str, ...]
+    """stage instances that run, or whose earlier result the run-cache has"""
+    restored: tuple[str, ...]
+    """those whose deleted result comes back from the cache"""
+
+
+def foretell(
+    needs: Mapping[str, set[str]],
+    stale: Mapping[str, Sequence[str]],
+    outputs: Mapping[str, Sequence[Path]],
+) -> Foretold:
+    """Tell stages that would run, by themselves or since one before them does, from lost results.
 
     Args:
         needs: Stage instance -> those whose results it reads, these first.
-        stale: Stage instances that have to run by themselves.
+        stale: Stage instances that are not up to date -> why, as `Pipeline.stale` says it.
+        outputs: Stage instance -> what it writes.
     """
+    made = {path for paths in outputs.values() for path in paths}
     runs: dict[str, None] = {}
+    restored = []
     for name, upstream in needs.items():
-        if name in stale or not runs.keys().isdisjoint(upstream):
+        reasons = stale.get(name, ())
+        deleted = [Path(why.removeprefix(DELETED)) for why in reasons if why.startswith(DELETED)]
+        comes_back = len(deleted) == len(reasons) and all(
+            not made.isdisjoint((path, *path.parents)) for path in deleted
+        )
+        if not comes_back or not runs.keys().isdisjoint(upstream):
             runs[name] = None
-    return list(runs)
+        elif not set(outputs[name]).isdisjoint(deleted):
+            restored.append(name)
+    return Foretold(tuple(runs), tuple(restored))
 
 
 @dataclass(frozen=True)

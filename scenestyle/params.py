@@ -348,6 +348,9 @@ class FinetuneNerf:
     """how the style losses of the taps become one"""
     content_weight: NonNegative = 0.1
     """weight of the squared difference of deep features at the same place, 0: off"""
+    pixel_weight: NonNegative | None = None
+    """weight of the difference from the stylized view at the same pixels, measured as in training,
+    0 (paper): off; null: 10 for splats, 0 for nerfacto"""
     depth_weight: NonNegative = 0.1
     """weight of the relative change of depth against the source, 0 (paper): off"""
     interlevel_weight: NonNegative = 1.0
@@ -367,8 +370,8 @@ class FinetuneNerf:
     views; null: everywhere. DVC does not watch it: after new masks, `dvc repro -f -s
     finetune_nerf@EDIT`, then `dvc repro`"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
-    """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move three times
-    as fast, opacities as fast, shapes and centres more slowly"""
+    """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move nine times as
+    fast, opacities as fast, shapes and centres more slowly"""
     final_learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.001
     """learning rate of Adam at the last step; paper 0.0018"""
     decay_iterations: Positive | None = None

@@ -29,6 +29,8 @@ class Photo:
     """image of the same size: white is used, black is hidden; none: all is used"""
     transparent: bool = False
     """whether it has an alpha channel"""
+    deep: bool = False
+    """whether it has more than 8 bits per channel, of which 8 are used"""
     upright: bool = True
     """whether it is turned by its EXIF orientation; a posed one is left as its camera saw it"""
     camera: str = ""
@@ -52,6 +54,8 @@ class Capture:
     """number of photos that the capture names or holds, used or not"""
     left_out: tuple[str, ...] = ()
     """what is not used, a phrase each"""
+    told: tuple[Path, ...] = ()
+    """files that `left_out` names already, relative to the folder of the capture"""
     changed: tuple[str, ...] = ()
     """what was changed in order to use it, a phrase each"""
     warnings: tuple[str, ...] = ()

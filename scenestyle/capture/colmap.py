@@ -12,10 +12,10 @@ import numpy as np
 
 from scenestyle.capture import lenses
 from scenestyle.capture.capture import Capture, Photo, counted, natural_order, some, view_names
+from scenestyle.capture.frames import beside_masks
 from scenestyle.capture.locate import Tree, locate
-from scenestyle.capture.masks import match
-from scenestyle.capture.pictures import open_picture, shown_size
-from scenestyle.capture.transforms import beside_masks
+from scenestyle.capture.masks import doubts_of_match, match
+from scenestyle.capture.pictures import is_deep, open_picture, shown_size
 from scenestyle.errors import InputError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def read_colmap(tree: Tree, models: list[_Model]) -> Capture:
             if scaled
             else ()
         ),
-        warnings=tuple(_doubts(model)),
+        warnings=(*_doubts(model), *doubts_of_match(masks, [p.mask for p in photos])),
         faults=tuple(faults),
         panoramas=any(c.model_name == lenses.EQUIRECTANGULAR for c in model.cameras.values()),
     )
@@ -147,10 +147,10 @@ def _photo(name: str, path: Path, camera: "pycolmap.Camera", mask: Path | None) 
     """A photo as its camera saw it: turned by EXIF only if its camera has the turned shape."""
     with open_picture(path) as picture:
         plain, upright = (shown_size(picture, upright=turn) for turn in (False, True))
-        transparent = picture.has_transparency_data
+        transparent, deep = picture.has_transparency_data, is_deep(picture)
     stated = camera.width, camera.height
     turn = not lenses.is_same_shape(stated, plain) and lenses.is_same_shape(stated, upright)
-    return Photo(name, path, upright if turn else plain, mask, transparent, upright=turn)
+    return Photo(name, path, upright if turn else plain, mask, transparent, deep, upright=turn)
 
 
 def _drop(model: "pycolmap.Reconstruction", kept: set[str]) -> None:
@@ -211,6 +211,7 @@ def load_model(folder: Path, suffix: str) -> "tuple[pycolmap.Reconstruction, dic
     try:
         if suffix == ".bin" and has_points:
             model = pycolmap.Reconstruction(folder)
+            _check_lenses(folder, model)
             return model, {number: image.name for number, image in model.images.items()}
         with tempfile.TemporaryDirectory() as copy:
             for file in files:
@@ -227,7 +228,23 @@ def load_model(folder: Path, suffix: str) -> "tuple[pycolmap.Reconstruction, dic
             f"{folder} is not a readable COLMAP model: its files are cut short or do not belong "
             "together. Export it again."
         ) from error
+    _check_lenses(folder, model)
     return model, names or {number: image.name for number, image in model.images.items()}
+
+
+def _check_lenses(folder: Path, model: "pycolmap.Reconstruction") -> None:
+    """Of cameras that are cut short, COLMAP fills up the numbers with zeros."""
+    for number, camera in sorted(model.cameras.items()):
+        if camera.model_name == lenses.EQUIRECTANGULAR:
+            continue
+        focal = camera.focal_length_x
+        if not (
+            np.isfinite(camera.params).all() and focal > 0 and min(camera.width, camera.height)
+        ):
+            raise InputError(
+                f"{folder}: camera {number} has {camera.width}x{camera.height} pixels and a focal "
+                f"length of {focal:g}: its file is damaged. Export it again."
+            )
 
 
 def _is_whole(path: Path) -> bool:

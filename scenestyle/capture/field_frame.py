@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scenestyle.capture.transforms import read_json
+from scenestyle.capture.texts import read_json
 from scenestyle.errors import InputError
 from scenestyle.geometry import Similarity, is_rigid
 

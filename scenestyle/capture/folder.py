@@ -17,11 +17,11 @@ from scenestyle.capture.capture import (
     some,
     view_names,
 )
+from scenestyle.capture.frames import beside_masks
 from scenestyle.capture.locate import Tree, reduction
-from scenestyle.capture.masks import faults_of_match, masks_by_name, match
+from scenestyle.capture.masks import doubts_of_match, faults_of_match, masks_by_name, match
 from scenestyle.capture.panoramas import is_panorama
-from scenestyle.capture.pictures import PHOTO_SUFFIXES, open_picture, shown_size
-from scenestyle.capture.transforms import beside_masks
+from scenestyle.capture.pictures import PHOTO_SUFFIXES, is_deep, open_picture, shown_size
 from scenestyle.errors import InputError
 
 _TWIN_LEVELS = 3.0
@@ -92,7 +92,7 @@ def read_photos(tree: Tree, masks: Path | None = None) -> Capture:
             if many
             else ()
         ),
-        warnings=_half_masked(used),
+        warnings=() if faults else doubts_of_match(known, used),
         faults=tuple(faults),
         panoramas=bool(photos) and all(is_panorama(photo.path) for photo in photos[:MIN_PHOTOS]),
     )
@@ -122,10 +122,10 @@ def _choose(folders: dict[Path, list[Path]]) -> tuple[Path, list[Path]]:
 def _photo(tree: Tree, root: Path, name: str, file: Path, mask: Path | None) -> Photo:
     with open_picture(tree.root / file) as image:
         size = shown_size(image, upright=True)
-        transparent = image.has_transparency_data
+        transparent, deep = image.has_transparency_data, is_deep(image)
     camera = file.parent.relative_to(root).as_posix()
     camera = "" if camera == "." else camera
-    return Photo(name, tree.root / file, size, mask, transparent, upright=True, camera=camera)
+    return Photo(name, tree.root / file, size, mask, transparent, deep, upright=True, camera=camera)
 
 
 def _masks(tree: Tree, root: Path, masks: Path | None) -> dict[str, Path]:
@@ -133,13 +133,6 @@ def _masks(tree: Tree, root: Path, masks: Path | None) -> dict[str, Path]:
         inside = Tree.of(masks).files
         return masks_by_name(masks, inside)
     return beside_masks(tree, root)
-
-
-def _half_masked(used: Sequence[Path | None]) -> tuple[str, ...]:
-    without = sum(mask is None for mask in used)
-    if 0 < without < len(used):
-        return (f"{counted(without, 'photo')} of {len(used):,} have no mask; all of them is used.",)
-    return ()
 
 
 def _without_twins(root: Path, files: Sequence[Path]) -> tuple[list[Path], list[Path]]:

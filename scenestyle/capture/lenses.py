@@ -20,6 +20,9 @@ _KNOWN = f"{', '.join(_POLYNOMIAL_MODELS)}, OPENCV_FISHEYE, {EQUIRECTANGULAR}"
 _DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 """also the order of nerfstudio's list `distortion_params`"""
 _UNREAD_KEYS = ("k5", "k6", "b1", "b2", "s1", "s2", "s3", "s4")
+_REACH = 1.2
+"""how much farther from the axis than its corners a picture's lens is needed"""
+_MAX_FIT_PX = 0.1
 _NARROW, _WIDE = 1.0, 170.0
 """fields of view beyond these are doubtful, degrees"""
 _MIN_KEPT = 0.5
@@ -58,7 +61,11 @@ def camera_of(frame: Mapping[str, Any], size: tuple[int, int]) -> "pycolmap.Came
     pinhole = [focal_x, focal_y, *centre]
     if not np.isfinite([*pinhole, *distortion.values()]).all() or min(focal_x, focal_y) <= 0:
         raise InputError("its camera is not finite, or a focal length is not positive")
-    model, coefficients = _colmap_model(kind, **distortion)
+    if distortion["k4"] and kind in _POLYNOMIAL_MODELS:
+        reach = _REACH * np.hypot(*stated) / 2 / min(focal_x, focal_y)
+        model, coefficients = "FULL_OPENCV", _as_quotient(distortion, reach, focal_x)
+    else:
+        model, coefficients = _colmap_model(kind, **distortion)
     camera = pycolmap.Camera(
         model=model, width=stated[0], height=stated[1], params=[*pinhole, *coefficients]
     )
@@ -138,13 +145,36 @@ def _colmap_model(
         return kind, [k1, k2, k3, k4]
     if kind not in _POLYNOMIAL_MODELS:
         raise InputError(f"camera model {kind!r} cannot be undistorted; known are {_KNOWN}")
-    if k4 != 0:
-        raise InputError(f"camera model {kind!r} with k4 = {k4:g} cannot be undistorted")
     if k3 != 0:
         return "FULL_OPENCV", [k1, k2, p1, p2, k3, 0.0, 0.0, 0.0]
     if any((k1, k2, p1, p2)):
         return "OPENCV", [k1, k2, p1, p2]
     return "PINHOLE", []
+
+
+def _as_quotient(distortion: Mapping[str, float], reach: float, focal: float) -> list[float]:
+    """Coefficients of FULL_OPENCV nearest to a polynomial with a fourth one, which COLMAP lacks.
+
+    Args:
+        distortion: Of the polynomial.
+        reach: Up to which distance from the axis it is needed, in focal lengths.
+        focal: Pixels.
+
+    Raises:
+        InputError: If the two differ by more than a tenth of a pixel.
+    """
+    squared = np.linspace(0, reach, 100)[1:] ** 2
+    powers = np.stack([squared, squared**2, squared**3], axis=-1)
+    radial = np.array([distortion[key] for key in ("k1", "k2", "k3", "k4")])
+    wanted = 1 + np.column_stack([powers, squared**4]) @ radial
+    # numerator(r) = wanted(r) * denominator(r), both with 1 in front
+    both = np.column_stack([powers, -wanted[:, None] * powers])
+    (k1, k2, k3, k4, k5, k6), *_ = np.linalg.lstsq(both, wanted - 1, rcond=None)
+    found = (1 + powers @ [k1, k2, k3]) / (1 + powers @ [k4, k5, k6])
+    error = np.abs(found - wanted) * np.sqrt(squared) * focal
+    if error.max() > _MAX_FIT_PX:
+        raise InputError(f"a lens with k4 = {distortion['k4']:g} cannot be undistorted")
+    return [k1, k2, distortion["p1"], distortion["p2"], k3, k4, k5, k6]
 
 
 def _focal_lengths(frame: Mapping[str, Any], width: int, height: int) -> tuple[float, float]:

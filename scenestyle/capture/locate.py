@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from scenestyle.capture.capture import natural_order
@@ -17,7 +18,9 @@ from scenestyle.capture.pictures import PHOTO_SUFFIXES, RAW_SUFFIXES
 from scenestyle.errors import InputError
 
 _PHOTO_FOLDERS = ("images", "input", "rgb")
-_NOT_PHOTOS = re.compile(r"masks?|depths?(_maps?)?|normals?|segmentations?", re.IGNORECASE)
+_NOT_PHOTOS = re.compile(
+    r"(.*[_-])?(masks?|depths?(_maps?)?|normals?|segmentations?)", re.IGNORECASE
+)
 _REDUCED = re.compile(r"images_(\d+)")
 
 
@@ -60,6 +63,11 @@ class Tree:
                 folders.setdefault(file.parent, []).append(file)
         return folders
 
+    def named(self, pattern: str) -> list[Path]:
+        """Files whose name matches a shell pattern in any letter case, the least deep first."""
+        found = [file for file in self.files if fnmatch(file.name.lower(), pattern)]
+        return sorted(found, key=lambda file: len(file.parts))
+
     def unreadable_photos(self) -> list[Path]:
         """Raw files without a readable twin of the same name."""
         stems = {
@@ -95,13 +103,17 @@ def listed_path(text: str) -> PurePosixPath:
     return PurePosixPath(*parts)
 
 
-def locate(listed: Sequence[str], tree: Tree, near: Path) -> list[Path | None]:
+def locate(
+    listed: Sequence[str], tree: Tree, near: Path, *, masks: bool = False
+) -> list[Path | None]:
     """Find the files that a data set lists.
 
     Args:
         listed: Paths as they are written in it.
         tree: Of the data set.
         near: Folder, relative to the tree's root, to which they should be relative.
+        masks: Whether these are masks, which lie in other folders than photos where they are not
+            where the list says.
 
     Returns:
         Path of each file relative to the tree's root; none for one that is not there.
@@ -109,6 +121,13 @@ def locate(listed: Sequence[str], tree: Tree, near: Path) -> list[Path | None]:
     wanted = [_inside(listed_path(text), tree, near) for text in listed]
     folders = _shelves(tree)
     places = _map_folders(wanted, folders, near)
+    if not places:
+        # Not even in a usual place: a folder of any name that holds most of them.
+        kind = {folder: s for folder, s in folders.items() if is_side_folder(folder) == masks}
+        names = [path.name for path in wanted]
+        most = max(kind, key=lambda folder: len(kind[folder].found(names)), default=None)
+        if most is not None and 2 * len(kind[most].found(names)) >= len(names):
+            places = {path.parent: most for path in wanted}
     return [
         folders[place].find(path.name) if (place := places.get(path.parent)) is not None else None
         for path in wanted

@@ -1,9 +1,9 @@
 """Which mask belongs to which photo."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from scenestyle.capture.capture import some
+from scenestyle.capture.capture import counted, some
 from scenestyle.capture.pictures import PHOTO_SUFFIXES
 
 MASK_FOLDERS = ("masks", "mask")
@@ -54,6 +54,17 @@ def faults_of_match(
             f"photos, such as {photos[0].stem}.png"
         ]
     return []
+
+
+def doubts_of_match(masks: Mapping[str, Path], used: Sequence[Path | None]) -> tuple[str, ...]:
+    """What is doubtful about masks that lie with the photos, a sentence each."""
+    without = sum(mask is None for mask in used)
+    if masks and without == len(used):
+        names = some(sorted(path.name for path in masks.values()))
+        return (f"None of the {len(masks)} masks ({names}) is called like a photo; none is used.",)
+    if 0 < without < len(used):
+        return (f"{counted(without, 'photo')} of {len(used):,} have no mask; all of them is used.",)
+    return ()
 
 
 def looks_inverted(hidden: float) -> bool:

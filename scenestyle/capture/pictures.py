@@ -83,6 +83,13 @@ def shown_size(image: Image.Image, *, upright: bool) -> tuple[int, int]:
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
+def is_deep(image: Image.Image) -> bool:
+    """Whether a file has more than 8 bits per channel, by its head."""
+    # Pillow's mode of 16-bit colours is that of 8; how it unpacks them stands in the tiles.
+    stored = " ".join(str(tile.args) for tile in getattr(image, "tile", ()))
+    return ";16" in f"{image.mode} {stored}" or (image.info.get("bit_depth") or 8) > 8
+
+
 def turned(image: Image.Image, *, upright: bool) -> Image.Image:
     """The image turned by its EXIF orientation if `upright`, else as it is."""
     return ImageOps.exif_transpose(image) if upright else image

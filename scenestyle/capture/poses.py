@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from scenestyle.errors import InputError
 from scenestyle.geometry import invert_rigid, opencv_from_opengl, opengl_from_opencv
@@ -51,6 +52,32 @@ def c2w_of(frame: Mapping[str, Any]) -> tuple[Float[np.ndarray, "4 4"], float]:
     is_exact = np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-6
     c2w_opengl[:3, :3] = rotation if is_exact else u @ vt
     return c2w_opengl, scale if abs(scale - 1) > _TOLERANCE else 1.0
+
+
+def c2w_opengl_from(
+    rotation: ArrayLike, *, translation: ArrayLike | None = None, centre: ArrayLike | None = None
+) -> list[list[float]]:
+    """Pose of a camera with OpenCV axes, as a frame's `transform_matrix`.
+
+    Args:
+        rotation: From world to camera, 3x3.
+        translation: From world to camera; or
+        centre: Where the camera stands, in the world.
+
+    Raises:
+        InputError: One line, if these are not so many numbers.
+    """
+    try:
+        c2w_opencv = np.eye(4)
+        c2w_opencv[:3, :3] = np.reshape(np.asarray(rotation, dtype=np.float64), (3, 3)).T
+        if centre is None:
+            place = -c2w_opencv[:3, :3] @ np.asarray(translation, dtype=np.float64).reshape(3)
+        else:
+            place = np.asarray(centre, dtype=np.float64).reshape(3)
+        c2w_opencv[:3, 3] = place
+    except (TypeError, ValueError) as error:
+        raise InputError("its pose is not made of nine and three numbers") from error
+    return opengl_from_opencv(c2w_opencv).tolist()
 
 
 def cam_from_world(c2w_opengl: Float[np.ndarray, "4 4"]) -> "pycolmap.Rigid3d":

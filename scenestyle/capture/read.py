@@ -10,6 +10,8 @@ from scenestyle.capture import poses
 from scenestyle.capture.capture import MIN_PHOTOS, Capture, counted, some
 from scenestyle.capture.colmap import models_in, read_colmap
 from scenestyle.capture.folder import read_photos, too_few
+from scenestyle.capture.frames import capture_of
+from scenestyle.capture.layouts import find_listing, poses_not_read
 from scenestyle.capture.locate import Tree
 from scenestyle.capture.masks import faults_of_match, looks_inverted, masks_by_name, match
 from scenestyle.capture.pictures import PHOTO_SUFFIXES, faults_of, read_mask
@@ -55,7 +57,9 @@ def read_capture(
     try:
         tree = Tree.of(source)
     except OSError as error:
-        raise InputError(f"{source} may not be read ({error.strerror}).") from error
+        raise InputError(
+            f"{error.filename or source} may not be read ({error.strerror}). Change its rights."
+        ) from error
     splats = [] if tree.folders_of_photos() else find_splats(tree)
     if splats:
         check_one(tree, splats)
@@ -78,7 +82,10 @@ def read_capture(
         warnings += mask_warnings
     raise_faults(faults, max(capture.listed, len(faults)))
     _check_count(source, capture)
-    return replace(_centred(capture), warnings=tuple(warnings))
+    deep = sum(photo.deep for photo in capture.photos)
+    reduced = [f"{counted(deep, 'photo')} of more than 8 bits reduced to 8"] if deep else []
+    capture = replace(capture, changed=(*capture.changed, *reduced), warnings=tuple(warnings))
+    return _centred(capture)
 
 
 def _of_splats(
@@ -124,13 +131,16 @@ def _read(tree: Tree, masks: Path | None) -> Capture:
             return _posed(tree, read_transforms(tree, first), masks)
     if models := models_in(tree):
         return _posed(tree, read_colmap(tree, models), masks)
-    return read_photos(tree, masks)
+    if listing := find_listing(tree):
+        return _posed(tree, capture_of(tree, listing)[0], masks)
+    photos, said = read_photos(tree, masks), poses_not_read(tree)
+    return replace(photos, warnings=(*photos.warnings, said)) if said else photos
 
 
 def _posed(tree: Tree, capture: Capture, masks: Path | None) -> Capture:
     """A posed data set with the user's masks, and what of its files is not used."""
     used = {file.relative_to(tree.root) for file in capture.files}
-    rest = [file for file in tree.files if file not in used]
+    rest = [file for file in tree.files if file not in used and file not in capture.told]
     photos = [file for file in rest if file.suffix.lower() in PHOTO_SUFFIXES]
     others = [file.as_posix() for file in rest if file.suffix.lower() not in PHOTO_SUFFIXES]
     left_out = [

@@ -10,9 +10,11 @@ from scenestyle.capture import lenses, poses
 from scenestyle.capture.capture import counted, natural_order, some, view_names
 from scenestyle.capture.colmap import load_model, models_in
 from scenestyle.capture.field_frame import FIELD_FRAME, read_field_frame
+from scenestyle.capture.frames import frame_of, stated_size
 from scenestyle.capture.locate import Tree
 from scenestyle.capture.pictures import PHOTO_SUFFIXES
-from scenestyle.capture.transforms import frame_of, parse_frames, read_json, stated_size
+from scenestyle.capture.texts import read_json
+from scenestyle.capture.transforms import parse_frames
 from scenestyle.errors import InputError
 from scenestyle.geometry import Similarity, opengl_from_opencv
 
@@ -135,8 +137,8 @@ def _field_frame(path: Path, meta: Mapping[str, Any]) -> Similarity:
         scale = field.scale / float(meta.get("applied_scale", 1.0))
     except (TypeError, ValueError, np.linalg.LinAlgError) as error:
         raise InputError(
-            f"{path.parent / _BY_NERFSTUDIO}: applied_transform or applied_scale is no 3x4 matrix "
-            f"or number ({error})."
+            f"{path.parent / _BY_NERFSTUDIO}: wanted are an applied_transform of 3x4 numbers that "
+            "can be inverted and an applied_scale that is a number. Take the file of the run again."
         ) from error
     rotation = field.rotation @ back[:3, :3]
     moved = field.rotation @ back[:3, 3] + field.translation / field.scale

@@ -63,6 +63,7 @@ def clip_weights(*, may_download: bool) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HTTPError
 
+    cause: Exception | None = None
     try:
         folder = snapshot_download(
             REPOSITORY,
@@ -70,13 +71,11 @@ def clip_weights(*, may_download: bool) -> Path:
             allow_patterns=list(_FILES),
             local_files_only=not may_download,
         )
+        if Path(folder, "model.safetensors").is_file():  # the cache may hold the small files only
+            return Path(folder)
     except (OSError, HTTPError) as error:
-        raise WeightsError(_missing(constants.HF_HUB_CACHE, may_download=may_download)) from error
-    if not (
-        Path(folder) / "model.safetensors"
-    ).is_file():  # the cache may hold the small files only
-        raise WeightsError(_missing(constants.HF_HUB_CACHE, may_download=may_download))
-    return Path(folder)
+        cause = error
+    raise WeightsError(_missing(constants.HF_HUB_CACHE, may_download=may_download)) from cause
 
 
 def open_clip(folder: Path) -> Clip:

@@ -1,7 +1,8 @@
 """The terms of one finetuning step: what a rendered patch is compared with, and how.
 
 Source: Fujiwara et al. 2024, "Style-NeRF2NeRF: 3D Style Transfer from Style-Aligned Multi-View
-    Images", arXiv:2406.13393, sections 3.3 and 3.4. Ours adds the depth term and the regions.
+    Images", arXiv:2406.13393, sections 3.3 and 3.4. Ours adds the terms of depth and of pixels, and
+    the regions.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from scenestyle.finetune.patches import Patch, Target, random_patch
 from scenestyle.losses import (
     content_loss,
     directions_for,
+    photometric_loss,
     region_reach,
     style_loss,
     tag_region,
@@ -25,6 +27,8 @@ from scenestyle.params import FinetuneNerf
 
 _PATCH_SIZES: dict[str, int | None] = {"nerfacto": 64, "splats": None}
 """side of a patch where no other is asked for, pixels; None: whole views"""
+_PIXEL_WEIGHTS = {"nerfacto": 0.0, "splats": 10.0}
+"""weight of the pixels' term where no other is asked for"""
 
 
 def patch_losses(
@@ -44,6 +48,9 @@ def patch_losses(
         params: Weights of the terms, size of a patch, kind of directions.
     """
     patch_size = params.patch_size or _PATCH_SIZES[trainer.params.field]
+    pixel_weight = params.pixel_weight
+    if pixel_weight is None:
+        pixel_weight = _PIXEL_WEIGHTS[trainer.params.field]
 
     def losses(generator: Generator) -> dict[str, Tensor]:
         patch = random_patch(targets, patch_size, generator)
@@ -55,12 +62,11 @@ def patch_losses(
         void = void.to(shown.rgb)[:, None, None]
         picture, patch = behind_mask(shown.rgb + (1 - shown.opacity) * void, patch, void)
         style, content = weighted_distances(picture, patch, weights, features, params, generator)
-        return {
-            "style": style,
-            "content": params.content_weight * content,
-            "depth": params.depth_weight * depth_loss(shown.depth_ray, patch),
-            **shown.auxiliary,
-        }
+        terms = {"style": style, "content": params.content_weight * content}
+        if pixel_weight:
+            terms["pixels"] = pixel_weight * pixel_distance(picture, patch.rgb, weights)
+        terms["depth"] = params.depth_weight * depth_loss(shown.depth_ray, patch)
+        return terms | dict(shown.auxiliary)
 
     return losses
 
@@ -115,14 +121,30 @@ def weighted_distances(
     return (weights * torch.stack(styles)).sum(), (weights * torch.stack(contents)).sum()
 
 
+def pixel_distance(
+    picture: Float[Tensor, "1 3 height width"],
+    targets: Float[Tensor, "styles 3 height width"],
+    weights: Float[Tensor, " styles"],
+) -> Float[Tensor, ""]:
+    """Difference at the same pixels, as in the training on photos, summed over the styles.
+
+    A distance between distributions, as the style's is, does not say where a contour runs.
+    """
+    each = [photometric_loss(picture[0], target) for target in targets]
+    return (weights * torch.stack(each)).sum()
+
+
 def depth_loss(depth_ray: Float[Tensor, "height width"], patch: Patch) -> Float[Tensor, ""]:
     """Mean of |ln(depth / source depth)| over a patch, where the source is opaque and not hidden.
 
     For small changes it is the absolute relative error.
     """
-    change = (depth_ray.view_as(patch.depth_ray) / patch.depth_ray).log().abs()
     is_surface = (patch.opacity > 0.5) & (patch.used == 1)
-    return torch.where(is_surface, change, 0).mean()
+    # Before the logarithm: an empty pixel's depth is 0, and 0 times its infinite slope is NaN.
+    ratio = torch.where(is_surface, depth_ray.view_as(patch.depth_ray), 1) / torch.where(
+        is_surface, patch.depth_ray, 1
+    )
+    return ratio.log().abs().mean()
 
 
 def _by_style(

@@ -81,9 +81,6 @@ def first_gaussians(
         max_points: With more points than these, those that most views saw.
         num_pixels: How many pixels of all views to begin at besides the points.
         seed: Of which pixels, and of depths that nothing is known of.
-
-    Raises:
-        ParamsError: If there is neither a point nor a pixel to begin at.
     """
     generator = np.random.default_rng(seed)
     if points is None or len(points.xyz) < _MIN_POINTS:
@@ -93,15 +90,13 @@ def first_gaussians(
             0 if points is None else len(points.xyz),
         )
         points = None
-        num_pixels = max(num_pixels, 8000)
+        num_pixels = max(num_pixels, 8000, len(views))
     parts = [] if points is None else [_at_points(points, max_points)]
     if per_view := num_pixels // len(views):
         parts += [
             _at_pixels(view, photo, points, per_view, generator)
             for view, photo in zip(views, photos, strict=True)
         ]
-    if not parts:
-        raise ParamsError("train_nerf.start_pixels is 0 and the poses have no points to start at.")
     return Start(
         np.concatenate([part.means for part in parts]).astype(np.float32),
         _SIZE * np.concatenate([part.sizes for part in parts]).astype(np.float32),

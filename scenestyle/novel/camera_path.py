@@ -11,7 +11,7 @@ import numpy as np
 from scenestyle.cameras import PinholeCamera
 from scenestyle.capture.field_frame import FIELD_FRAME, read_field_frame
 from scenestyle.capture.poses import c2w_of
-from scenestyle.capture.transforms import read_json
+from scenestyle.capture.texts import read_json
 from scenestyle.errors import InputError, reason
 
 _WANTED = (
@@ -96,9 +96,9 @@ def _camera(frame: Any, width: int, height: int) -> PinholeCamera:
         fov = np.radians(float(frame["fov"]))
         matrix = np.array(frame["camera_to_world"], dtype=np.float64).reshape(4, 4)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"it lacks camera_to_world or fov as numbers ({error})") from error
+        raise InputError("it lacks camera_to_world (16 numbers) or fov (degrees)") from error
     if not 0 < fov < np.pi:
-        raise InputError(f"its fov is {np.degrees(fov):g} degrees")
+        raise InputError(f"its fov is {np.degrees(fov):g} degrees, wanted between 0 and 180")
     c2w_opengl, _ = c2w_of({"transform_matrix": matrix})
     focal = height / 2 / float(np.tan(fov / 2))
     return PinholeCamera(c2w_opengl, focal, focal, width / 2, height / 2, width, height)

@@ -105,7 +105,7 @@ def _listing(url: str) -> dict[str, str]:
         found = files.find(root, detail=True)
     names = {name: str(PurePosixPath(name).relative_to(root)) for name in found}
     if outside := [name for name in names.values() if ".." in PurePosixPath(name).parts]:
-        raise InputError(f"{url}: {outside[0]!r} lies outside.")
+        raise InputError(f"{url}: {outside[0]!r} lies outside of it; rename or remove it there.")
     if not names:
         raise InputError(
             f"{url} does not exist or is empty; wanted is a folder of photos, a posed dataset or a "

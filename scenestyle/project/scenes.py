@@ -149,13 +149,11 @@ def take_in(
             said = (*said, views)
         else:
             _copy(found, folder, partial, wishes.masks)
-        copy = read_capture(partial, decode=False)
+        copy = _moved(read_capture(partial, decode=False), partial, target)
     changed = (*said, *found.changed)
     if found.panoramas:
         return replace(copy, left_out=found.left_out, changed=changed)
-    moved = {photo.name: photo for photo in copy.photos}
-    if moved.keys() != {photo.name for photo in found.photos}:
-        raise InputError(f"{source}: its copy reads differently; please report this.")
+    assert {photo.name for photo in copy.photos} == {photo.name for photo in found.photos}
     return replace(found, photos=copy.photos, model=copy.model, changed=changed)
 
 
@@ -261,6 +259,16 @@ def _copy(found: Capture, folder: Path, target: Path, masks: Path | None) -> Non
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists() or not place.samefile(file):
             shutil.copy2(file, place)
+
+
+def _moved(capture: Capture, old: Path, new: Path) -> Capture:
+    """A capture whose folder was renamed since it was read."""
+
+    def at(path: Path) -> Path:
+        return new / path.relative_to(old)
+
+    photos = (replace(p, path=at(p.path), mask=p.mask and at(p.mask)) for p in capture.photos)
+    return replace(capture, photos=tuple(photos), description=tuple(map(at, capture.description)))
 
 
 def _place(file: Path, folder: Path, masks: Path | None = None) -> Path:

@@ -13,8 +13,8 @@ from scenestyle.artifacts import pose_frame, write_json
 from scenestyle.axes import Up
 from scenestyle.cameras import PinholeCamera
 from scenestyle.capture import Capture
+from scenestyle.capture.frames import frame_of
 from scenestyle.capture.splats import SPLATS
-from scenestyle.capture.transforms import frame_of
 from scenestyle.geometry import bulk, look_at
 from scenestyle.splat_file import SplatFile, read_splats
 

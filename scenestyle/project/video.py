@@ -3,6 +3,7 @@
 import bisect
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -179,17 +180,13 @@ def _shown_size(container: "InputContainer", frame: "VideoFrame") -> tuple[int, 
 
 def _times(path: Path, container: "InputContainer", stream: "VideoStream") -> list[float]:
     """When each frame is shown, in order; read from the packets, without decoding."""
-    import av
-
     stamps, count = [], 0
-    try:
+    with _damage_in_words(path):
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
                 count += 1
                 if packet.pts is not None and packet.time_base is not None:
                     stamps.append(float(packet.pts * packet.time_base))
-    except av.FFmpegError as error:
-        raise InputError(_damaged(path, error)) from error
     if len(stamps) == count:
         return sorted(stamps)
     rate = float(stream.average_rate or _USUAL_RATE)
@@ -215,16 +212,18 @@ def _open(path: Path) -> "InputContainer":
 
 
 def _frames(path: Path, container: "InputContainer") -> "Iterator[VideoFrame]":
+    with _damage_in_words(path):
+        yield from container.decode(_stream(path, container))
+
+
+@contextmanager
+def _damage_in_words(path: Path) -> Iterator[None]:
     import av
 
     try:
-        yield from container.decode(_stream(path, container))
+        yield
     except av.FFmpegError as error:
-        raise InputError(_damaged(path, error)) from error
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return f"{path} is damaged ({_reason(error)}); export it again."
+        raise InputError(f"{path} is damaged ({_reason(error)}); export it again.") from error
 
 
 def _reason(error: Exception) -> str:

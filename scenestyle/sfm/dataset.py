@@ -9,8 +9,8 @@ from PIL import Image
 
 from scenestyle.artifacts import write_json, write_points
 from scenestyle.cameras import fit_within
+from scenestyle.capture.frames import frame_of
 from scenestyle.capture.pictures import resized, to_rgb_or_rgba
-from scenestyle.capture.transforms import frame_of
 from scenestyle.sfm.photos import reduce_mask
 from scenestyle.sfm.points import points_of
 

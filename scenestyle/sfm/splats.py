@@ -12,8 +12,8 @@ from PIL import Image
 from scenestyle.artifacts import SPLATS_KEY, SparsePoints, write_json, write_points
 from scenestyle.cameras import fit_within
 from scenestyle.capture import Capture
+from scenestyle.capture.frames import frame_of
 from scenestyle.capture.splats import SPLATS
-from scenestyle.capture.transforms import frame_of
 from scenestyle.errors import InputError
 from scenestyle.files import whole_file
 from scenestyle.params import EstimatePoses

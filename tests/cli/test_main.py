@@ -229,6 +229,36 @@ def test_a_preview_needs_rendered_views(project: Path, capsys: pytest.CaptureFix
     assert "dvc repro render_views@demo" in fails(capsys, "preview", "demo")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "add-scene fern photos --caption x --masks nowhere",
+            "nowhere is no folder; wanted is the folder of the masks",
+        ),
+        (
+            "add-scene fern walk.mp4 --caption x --start 3 --stop 2",
+            "start 3 and stop 2 of the video: wanted 0 <= start < stop",
+        ),
+        ("make-catalog notes c.csv oil", "notes holds no captures:\n  - readme.txt: "),
+        ("open demo oil", "report.html: not made yet. Run: dvc repro evaluate@demo-oil"),
+        ("preview demo --views 0", "--views: must be above 0, got 0"),
+        ("prune --older-than -1", "--older-than: must be 0 or more days, got -1"),
+        ("watch --every 0", "--every: must be above 0, got 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    words: str, said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit = "{scene: demo, style: oil, stylize_views: {}, finetune_nerf: {}, evaluate: {}}"
+    (project / "params.yaml").write_text(PARAMS.replace("{}\nest", f"{{demo-oil: {edit}}}\nest", 1))
+    (project / "notes").mkdir()
+    (project / "notes/readme.txt").write_text("no video")
+    before = everything(project)
+    assert said in fails(capsys, *words.split())
+    assert everything(project) == before
+
+
 def test_outside_a_project_its_folder_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

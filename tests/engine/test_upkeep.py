@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from engine import Pipeline
 from engine.cache import find_unused
 from engine.pipeline import PipelineError
 from engine.timing import estimate, recorded_seconds
-from engine.upkeep import would_run
+from engine.upkeep import Foretold, foretell
 from scenestyle.params import load_params
 from tests.support.toy_project import Toy
 
@@ -62,15 +63,41 @@ def test_status_tells_what_would_run_and_why(here: Toy, capsys: pytest.CaptureFi
 def test_what_status_tells_is_what_runs(here: Toy) -> None:
     here.replace("max_image_side: 64", "max_image_side: 65")
     pipeline = Pipeline(here.root)
-    foretold = would_run(pipeline.needs(), pipeline.stale())
+    foretold = foretell(pipeline.needs(), pipeline.stale(), pipeline.outputs())
     here.repro()
-    assert here.runs() == foretold
+    assert here.runs() == list(foretold.runs)
+
+
+def test_results_that_were_deleted_come_back_and_do_not_count_as_runs(
+    here: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(here.root / "data/nerf")
+    shutil.rmtree(here.root / "data/results/garden/oil")
+    lines = said(capsys, "status").splitlines()
+    assert lines[:4] == [
+        "garden in ink: results of 1 stage would come back from the cache",
+        "  train_nerf@garden: deleted: data/nerf/garden",
+        "garden in oil: results of 2 stages would come back from the cache",
+        "  train_nerf@garden: deleted: data/nerf/garden",
+    ]
+    assert lines[4].startswith("  evaluate@garden-oil: deleted: ")
+    assert lines[5] == "overview: up to date"
+    assert lines[-1] == "Nothing to run; dvc repro brings back the rest."
+    here.repro()
+    assert here.runs() == []
+    assert said(capsys, "status").endswith("Nothing to do.\n")
 
 
 def test_a_stage_that_follows_from_one_that_runs_would_run() -> None:
     needs = {"a": set(), "b": {"a"}, "c": {"b"}, "d": set()}
-    assert would_run(needs, {"b": []}) == ["b", "c"]
-    assert would_run(needs, {}) == []
+    outputs = {name: [Path(f"data/{name}")] for name in needs}
+    assert foretell(needs, {"b": ["modified: x"]}, outputs) == Foretold(("b", "c"), ())
+    assert foretell(needs, {}, outputs) == Foretold((), ())
+    lost = {"a": ["deleted: data/a"], "b": ["deleted: data/a/config.yml"]}
+    assert foretell(needs, lost, outputs) == Foretold((), ("a",))
+    gone = {"a": ["not in cache: data/a", "deleted: data/a"], "b": ["deleted: data/a"]}
+    assert foretell(needs, gone, outputs) == Foretold(("a", "b", "c"), ())
+    assert foretell(needs, {"d": ["deleted: photos"]}, outputs) == Foretold(("d",), ())
 
 
 def test_seconds_are_those_of_last_time_else_of_other_scenes(tmp_path: Path) -> None:
@@ -89,7 +116,7 @@ def test_nothing_asked_for_is_said(here: Toy) -> None:
     text = (here.root / "params.yaml").read_text()
     edits = text[text.index("edits:") : text.index("estimate_poses: {seed")]
     (here.root / "params.yaml").write_text(text.replace(edits, "edits: {}\n"))
-    lines = status_lines(load_params(here.root / "params.yaml"), {}, [], {})
+    lines = status_lines(load_params(here.root / "params.yaml"), {}, Foretold((), ()), {})
     assert lines == ["Nothing is asked for yet: scenestyle restyle SCENE STYLE"]
 
 
@@ -172,6 +199,20 @@ def test_a_cache_that_others_share_and_a_torn_record_are_left_alone(
     (here.root / "dvc.lock").unlink()
     with pytest.raises(PipelineError, match="lies outside of this project"):
         find_unused(here.root, timedelta(0))
+
+
+def test_a_folder_without_a_project_has_no_cache_to_empty(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="not inside of a DVC repository"):
+        find_unused(tmp_path, timedelta(0))
+
+
+def test_a_record_that_others_laid_out_is_not_edited(tmp_path: Path) -> None:
+    toy = Toy.make(tmp_path)
+    record = '{"schema": "2.0", "stages": {"a": {"cmd": "a"}}}'
+    (tmp_path / "dvc.lock").write_text(record)
+    with pytest.raises(PipelineError, match="is not laid out as DVC does"):
+        Pipeline(toy.root).forget(["a"])
+    assert (tmp_path / "dvc.lock").read_text() == record
 
 
 def test_doctor_finds_what_is_broken(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,8 @@ from PIL import Image
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.stages import FlowError
-from flows.stylize_catalog import main, stylize_catalog
-from scenestyle.errors import CatalogError
+from flows.stylize_catalog import add_scene, main, stylize_catalog
+from scenestyle.errors import CatalogError, InputError
 from tests.support.prefect_records import artifacts, task_runs
 from tests.support.toy_project import Toy
 
@@ -171,6 +171,14 @@ def test_a_capture_behind_a_url_is_fetched_once_into_the_cache(here: Toy) -> Non
     restored = Run(here.root, row)
     assert restored.tasks == {"add_scene@fern": "Cached", "overview": "Cached"}
     assert {path.name: path.read_bytes() for path in scene.iterdir()} == before
+
+
+def test_a_row_without_a_source_needs_its_capture_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="data/scenes/fern does not exist, and the row names no"):
+        add_scene.fn("fern", None)
 
 
 def test_a_row_over_its_time_and_a_killed_one_fail_alone(here: Toy) -> None:

@@ -8,6 +8,8 @@ from scenestyle.artifacts import (
     check_same_views,
     read_json,
     read_map,
+    read_mask,
+    read_points,
     read_rgb,
     read_views,
     write_cut_out,
@@ -28,7 +30,7 @@ def test_json_comes_back_and_equal_values_give_equal_bytes(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.glob(".partial-*")] == []
 
 
-@pytest.mark.parametrize("reader", [read_json, read_rgb, read_map])
+@pytest.mark.parametrize("reader", [read_json, read_rgb, read_map, read_mask])
 @pytest.mark.parametrize(
     "content",
     [
@@ -45,6 +47,15 @@ def test_what_cannot_be_read_is_named(reader, content: bytes | None, tmp_path: P
         path.write_bytes(content)
     with pytest.raises(ArtifactError, match="broken"):
         reader(path)
+
+
+def test_points_that_cannot_be_read_are_named_with_the_way_out(tmp_path: Path) -> None:
+    np.savez(tmp_path / "points.npz", xyz=np.zeros((1, 3)))
+    with pytest.raises(ArtifactError, match=r"there is no 'rgb.*\. Rerun estimate_poses"):
+        read_points(tmp_path)
+    (tmp_path / "points.npz").write_bytes(b"PK garbage")
+    with pytest.raises(ArtifactError, match=r"points\.npz cannot be read as points"):
+        read_points(tmp_path)
 
 
 def test_a_pickle_is_not_read(tmp_path: Path) -> None:

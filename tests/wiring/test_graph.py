@@ -5,6 +5,7 @@ import itertools
 import re
 import shlex
 import subprocess
+import sys
 from dataclasses import fields
 from functools import cache
 from importlib import import_module
@@ -16,6 +17,7 @@ import yaml
 
 from engine import Pipeline, code_deps
 from engine.stage import parse
+from scenestyle.errors import InputError
 from scenestyle.params import EDIT_STAGES, SCENE_STAGES, Params, load_params
 from tests.support.toy_project import Toy, written_by
 
@@ -178,6 +180,14 @@ def test_the_rows_stand_for_the_imported_files_and_no_others(stage: str) -> None
 @cache
 def imports() -> grimp.ImportGraph:
     return code_deps.import_graph()
+
+
+def test_without_the_developers_tools_it_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "grimp", None)
+    with pytest.raises(InputError, match=r"grimp is not installed\. Run: make setup"):
+        code_deps.import_graph()
 
 
 def test_the_weights_that_come_with_the_library_are_a_dependency() -> None:

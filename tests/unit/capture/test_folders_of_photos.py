@@ -224,6 +224,13 @@ def test_a_link_to_nothing_is_named(tmp_path):
     assert read_capture(tmp_path).left_out == ("1 link to nothing (4.jpg)",)
 
 
+def test_what_is_no_folder_is_named(tmp_path):
+    (tmp_path / "a.txt").touch()
+    for name, fault in (("a.txt", "is a file"), ("b", "does not exist")):
+        with pytest.raises(InputError, match=f"{name} {fault}; a folder of photos"):
+            read_capture(tmp_path / name)
+
+
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     for number in range(3):
         picture(seed=number).save(tmp_path / f"{number}.jpg")
@@ -237,6 +244,22 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(InputError, match=r"more: may not be read \(Permission denied\)"):
+        read_capture(tmp_path)
+
+
+def test_a_folder_that_may_be_listed_and_not_entered_is_named(tmp_path, monkeypatch):
+    picture().save(tmp_path / "0.jpg")
+    is_file = Path.is_file
+
+    def refused(path):
+        if path.name == "0.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(
+        InputError, match=r"may not be read \(Permission denied\). Change its rights"
+    ):
         read_capture(tmp_path)
 
 

@@ -250,6 +250,14 @@ def test_a_model_that_is_cut_short_is_refused_in_plain_words(tmp_path, length):
         read_capture(tmp_path)
 
 
+@pytest.mark.parametrize(("part", "text"), [("cameras", "1 PINHOLE wide"), ("images", "one")])
+def test_a_model_of_other_text_is_refused_in_plain_words(tmp_path, part, text):
+    colmap_set(tmp_path, text=True)
+    (tmp_path / f"sparse/0/{part}.txt").write_text(text)
+    with pytest.raises(InputError, match="not a readable COLMAP model: its files"):
+        read_capture(tmp_path)
+
+
 # Lenses and poses
 
 
@@ -258,6 +266,7 @@ def test_a_model_that_is_cut_short_is_refused_in_plain_words(tmp_path, length):
     [
         ({"distortion_params": [0.1, 0.02, 0, 0, 0, 0]}, "OPENCV"),
         ({"distortion_params": [0.1, 0.02, 0.003, 0, 0, 0]}, "FULL_OPENCV"),
+        ({"k1": 0.1, "k2": 0.02, "k3": 0.003, "k4": 0.01}, "FULL_OPENCV"),
         ({"is_fisheye": True, "k1": 0.1}, "OPENCV_FISHEYE"),
         ({"camera_model": "SIMPLE_PINHOLE"}, "PINHOLE"),
         ({"camera_model": "opencv_fisheye"}, "OPENCV_FISHEYE"),
@@ -266,6 +275,13 @@ def test_a_model_that_is_cut_short_is_refused_in_plain_words(tmp_path, length):
 def test_lenses_are_read_in_every_form(tmp_path, keys, model):
     posed_set(tmp_path, **keys)
     assert intrinsics(read_capture(tmp_path))[0] == model
+
+
+def test_a_camera_without_a_focal_length_is_refused(tmp_path):
+    meta = posed_set(tmp_path)
+    save(tmp_path, {key: value for key, value in meta.items() if not key.startswith("fl_")})
+    with pytest.raises(InputError, match="its camera has no fl_x or camera_angle_x"):
+        read_capture(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +354,7 @@ def test_a_blender_set_is_its_training_views(tmp_path):
     capture = read_capture(tmp_path)
     assert (capture.layout, len(capture.photos)) == ("Blender set", 5)
     assert intrinsics(capture)[3] == pytest.approx(FOCAL)
-    assert "transforms_test.json (5 views for evaluation)" in capture.left_out
+    assert capture.left_out == ("transforms_test.json (5 views for evaluation)",)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -346,6 +362,12 @@ def test_a_byte_order_mark_does_no_harm(tmp_path, encoding):
     meta = posed_set(tmp_path)
     (tmp_path / "transforms.json").write_text(json.dumps(meta), encoding=encoding)
     assert len(read_capture(tmp_path).photos) == 5
+
+
+def test_another_encoding_is_named(tmp_path):
+    (tmp_path / "transforms.json").write_bytes('{"frames": [], "by": "Käthe"}'.encode("latin-1"))
+    with pytest.raises(InputError, match="not a text in UTF-8; wanted is nerfstudio's form"):
+        read_capture(tmp_path)
 
 
 def test_what_the_format_says_beyond_poses_is_carried_on_or_named(tmp_path):
@@ -399,6 +421,18 @@ def test_masks_of_a_colmap_set_belong_to_its_images(tmp_path):
     Image.new("L", (8, 8), 255).save(tmp_path / "masks/3.png.png")
     with pytest.raises(InputError, match=r"the mask has 8x8 pixels, its photo 3.png has 64x48"):
         read_capture(tmp_path)
+
+
+@pytest.mark.parametrize("make", [posed_set, colmap_set])
+def test_masks_of_other_names_than_the_photos_are_said_not_to_be_used(tmp_path, make):
+    make(tmp_path)
+    (tmp_path / "mask").mkdir()
+    Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "mask/000.png")
+    (warning,) = read_capture(tmp_path).warnings
+    assert warning.startswith("None of the 1 masks (000.png) is called like a photo")
+    Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "mask/3.png")
+    (warning,) = read_capture(tmp_path).warnings
+    assert warning == "4 photos of 5 have no mask; all of them is used."
 
 
 def test_cut_outs_are_known(tmp_path):

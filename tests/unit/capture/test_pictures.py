@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scenestyle.capture import read_capture
 from scenestyle.capture.panoramas import is_panorama
 from scenestyle.capture.pictures import (
     decode,
     faults_of,
+    is_deep,
     open_picture,
     read_mask,
     shown_size,
@@ -76,3 +78,18 @@ def test_a_panorama_is_known_by_its_pixels_or_its_tag(tmp_path):
     assert is_panorama(tmp_path / "tagged.jpg")
     all_around().crop((0, 0, 256, 100)).save(tmp_path / "cropped.png")
     assert not is_panorama(tmp_path / "cropped.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_photos_of_sixteen_bits_are_reduced_and_it_is_said(tmp_path, suffix, colours):
+    import cv2
+
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        values = rng.integers(0, 65536, (20, 30, colours), dtype=np.uint16)
+        cv2.imwrite(str(tmp_path / f"{number}.{suffix}"), values)
+    capture = read_capture(tmp_path)
+    assert capture.changed == ("3 photos of more than 8 bits reduced to 8",)
+    noise(1).save(tmp_path / "0.png")
+    assert not is_deep(Image.open(tmp_path / "0.png"))

@@ -9,6 +9,7 @@ import pytest
 from scenestyle.artifacts import pose_frame, write_json
 from scenestyle.capture import Capture, read_capture
 from scenestyle.capture.poses import c2w_opengl_of
+from scenestyle.capture.splat_cameras import read_cameras
 from scenestyle.errors import InputError
 from scenestyle.splat_file import write_splats
 from tests.support.splat_scene import (
@@ -119,6 +120,42 @@ def test_all_faults_of_cameras_are_named_at_once(tmp_path: Path) -> None:
         read_capture(tmp_path)
 
 
+ONE_FRAME = {"frames": [{"file_path": "a", "transform_matrix": np.eye(4).tolist(), "fl_x": 9}]}
+FIELD = {"transform": np.eye(4)[:3].tolist(), "scale": 1}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, r"cameras\.json does not exist; wanted is a cameras\.json of 3DGS"),
+        ({"cameras.json": [1, 2]}, "is no list of cameras; wanted is a list of objects"),
+        ({"cameras.json": ONE_FRAME}, "a: its camera has no width and height"),
+        (
+            {
+                "transforms.json": {**ONE_FRAME, "applied_transform": "none"},
+                "dataparser_transforms.json": FIELD,
+            },
+            r"transforms\.json: wanted are an applied_transform of 3x4 numbers",
+        ),
+        (
+            {"transforms.json": ONE_FRAME, "dataparser_transforms.json": {"scale": 1}},
+            "is not what nerfstudio writes",
+        ),
+        (
+            {"transforms.json": ONE_FRAME, "dataparser_transforms.json": {**FIELD, "scale": 0}},
+            "is not what nerfstudio writes",
+        ),
+    ],
+)
+def test_other_files_of_cameras_are_refused_in_words(
+    tmp_path: Path, files: dict[str, object], words: str
+) -> None:
+    for name, content in files.items():
+        write_json(tmp_path / name, content)
+    with pytest.raises(InputError, match=words):
+        read_cameras(tmp_path / next(iter(files), "cameras.json"))
+
+
 @pytest.mark.parametrize(("end", "words"), [(-9, "is cut short"), (4, "not a binary")])
 def test_a_damaged_file_is_refused_in_words(tmp_path: Path, end: int, words: str) -> None:
     write_splats(tmp_path / "a.ply", demo_splats())
@@ -131,6 +168,14 @@ def test_of_several_scenes_one_has_to_be_named(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_splats(tmp_path / f"{name}.ply", demo_splats())
     with pytest.raises(InputError, match=r"several files of splats \(a\.ply, b\.ply\)"):
+        read_capture(tmp_path)
+
+
+def test_too_few_cameras_are_counted(tmp_path: Path) -> None:
+    write_scene(tmp_path)
+    entries = json.loads((tmp_path / "cameras.json").read_text())
+    write_json(tmp_path / "cameras.json", entries[:2])
+    with pytest.raises(InputError, match="holds 2 cameras; at least 3 are needed"):
         read_capture(tmp_path)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from scenestyle.clip import Clip, clip_weights, open_clip
+from scenestyle.clip.embed import REPOSITORY, REVISION
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
 from scenestyle.errors import WeightsError
 
@@ -79,11 +80,15 @@ def test_what_is_not_in_the_cache_is_not_downloaded_unasked(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    small_files = tmp_path / f"models--{REPOSITORY.replace('/', '--')}" / "snapshots" / REVISION
 
-    with pytest.raises(
-        WeightsError, match=r"may not be downloaded.*evaluate\.pretrained: download"
-    ):
-        clip_weights(may_download=False)
+    for _ in range(2):
+        with pytest.raises(
+            WeightsError, match=r"may not be downloaded.*evaluate\.pretrained: download"
+        ):
+            clip_weights(may_download=False)
+        small_files.mkdir(parents=True, exist_ok=True)
+        (small_files / "config.json").write_text("{}")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -388,6 +388,15 @@ def test_a_folder_that_does_not_say_what_its_controlnets_see_is_refused(folder, 
         load_pipeline(str(copy), CPU)
 
 
+def test_a_damaged_list_of_controls_says_how_it_should_look(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / CONTROLS_FILE).write_text("depth, tile")
+    with pytest.raises(
+        WeightsError, match=r"controls.json is not valid JSON .*\[\"depth\", \"tile"
+    ):
+        load_pipeline(str(copy), CPU)
+
+
 def test_two_controls_take_more_memory_than_one(model):
     camera = PinholeCamera(np.eye(4), 30.0, 30.0, 32.0, 24.0, 64, 48)
     params, size = StylizeViews(sharing="none"), (64, 48)

@@ -102,10 +102,21 @@ def test_one_for_another_kind_of_model_is_refused(lora: Path) -> None:
         add_loras(tiny_first_pipeline(), [LoraFile(lora, 1.0)])
 
 
-def test_a_file_that_is_no_lora_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (["x"], "could not be loaded into this model"),
+        (
+            [f"transformer.blocks.0.attn.to_q.lora_{side}.weight" for side in "AB"],
+            "holds nothing for any part of this model",
+        ),
+    ],
+    ids=["no LoRA", "of a model without a UNet"],
+)
+def test_a_file_that_is_no_lora_is_refused(tmp_path: Path, names: list[str], fault: str) -> None:
     from safetensors.numpy import save_file
 
-    save_file({"x": np.zeros(3)}, tmp_path / "x.safetensors")
+    save_file({name: np.zeros((4, 4)) for name in names}, tmp_path / "x.safetensors")
 
-    with pytest.raises(WeightsError, match=r"stylize_views\.loras"):
+    with pytest.raises(WeightsError, match=rf"stylize_views\.loras: .*{fault}.* Wanted: a LoRA"):
         add_loras(tiny_pipeline(), [LoraFile(tmp_path / "x.safetensors", 1.0)])

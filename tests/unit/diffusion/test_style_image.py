@@ -142,6 +142,15 @@ def test_a_changed_or_missing_image_is_refused_with_the_way_out(seeing, images):
         stylize(seeing, rgb, disparity, replace(right, image="nowhere.png"))
 
 
+def test_what_is_no_picture_is_named(seeing, tmp_path):
+    path = tmp_path / "notes.png"
+    path.write_text("no picture")
+    rgb, disparity = some_views(1)
+    wrong = replace(SETTINGS, image=str(path), image_sha256=file_sha256(path))
+    with pytest.raises(ParamsError, match=r"notes\.png cannot be read as a picture"):
+        stylize(seeing, rgb, disparity, wrong)
+
+
 def test_a_model_without_an_adapter_refuses_an_image(plain, images):
     rgb, disparity = some_views(1)
     with pytest.raises(ParamsError, match="needs a model with an image adapter"):

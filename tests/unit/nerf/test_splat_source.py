@@ -9,9 +9,9 @@ import torch
 import trimesh
 from scipy.spatial import KDTree
 
-from scenestyle.artifacts import came_as_splats, read_json, read_points
+from scenestyle.artifacts import came_as_splats, read_json, read_points, write_json
 from scenestyle.capture import read_capture
-from scenestyle.errors import ParamsError
+from scenestyle.errors import InputError, ParamsError
 from scenestyle.export import ExportOptions, export
 from scenestyle.finetune.finetune import finetune
 from scenestyle.geometry import unproject
@@ -39,6 +39,15 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("scene")
     write_tiny_splat_scene(root)
     return root
+
+
+def test_cameras_that_are_too_few_to_hold_one_out_are_counted(scene: Path, tmp_path: Path) -> None:
+    poses = tmp_path / "poses"
+    poses.mkdir()
+    meta = read_json(scene / "poses/transforms.json")
+    write_json(poses / "transforms.json", {**meta, "frames": meta["frames"][:2]})
+    with pytest.raises(InputError, match=r"2 cameras, wanted at least 3 \(one is held out\)"):
+        train(poses, tmp_path, PARAMS, work=tmp_path / "work")
 
 
 def source_of(scene: Path) -> SplatFile:

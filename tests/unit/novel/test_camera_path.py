@@ -89,6 +89,14 @@ def test_a_path_of_another_run_shows_the_same_place(tmp_path: Path) -> None:
             drawn(camera_path=[{"fov": 50}, 3]),
             "2 of 2 frames are broken .*frame 1: it is no object",
         ),
+        (
+            drawn(camera_path=[{"camera_to_world": [1, 0], "fov": 50}]),
+            r"it lacks camera_to_world \(16 numbers\)",
+        ),
+        (
+            drawn(camera_path=[{"camera_to_world": np.eye(4).tolist(), "fov": 200}]),
+            "its fov is 200 degrees",
+        ),
     ],
 )
 def test_other_files_are_refused_in_words(tmp_path: Path, content: object, words: str) -> None:

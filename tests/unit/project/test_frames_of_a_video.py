@@ -1,4 +1,5 @@
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,6 +71,40 @@ def test_what_is_no_video_is_said(content: bytes | None, video: Path, tmp_path: 
     with pytest.raises(InputError, match=r"x\.mp4"):
         take_in(path, tmp_path / "scene")
     assert not (tmp_path / "scene").exists()
+
+
+def test_a_video_without_pictures_is_named(tmp_path: Path) -> None:
+    silence = np.zeros((1, 8000), dtype=np.int16)
+    with av.open(str(tmp_path / "sound.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(silence, layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+    with av.open(str(tmp_path / "empty.avi"), "w") as container:
+        pictures = container.add_stream("libx264", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    for name in ("sound.mkv", "empty.avi"):
+        with pytest.raises(InputError, match=f"{name} holds no pictures"):
+            inspect_video(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_damaged_video_is_named(name: str, tmp_path: Path) -> None:
+    """Of one the pictures are gone, of the other where they lie, too."""
+    path = make_video(tmp_path / name, TIMES[:20], options={"movflags": "faststart"})
+    raw = path.read_bytes()
+    begin = raw.index(b"mdat") + 4 if name == "a.mp4" else 800
+    noise = np.random.default_rng(0).bytes(len(raw) - begin)
+    path.write_bytes(raw[:begin] + noise)
+    with pytest.raises(InputError, match=rf"{name} is damaged \(invalid data.*export it again"):
+        inspect_video(path)
+
+
+def test_too_few_frames_between_start_and_stop_are_counted(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", TIMES[:10])
+    with pytest.raises(InputError, match="has 2 frames there and gave 2 pictures; at least 3"):
+        take_in(path, tmp_path / "scene", Wishes(start=0.0, stop=0.2))
 
 
 def test_a_scene_is_added_from_a_video(
@@ -163,6 +198,63 @@ def test_pixels_that_are_not_square_become_square(tmp_path: Path) -> None:
     assert (found.width, found.height) == (85, 48)
     write_stills(path, tmp_path, count=3)
     assert {Image.open(still).size for still in tmp_path.glob("*.jpg")} == {(85, 48)}
+
+
+QUARTERS = {
+    90: (0, 1, -1, 0),
+    180: (-1, 0, 0, -1),
+    270: (0, -1, 1, 0),
+}
+"""how far a player turns the frames to the right -> the matrix in the file's head"""
+
+
+def phone_video(path: Path, turn: int, *, hdr: bool) -> None:
+    """As phones record: frames as the sensor lies, how to turn them in the head, an uneven clock.
+
+    Shown upright the frames are blue on the left and, below, grey.
+    """
+    upright = np.zeros((96, 64, 3), np.uint8)
+    upright[:, :32] = (20, 40, 200)
+    upright[64:] = 128
+    codec, pixels = ("libx265", "yuv420p10le") if hdr else ("libx264", "yuv420p")
+    colours = "colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc"
+    options = {"x265-params": f"log-level=none:{colours}"} if hdr else {"crf": "10"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=30, options=options)
+        stream.height, stream.width = np.rot90(upright, turn // 90).shape[:2]
+        stream.pix_fmt = pixels
+        stream.codec_context.time_base = Fraction(1, 600)
+        for time in np.cumsum([20, 10, 30, 20, 20, 40, 10, 20, 20, 25]):
+            upright[:4] = time  # no frame is like another
+            lying = np.ascontiguousarray(np.rot90(upright, turn // 90))
+            frame = av.VideoFrame.from_ndarray(lying).reformat(format=pixels)
+            frame.pts, frame.time_base = int(time), Fraction(1, 600)
+            if hdr:
+                frame.color_trc, frame.colorspace, frame.color_primaries = 18, 9, 9
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    raw = bytearray(path.read_bytes())
+    head = raw.index(b"tkhd") + 4
+    a, b, c, d = (value << 16 for value in QUARTERS[turn])
+    matrix = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    raw[head + 40 : head + 76] = matrix
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("hdr", [False, True])
+@pytest.mark.parametrize("turn", QUARTERS)
+def test_stills_of_a_phone_stand_upright(tmp_path: Path, turn: int, hdr: bool) -> None:
+    phone_video(tmp_path / "IMG_0001.MOV", turn, hdr=hdr)
+    found = take_in(tmp_path / "IMG_0001.MOV", tmp_path / "scene", Wishes(num_stills=4))
+    assert {photo.size for photo in found.photos} == {(64, 96)}
+    assert any("HLG" in phrase for phrase in found.changed) == hdr
+    for photo in found.photos:
+        pixels = np.asarray(Image.open(photo.path)).astype(int)
+        blue, black, grey = pixels[30, 12], pixels[30, 52], pixels[84, 32]
+        assert blue[2] > 150 > blue[0] + 60
+        assert black.max() < 40
+        assert np.ptp(grey) < 12
+        assert 60 < grey.mean() < 220
 
 
 def test_too_few_stills_are_not_blamed_on_the_video(tmp_path: Path) -> None:

@@ -23,6 +23,14 @@ TEXTS = [
 ]
 
 
+def test_an_entry_that_is_there_is_not_added_again(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS)
+    with pytest.raises(ParamsError, match=r"styles\.oil is in .*params\.yaml already"):
+        add_entry(path, "styles", "oil", {"prompt": "oil painting of {caption}"})
+    assert path.read_text() == PARAMS
+
+
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("key", ["new", "on", "1e5", "123", "null"])
 def test_an_entry_is_added_and_nothing_else_changes(text: str, key: str) -> None:

@@ -64,6 +64,16 @@ def test_what_cannot_be_used_leaves_everything_as_it_was(url: str, tmp_path: Pat
     assert not is_fetched(url, target)
 
 
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """Names in a store are free, and one with dots would be written beside the scene."""
+    url = f"memory://store/{uuid4().hex}/fern"
+    for name in ("0.png", "../1.png"):
+        put(f"{url}/{name}", b"x")
+    with pytest.raises(InputError, match=r"'\.\./1\.png' lies outside of it"):
+        fetch(url, tmp_path / "fern")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

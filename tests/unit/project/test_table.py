@@ -73,6 +73,11 @@ def test_numbers_and_truths_of_a_workbook_are_texts(tmp_path: Path) -> None:
     assert row == {"scene": "x", "a": "3000", "b": "0.25", "c": "true"}
 
 
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="cannot be read"):
+        read_table(tmp_path, {"scene"})
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

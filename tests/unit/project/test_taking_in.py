@@ -66,6 +66,16 @@ def test_a_zip_that_explodes_or_is_cut_is_refused(tmp_path):
         take_in(source, tmp_path / "scene")
 
 
+def test_an_encrypted_zip_is_named(tmp_path):
+    source = packed(photos(tmp_path / "in"))
+    raw = bytearray(source.read_bytes())
+    at = raw.find(b"PK\x01\x02")
+    raw[at + 8] |= 1  # the flag of its first file in the list of contents
+    source.write_bytes(raw)
+    with pytest.raises(InputError, match="is encrypted; unpack it and give the folder"):
+        take_in(source, tmp_path / "scene")
+
+
 def test_faults_of_an_unpacked_capture_name_the_archive(tmp_path):
     source = packed(photos(tmp_path / "in", number=2))
     with pytest.raises(InputError, match=r"in\.zip holds only 2 photos"):
@@ -144,6 +154,12 @@ def test_views_overlap_all_around_and_the_first_four_look_up():
     assert seen[within].mean() > 0.97
 
 
+def test_panoramas_that_lie_in_the_project_are_not_split_in_place(tmp_path):
+    posed_set(tmp_path / "scene", camera_model="EQUIRECTANGULAR")
+    with pytest.raises(InputError, match="move the folder out of the project"):
+        take_in(tmp_path / "scene", tmp_path / "scene")
+
+
 def test_poses_of_panoramas_become_poses_of_their_views(tmp_path):
     meta = posed_set(tmp_path / "in", camera_model="EQUIRECTANGULAR")
     found = take_in(tmp_path / "in", tmp_path / "scene")
@@ -173,3 +189,15 @@ def test_a_large_capture_says_what_it_costs_and_a_small_one_nothing(tmp_path):
     said = sentence_of_costs(Capture("photos", (photo,) * 2000))
     assert said.startswith("2,000 photos, 10.0 GB: checking and copying")
     assert "finding their poses about" in said
+
+
+def test_photos_that_take_long_to_be_placed_are_told_though_they_are_not_many(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    (tmp_path / "0.jpg").write_bytes(bytes(4_000_000))
+    photo = Photo("0", tmp_path / "0.jpg", (4000, 3000))
+    # 150 photos of 1600x1200: 1.2 s per megapixel, 11,175 pairs of 0.13 s per megapixel, 2 cores
+    expected = 150 * 1.92 * (1.2 + 74.5 * 0.13) / 2 + 150 * 0.6
+    said = sentence_of_costs(Capture("photos", (photo,) * 150))
+    assert f"finding their poses about {round(expected / 60)} min" in said

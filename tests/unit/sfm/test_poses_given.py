@@ -11,6 +11,8 @@ from scenestyle.errors import InputError
 from scenestyle.geometry import look_at
 from scenestyle.params import EstimatePoses
 from scenestyle.sfm import estimate_poses
+from scenestyle.splat_file import write_splats
+from tests.support.splat_scene import demo_splats
 
 WIDTH, HEIGHT, FOCAL = 60, 40, 55.0
 UP = np.array([0.0, 0, 1])
@@ -197,22 +199,29 @@ FAULTS = {
     "focal length is not positive": lambda frame: frame.update(fl_x=-FOCAL),
     "not numbers": lambda frame: frame.update(cx="left"),
     "known are OPENCV": lambda frame: frame.update(camera_model="DIVISION"),
-    "with k4 = 1": lambda frame: frame.update(k4=1),
+    "with k4 = 1000": lambda frame: frame.update(k4=1000),
+    "is not made of numbers": lambda frame: frame["transform_matrix"][0].__setitem__(0, "left"),
+    "has the shape (2, 4)": lambda frame: frame.update(
+        transform_matrix=frame["transform_matrix"][:2]
+    ),
+    "is not 0 0 0 1": lambda frame: frame["transform_matrix"][3].__setitem__(0, 1),
 }
 
 
-def test_every_unusable_frame_is_named_at_once(tmp_path):
-    given = dataset(tmp_path / "in", num_frames=len(FAULTS) + 3)
+@pytest.mark.parametrize("first", [0, 7])
+def test_every_unusable_frame_is_named_at_once(tmp_path, first):
+    faults = dict([*FAULTS.items()][first : first + 7])  # of many, the first ten are named
+    given = dataset(tmp_path / "in", num_frames=len(faults) + 3)
     picture = tmp_path / "in" / "images" / "frame_0.png"
     shutil.copy(picture, tmp_path / "outside.png")
-    for frame, spoil in zip(given["frames"], FAULTS.values(), strict=False):
+    for frame, spoil in zip(given["frames"], faults.values(), strict=False):
         spoil(frame)
     write(tmp_path / "in", given)
     with pytest.raises(InputError) as caught:
         estimate(tmp_path / "in", tmp_path / "out")
     message = str(caught.value)
-    assert message.startswith(f"{len(FAULTS)} of {len(FAULTS) + 3} photos cannot be used")
-    assert [fault for fault in FAULTS if fault not in message] == []
+    assert message.startswith(f"{len(faults)} of {len(faults) + 3} photos cannot be used")
+    assert [fault for fault in faults if fault not in message] == []
 
 
 @pytest.mark.parametrize(
@@ -230,6 +239,16 @@ def test_a_transforms_file_of_another_kind_is_refused(tmp_path, content):
     (tmp_path / "transforms.json").write_text(content)
     with pytest.raises(InputError, match=r"wanted is nerfstudio's form.*list `frames`"):
         estimate(tmp_path, tmp_path / "out")
+
+
+def test_what_is_prepared_on_taking_in_is_asked_for(tmp_path):
+    given = dataset(tmp_path / "in")
+    write(tmp_path / "in", {**given, "camera_model": "EQUIRECTANGULAR"})
+    with pytest.raises(InputError, match=r"360 degree pictures.*scenestyle add-scene"):
+        estimate(tmp_path / "in", tmp_path / "out")
+    write_splats(tmp_path / "bare/a.ply", demo_splats())
+    with pytest.raises(InputError, match=r"splats without cameras.*scenestyle add-scene"):
+        estimate(tmp_path / "bare", tmp_path / "again")
 
 
 def test_two_frames_are_too_few(tmp_path):
