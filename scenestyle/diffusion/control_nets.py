@@ -178,8 +178,8 @@ def load_flow_net(chosen: Sequence[ChosenControl], options: Mapping[str, Any]) -
         return kind.from_single_file(str(path), config=str(config), **own)
     if (name := _configuration(path).get("_class_name")) != kind.__name__:
         raise WeightsError(
-            f"stylize_views.controls: {path} holds a {name}; Z-Image takes a ZImageControlNetModel. "
-            "Name one of these, or set controls: null."
+            f"stylize_views.controls: {path} holds a {name}; Z-Image takes a "
+            "ZImageControlNetModel. Name one of these, or set controls: null."
         )
     with warnings_hidden():  # of the transformer's first layers, which a pipeline saves with it
         return kind.from_pretrained(path, **options)
