@@ -19,7 +19,7 @@ from scenestyle.capture.masks import MASK_FOLDERS
 from scenestyle.capture.pictures import PHOTO_SUFFIXES
 from scenestyle.capture.poses import c2w_opengl_from
 from scenestyle.capture.texts import begin_of, numbers_in, read_json, read_text, written_by
-from scenestyle.errors import InputError
+from scenestyle.errors import InputError, reason
 from scenestyle.geometry import opengl_from_opencv
 
 _LLFF_NUMBERS = 17
@@ -317,7 +317,7 @@ def _load(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path} is damaged ({error}). Get it again.") from error
+        raise InputError(f"{path} is damaged ({reason(error)}). Get it again.") from error
 
 
 def _photos_beside(

@@ -10,7 +10,7 @@ from scenestyle.capture import read_capture
 from scenestyle.capture.lenses import camera_of
 from scenestyle.capture.poses import c2w_opengl_of
 from scenestyle.errors import InputError
-from tests.support.captures import FOCAL, HEIGHT, WIDTH, noise, ring
+from tests.support.captures import FOCAL, HEIGHT, WIDTH, colmap_set, noise, ring
 from tests.support.layouts import WRITERS, Posed, put, told
 
 LENS = {
@@ -119,6 +119,33 @@ def test_poses_by_order_alone_want_as_many_photos(tmp_path, views, layout):
     written(tmp_path, layout, views)
     next((tmp_path / "set").rglob("0009.png")).unlink()
     with pytest.raises(InputError, match=r"has 4 .* of as many photos lies beside it"):
+        read_capture(tmp_path / "set")
+
+
+def test_a_damaged_table_of_llff_is_told(tmp_path, views):
+    written(tmp_path, "LLFF", views)
+    table = next((tmp_path / "set").rglob("poses_bounds.npy"))
+    np.save(table, np.zeros((4, 3)))
+    with pytest.raises(InputError, match=r"has the shape \(4, 3\), wanted photos x 17"):
+        read_capture(tmp_path / "set")
+    table.write_bytes(table.read_bytes()[:40])
+    with pytest.raises(InputError, match=r"poses_bounds\.npy is damaged .*Get it again"):
+        read_capture(tmp_path / "set")
+
+
+def test_what_is_no_lens_is_told(tmp_path):
+    with pytest.raises(InputError, match="k4 = 1000 cannot be undistorted"):
+        camera_of({**LENS, "k4": 1000}, (WIDTH, HEIGHT))
+    colmap_set(tmp_path, text=True)
+    (tmp_path / "sparse/0/cameras.txt").write_text(f"1 PINHOLE {WIDTH} {HEIGHT} 0 0 0 0\n")
+    with pytest.raises(InputError, match=r"camera 1 has 64x48 pixels and a focal length of 0"):
+        read_capture(tmp_path)
+
+
+def test_without_its_list_and_all_photos_bundler_cannot_be_read(tmp_path, views):
+    written(tmp_path, "Bundler", views)
+    (tmp_path / "set/list.txt").unlink()
+    with pytest.raises(InputError, match=r"has 5 cameras, and neither a list\.txt of as many"):
         read_capture(tmp_path / "set")
 
 

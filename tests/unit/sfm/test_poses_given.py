@@ -199,7 +199,7 @@ FAULTS = {
     "focal length is not positive": lambda frame: frame.update(fl_x=-FOCAL),
     "not numbers": lambda frame: frame.update(cx="left"),
     "known are OPENCV": lambda frame: frame.update(camera_model="DIVISION"),
-    "with k4 = 1e+06": lambda frame: frame.update(k4=1e6),
+    "with k4 = 1000": lambda frame: frame.update(k4=1000),
     "is not made of numbers": lambda frame: frame["transform_matrix"][0].__setitem__(0, "left"),
     "has the shape (2, 4)": lambda frame: frame.update(
         transform_matrix=frame["transform_matrix"][:2]
