@@ -95,7 +95,7 @@ def measure(
 ) -> tuple[list[list[str]], dict[str, Pictures]]:
     """The rows of one edit, asked for in params.yaml or not, and its pictures by way."""
     scene, style = edit.split("-")
-    restyler = Restyler.load(views, params.stylize_views, sees_images=False)
+    restyler = Restyler.load(views, params.stylize_views, [params.styles[style]])
     settings = restyler.settings(params.scenes[scene].caption, params.styles[style])
     alone = replace(settings, carry_noise=False, align_attention=False, share_norms=False)
     rows, made = [], {}

@@ -89,10 +89,10 @@ def _settings(model: Any, params: Any, executed_steps: int) -> Any:
 def measure_seconds(row: Row, side: int) -> dict[str, float]:
     """Of a step, and of its shared attention."""
     from scenestyle.diffusion.attention import SharedSelfAttention
-    from scenestyle.diffusion.in_step import GroupLoop
+    from scenestyle.diffusion.unet_loop import UNetLoop
 
     job = Job.of(row, side)
-    with calls_timed(GroupLoop) as steps, calls_timed(SharedSelfAttention) as layers:
+    with calls_timed(UNetLoop) as steps, calls_timed(SharedSelfAttention) as layers:
         job.run(3)
     per_step = len(layers) // len(steps)
     in_attention = [sum(layers[index * per_step :][:per_step]) for index in range(len(steps))]

@@ -126,9 +126,9 @@ class Meter:
 @contextmanager
 def steps_measured(meter: Meter) -> Iterator[None]:
     """Within the block every timestep is a phase of its own."""
-    from scenestyle.diffusion.in_step import GroupLoop
+    from scenestyle.diffusion.unet_loop import UNetLoop
 
-    call = GroupLoop.__call__
+    call = UNetLoop.__call__
 
     def measured(self: Any, *args: Any, **kwargs: Any) -> Any:
         meter.stop("around")
@@ -138,12 +138,12 @@ def steps_measured(meter: Meter) -> Iterator[None]:
         meter.start()
         return result
 
-    GroupLoop.__call__ = measured
+    UNetLoop.__call__ = measured
     try:
         yield
         meter.stop("around")
     finally:
-        GroupLoop.__call__ = call
+        UNetLoop.__call__ = call
 
 
 def measure(model: Any, row: Row, side: int, steps: int) -> dict[str, Any]:
@@ -177,7 +177,8 @@ def measure(model: Any, row: Row, side: int, steps: int) -> dict[str, Any]:
         "around": sum(meter.seconds["around"]),
         "gb": meter.peaks["step"],
         "around_gb": meter.peaks["around"],
-        "planned_gb": plan.peak_gb,
+        "planned_gb": plan.step_gb,
+        "planned_around_gb": plan.coding_gb,
         "finite": bool(np.isfinite(pictures).all()),
     }
 
@@ -216,12 +217,13 @@ def report(origin: str, side: int, figures: Sequence[dict[str, Any]]) -> str:
             f"{row['planned_gb']:.2f}",
             f"{row['planned_gb'] / row['gb'] - 1:+.0%}",
             f"{row['around_gb']:.2f}",
+            f"{row['planned_around_gb']:.2f}",
         )
         for row in rows
     ]
     header = [
         *("views", "sharing", "a step, s", "encoding and decoding, s", "a step, GB"),
-        *("planned, GB", "planned too much", "encoding and decoding, GB"),
+        *("planned, GB", "planned too much", "encoding and decoding, GB", "planned, GB"),
     ]
     finite = all(row["finite"] for row in rows)
     return "\n".join(

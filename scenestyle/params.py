@@ -222,8 +222,8 @@ class Control:
     """`depth`; the image itself (`tile`), which the noise hides; or what is drawn from the image:
     its dark lines (`lineart`) or its edges (`canny`)"""
     weights: Annotated[str, Field(min_length=1)] | None = None
-    """a ControlNet, or for SDXL a ControlNet Union: a local diffusers folder or
-    `organisation/name@COMMIT`; null: the model's own"""
+    """a ControlNet of the model's class, or for SDXL a ControlNet Union: a local diffusers folder
+    or `organisation/name@COMMIT`; null: the model's own"""
     scale: Annotated[float, Field(ge=0, le=2, strict=True)] = 1.0
     """how strongly it holds the scene, a factor on `controlnet_conditioning_scale`; 0: as if it
     were not listed"""
@@ -249,7 +249,7 @@ class StylizeViews:
     """All views of a scene restyled together."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, `sdxl`, `sdxl-lightning`, `sdxl-turbo`, `sd15`, a hub repository
+    """`embedded`, `sdxl`, `sdxl-lightning`, `sdxl-turbo`, `sd15`, `z-image-turbo`, a hub repository
     `organisation/name@COMMIT`, a local diffusers folder, or a checkpoint of SDXL or Stable
     Diffusion 1.5 in one file (.safetensors)"""
     model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
@@ -258,8 +258,8 @@ class StylizeViews:
     loras: tuple[Lora, ...] = ()
     """LoRAs that are added to the model's weights, in order"""
     scheduler: Scheduler | None = None
-    """how the model goes from noise to image; null: the model's own. The trailing ones are for
-    models distilled to few steps"""
+    """how the model goes from noise to image; null: the model's own, and the only one for Z-Image.
+    The trailing ones are for models distilled to few steps"""
     sharing: Sharing = "auto"
     """what a view's self-attention sees: all views (`full`, cost grows with their square), itself
     and a few `references` (any number of views), itself alone (`none`); `auto`: full up to 18 views
@@ -280,7 +280,8 @@ class StylizeViews:
     """what lets the model see a style's image: a local IP-Adapter file (.safetensors) with its
     image encoder in the folder `image_encoder` beside it; null: the one of the model's preset"""
     dtype: Dtype = "auto"
-    """floating-point type of the networks; `auto`: float16 on a GPU, float32 on the CPU"""
+    """floating-point type of the networks; `auto`: float16 on a GPU (Z-Image: bfloat16), float32 on
+    the CPU"""
     offload: Offload = "auto"
     """where the weights are kept: all on the GPU (`none`), or in main memory and swapped to the GPU
     when needed (`model`, slower); `auto`: swapped if they and the smallest group of views do not

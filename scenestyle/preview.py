@@ -42,8 +42,7 @@ def preview(
     """
     views = read_rendered_views(views_dir)
     few = views.pick(evenly_spaced(len(views.names), num_views))
-    sees_images = any(style.image for style in styles.values())
-    restyler = Restyler.load(few, params, sees_images=sees_images)
+    restyler = Restyler.load(few, params, styles.values())
     restyler.warnings(styles.values())
     settings = [restyler.settings(caption, style) for style in styles.values()]
     restyled = [restyler.restyle(each) for each in settings]

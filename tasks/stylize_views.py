@@ -32,7 +32,7 @@ def run(
         ParamsError: If strength leaves no step to run, or memory does not hold the smallest group.
     """
     started = time.perf_counter()
-    restyler = Restyler.load(read_rendered_views(views), params, sees_images=bool(style.image))
+    restyler = Restyler.load(read_rendered_views(views), params, [style])
     before, model, plan = restyler.views, restyler.model, restyler.plan
     warnings = restyler.warnings([style])
     settings = restyler.settings(caption, style)

@@ -65,18 +65,15 @@ def c2w_opengl_from(
         centre: Where the camera stands, in the world.
 
     Raises:
-        InputError: One line, if these are not so many numbers.
+        ValueError: If these are not so many numbers.
     """
-    try:
-        c2w_opencv = np.eye(4)
-        c2w_opencv[:3, :3] = np.reshape(np.asarray(rotation, dtype=np.float64), (3, 3)).T
-        if centre is None:
-            place = -c2w_opencv[:3, :3] @ np.asarray(translation, dtype=np.float64).reshape(3)
-        else:
-            place = np.asarray(centre, dtype=np.float64).reshape(3)
-        c2w_opencv[:3, 3] = place
-    except (TypeError, ValueError) as error:
-        raise InputError("its pose is not made of nine and three numbers") from error
+    c2w_opencv = np.eye(4)
+    c2w_opencv[:3, :3] = np.reshape(np.asarray(rotation, dtype=np.float64), (3, 3)).T
+    if centre is None:
+        place = -c2w_opencv[:3, :3] @ np.asarray(translation, dtype=np.float64).reshape(3)
+    else:
+        place = np.asarray(centre, dtype=np.float64).reshape(3)
+    c2w_opencv[:3, 3] = place
     return opengl_from_opencv(c2w_opencv).tolist()
 
 

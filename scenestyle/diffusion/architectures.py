@@ -1,33 +1,32 @@
-"""What SDXL and Stable Diffusion 1.5 are made of: configurations, vocabulary, and no weights.
+"""What SDXL, SD 1.5 and Z-Image are made of: configurations, CLIP's vocabulary, and no weights.
 
 The configurations are the published ones, in the layout of a diffusers folder; the vocabulary is
 CLIP's (Radford et al. 2021, arXiv:2103.00020), under the licence that lies beside it.
 """
 
 import gzip
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-Architecture = Literal["sdxl", "sd15"]
+Architecture = Literal["sdxl", "sd15", "z-image"]
 
 _FOLDER = Path(__file__).with_name("published")
 _MERGES = _FOLDER / "clip" / "merges.txt.gz"
 _START, _END = "<|startoftext|>", "<|endoftext|>"
-_NETWORKS = {
-    "unet": "UNet2DConditionModel",
-    "controlnet": "ControlNetModel",
-    "vae": "AutoencoderKL",
-}
 _TEXT_ENCODERS = {
-    "text_encoder": "CLIPTextModel",
-    "text_encoder_2": "CLIPTextModelWithProjection",
+    "CLIPTextModel": "CLIPTextModel",
+    "CLIPTextModelWithProjection": "CLIPTextModelWithProjection",
+    "Qwen3ForCausalLM": "Qwen3Model",  # without the layer that says words
 }
+"""architecture by its configuration -> class of transformers"""
 PARTS: dict[Architecture, tuple[str, ...]] = {
-    "sdxl": (*_NETWORKS, *_TEXT_ENCODERS),
-    "sd15": (*_NETWORKS, "text_encoder"),
+    "sdxl": ("unet", "controlnet", "vae", "text_encoder", "text_encoder_2"),
+    "sd15": ("unet", "controlnet", "vae", "text_encoder"),
+    "z-image": ("transformer", "controlnet", "vae", "text_encoder"),
 }
 """networks of each"""
 _LONGEST_PROMPT = 77
@@ -44,20 +43,20 @@ def network(architecture: Architecture, part: str) -> Any:
 
     Args:
         architecture: Whose part it is.
-        part: `unet`, `controlnet`, `vae`, `text_encoder` or, of SDXL, `text_encoder_2`.
+        part: One of `PARTS`.
     """
     import diffusers
     import transformers
 
     folder = configuration(architecture) / part
-    if part in _TEXT_ENCODERS:
-        config = transformers.CLIPTextConfig.from_pretrained(folder)
-        return getattr(transformers, _TEXT_ENCODERS[part])(config)
-    kind = getattr(diffusers, _NETWORKS[part])
-    return kind.from_config(kind.load_config(folder))
+    if part.startswith("text_encoder"):
+        config: Any = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        return getattr(transformers, _TEXT_ENCODERS[config.architectures[0]])(config)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return getattr(diffusers, config["_class_name"]).from_config(config)
 
 
-def tokenizers(architecture: Architecture) -> dict[str, Any]:
+def tokenizers(architecture: Literal["sdxl", "sd15"]) -> dict[str, Any]:
     """CLIP's tokenizer under the names that pipelines have for it.
 
     Prompts are filled up with the end's token, for SDXL's second text encoder with token 0.
@@ -77,7 +76,7 @@ def clip_tokenizer(pad_token: str) -> "CLIPTokenizer":
 
     lines = gzip.decompress(_MERGES.read_bytes()).decode("utf-8").splitlines()
     merges = [tuple(line.split(" ")) for line in lines]
-    letters = _letters_of_bytes()
+    letters = letters_of_bytes()
     words = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges)]
     return CLIPTokenizer(
         vocab={word: index for index, word in enumerate([*words, _START, _END])},
@@ -87,7 +86,7 @@ def clip_tokenizer(pad_token: str) -> "CLIPTokenizer":
     )
 
 
-def _letters_of_bytes() -> list[str]:
+def letters_of_bytes() -> list[str]:
     """A visible letter for each byte: its own where it has one, else one from U+0100 on."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1)]
     visible += range(ord("®"), ord("ÿ") + 1)

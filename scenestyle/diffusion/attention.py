@@ -96,7 +96,7 @@ class SharedSelfAttention:
             if kept is None:
                 self._statistics = [self._over_references(part, num_views) for part in (query, key)]
             query, key = (
-                _with_statistics(part, *wanted)
+                with_statistics(part, *wanted)
                 for part, wanted in zip((query, key), self._statistics, strict=True)
             )
         attended = (
@@ -114,7 +114,7 @@ class SharedSelfAttention:
         met = self.lockstep.meet(part.unflatten(0, (-1, num_views)))
         if len(met) > 1:
             met = [each.transpose(1, 2).flatten(2, 3)[:, None] for each in met]
-        part_GNHLE = _joined(met, dim=3)
+        part_GNHLE = joined(met, dim=3)
         return part_GNHLE.mean((1, 3), keepdim=True), part_GNHLE.std((1, 3), keepdim=True)
 
     def _among_references(
@@ -125,18 +125,19 @@ class SharedSelfAttention:
             for part in (query, key, value)
         )  # M = N L tokens, view after view
         keys, values = zip(*self.lockstep.meet((key_GHME, value_GHME)), strict=True)
-        everyone = _joined(keys, dim=2), _joined(values, dim=2)
+        everyone = joined(keys, dim=2), joined(values, dim=2)
         if self.keep:
             self._kept = everyone
         attended = scaled_dot_product_attention(query_GHME, *everyone)
         return attended.unflatten(2, (num_views, -1)).transpose(1, 2).flatten(0, 1)
 
 
-def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+def joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    """The parts as one tensor; a single one is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat([*parts], dim)
 
 
-def _with_statistics(
+def with_statistics(
     part: Float[Tensor, "batch heads tokens width"], mean: Tensor, deviation: Tensor
 ) -> Float[Tensor, "batch heads tokens width"]:
     """Every view with this mean and std over its tokens, per guidance half, head and channel."""

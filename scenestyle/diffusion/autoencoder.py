@@ -38,10 +38,10 @@ def encoded(vae: Any, pictures: Sequence[Picture], like: Tensor) -> list[Latents
 
 
 def _statistics(vae: Any, like: Tensor) -> tuple[float, Tensor | float, Tensor | float]:
-    """Scale, mean and std that latents are normalised with; most autoencoders have scale alone."""
+    """Scale, mean and std that latents are normalised with; many autoencoders have scale alone."""
     config = vae.config
     if config.get("latents_mean") is None or config.get("latents_std") is None:
-        return config.scaling_factor, 0.0, 1.0
+        return config.scaling_factor, config.get("shift_factor") or 0.0, 1.0
     mean, deviation = (
         torch.tensor(config[name]).view(1, -1, 1, 1).to(like)
         for name in ("latents_mean", "latents_std")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from typing import Any
 
 import torch
@@ -84,39 +85,36 @@ def prepared_by_size(
         offset: What all of a view's noise has in common; None: nothing.
     """
     prepare, scheduler = pipeline.prepare_latents, pipeline.scheduler
+    # Where noise and image are mixed in a straight line, the method has another name.
+    mixing = "scale_noise" if hasattr(scheduler, "scale_noise") else "add_noise"
+    names = list(signature(prepare).parameters)
 
-    def prepare_latents(
-        image: Tensor,
-        timestep: Tensor,
-        batch_size: int,
-        num_images_per_prompt: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: Sequence[torch.Generator],
-        *more: Any,
-    ) -> Tensor:
+    def prepare_latents(*args: Any) -> Tensor:
+        given = dict(zip(names, args, strict=False))
+        image, timestep, batch_size = given["image"], given["timestep"], given["batch_size"]
         factor = pipeline.vae_scale_factor
         clean: list[Tensor] = [image] * batch_size
         drawn: list[Tensor] = [image] * batch_size
         for views in canvas.parts(range(batch_size)):
             calls: list[tuple[Tensor, Tensor]] = []
 
-            def keep(samples: Tensor, numbers: Tensor, _: Tensor, calls: Any = calls) -> Tensor:
-                calls.append((samples, numbers))
+            def keep(samples: Tensor, *more: Tensor, calls: Any = calls) -> Tensor:
+                calls.append((samples, more[mixing == "scale_noise"]))
                 return samples
 
             rows = image if len(views) == batch_size else image[views]
-            with replaced(scheduler, "add_noise", keep):
-                prepare(
-                    canvas.cut(rows, views[0], scale=factor),
-                    timestep[views],
-                    len(views),
-                    num_images_per_prompt,
-                    dtype,
-                    device,
-                    [generator[view] for view in views],
-                    *more,
-                )
+            own = canvas.cut(rows, views[0], scale=factor)
+            height, width = own.shape[-2:]
+            changes = {
+                "image": own,
+                "timestep": timestep[views],
+                "batch_size": len(views),
+                "generator": [given["generator"][view] for view in views],
+                "height": height,
+                "width": width,
+            }
+            with replaced(scheduler, mixing, keep):
+                prepare(**{name: changes.get(name, value) for name, value in given.items()})
             for kept, part in zip((clean, drawn), calls[0], strict=True):
                 for view, row in zip(views, part.split(1), strict=True):
                     kept[view] = row
@@ -124,6 +122,8 @@ def prepared_by_size(
             drawn = noise.of(drawn[noise.first], seed)
         if offset is not None:
             drawn = [offset.added(of_view) for of_view in drawn]
+        if mixing == "scale_noise":
+            return scheduler.scale_noise(canvas.laid(clean), timestep, canvas.laid(drawn))
         return scheduler.add_noise(canvas.laid(clean), canvas.laid(drawn), timestep)
 
     with replaced(pipeline, "prepare_latents", prepare_latents):

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from scenestyle.diffusion.architectures import configuration
 from scenestyle.diffusion.seams import replaced
+from scenestyle.diffusion.weights import warnings_hidden
 from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Control, ControlKind
 
@@ -31,14 +33,14 @@ class ChosenControl:
 
     control: Control
     folder: Path
-    """diffusers folder of a ControlNet or ControlNet Union"""
+    """diffusers folder of a ControlNet or ControlNet Union; of Z-Image's also its file"""
     variant: str | None = None
     """infix of the weight files' names, such as `fp16`"""
 
     @property
     def is_union(self) -> bool:
-        """Whether the network sees several kinds of images."""
-        return _sees_several(self.folder)
+        """Whether the network sees several kinds of images at a time."""
+        return self.folder.is_dir() and _sees_several(self.folder)
 
     @property
     def num_kinds(self) -> int:
@@ -150,6 +152,37 @@ def load_nets(chosen: Sequence[ChosenControl], options: Mapping[str, Any]) -> An
         for each in chosen[: 1 if chosen[0].is_union else None]
     ]
     return nets[0] if len(nets) == 1 else diffusers.MultiControlNetModel(nets)
+
+
+def load_flow_net(chosen: Sequence[ChosenControl], options: Mapping[str, Any]) -> Any:
+    """Z-Image's ControlNet, from a diffusers folder or, configured as published, from one file.
+
+    Args:
+        chosen: One; it sees several kinds of images, but one at a time.
+        options: Of `from_pretrained`.
+
+    Raises:
+        WeightsError: If several are chosen, or a ControlNet of another kind.
+    """
+    import diffusers
+
+    if len(chosen) > 1:
+        raise WeightsError(
+            "stylize_views.controls: Z-Image takes one control, and "
+            f"{', '.join(each.control.kind for each in chosen)} are asked for. Leave one."
+        )
+    path, kind = chosen[0].folder, diffusers.ZImageControlNetModel
+    if path.is_file():
+        config = configuration("z-image") / "controlnet"
+        own = {name: value for name, value in options.items() if name != "use_safetensors"}
+        return kind.from_single_file(str(path), config=str(config), **own)
+    if (name := _configuration(path).get("_class_name")) != kind.__name__:
+        raise WeightsError(
+            f"stylize_views.controls: {path} holds a {name}; Z-Image takes a "
+            "ZImageControlNetModel. Name one of these, or set controls: null."
+        )
+    with warnings_hidden():  # of the transformer's first layers, which a pipeline saves with it
+        return kind.from_pretrained(path, **options)
 
 
 def _faults(chosen: Sequence[ChosenControl]) -> list[str]:

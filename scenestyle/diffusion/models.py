@@ -14,8 +14,10 @@ from scenestyle.diffusion.control_nets import (
     control_nets,
     counting,
     held_controls,
+    load_flow_net,
     load_nets,
 )
+from scenestyle.diffusion.families import family_of
 from scenestyle.diffusion.known_styles import KnownStyles, read_known_styles
 from scenestyle.diffusion.loras import LoraFile, add_loras, local_loras
 from scenestyle.diffusion.noise_offset import NoiseOffset, read_noise_offset
@@ -35,13 +37,15 @@ _FROM_HUB = {
     "sdxl-lightning": (presets.SDXL_LIGHTNING, presets.SDXL_BASE),
     "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
     "sd15": (presets.SD15, presets.SD15_BASE),
+    "z-image-turbo": (presets.Z_IMAGE_TURBO, presets.Z_IMAGE_TURBO_BASE),
 }
 _HUB_LORAS = {"sdxl-lightning": presets.SDXL_LIGHTNING_LORA}
 UNKNOWN_LICENCE = "not known to scenestyle; ask who made it"
 _FP16 = "*.fp16.safetensors"
 _CONTROLNET_FILE = "diffusion_pytorch_model.safetensors"
 _FULL_WEIGHTS = tuple(
-    f"{part}/*.safetensors" for part in ("unet", "vae", "text_encoder*", "controlnet*")
+    f"{part}/*.safetensors"
+    for part in ("unet", "transformer", "vae", "text_encoder*", "controlnet*")
 )
 
 
@@ -50,7 +54,8 @@ class DiffusionModel:
     """A pipeline, and what to know about it."""
 
     pipeline: Any
-    """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`, or the one without XL"""
+    """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`, the one without XL, or a
+    `ZImageControlNetImg2ImgPipeline`"""
     device: "torch.device"
     """where it is to compute; `place` brings it there"""
     preset: Preset
@@ -68,11 +73,11 @@ class DiffusionModel:
 
 
 @dataclass(frozen=True)
-class _Family:
-    """What models of one architecture have in common."""
+class _Architecture:
+    """What models of one architecture have in common when they are loaded."""
 
     pipeline: str
-    """class of diffusers"""
+    """class of diffusers, or of `z_image`"""
     union_pipeline: str | None
     """the one for a ControlNet Union; None: there is none"""
     options: Mapping[str, Any]
@@ -81,22 +86,46 @@ class _Family:
     """for models without one of their own"""
     controlnets: Mapping[ControlKind, HubControlNet]
     """for models without one; that for depth is the default"""
+    width: str = "cross_attention_dim"
+    """what model and ControlNet must have in common, in their configurations"""
+    half: Literal["float16", "bfloat16"] = "float16"
+    """numbers to compute with on a GPU"""
+    vae: HubRepository | None = None
+    """of models from the hub, instead of their own"""
+    hub_files: tuple[str, ...] = ()
+    """patterns of the weights that models from the hub are loaded from"""
+    hub_variant: str | None = "fp16"
+    """infix of those files' names"""
 
 
-_XL = _Family(
+_XL = _Architecture(
     "StableDiffusionXLControlNetImg2ImgPipeline",
     "StableDiffusionXLControlNetUnionImg2ImgPipeline",
     {"add_watermarker": False},
     presets.SDXL,
     presets.SDXL_CONTROLNETS,
+    vae=presets.SDXL_FP16_VAE,
+    hub_files=(f"unet/{_FP16}", f"text_encoder*/{_FP16}"),
 )
-_FIRST = _Family(
+_FIRST = _Architecture(
     "StableDiffusionControlNetImg2ImgPipeline",
     None,
     # A view that the checker took offence at would become black.
     {"safety_checker": None, "requires_safety_checker": False},
     presets.SD15,
     presets.SD15_CONTROLNETS,
+    hub_files=(f"unet/{_FP16}", f"text_encoder/{_FP16}", f"vae/{_FP16}"),
+)
+_Z_IMAGE = _Architecture(
+    "ZImageControlNetImg2ImgPipeline",
+    None,
+    {},
+    presets.Z_IMAGE_TURBO,
+    presets.Z_IMAGE_CONTROLNETS,
+    width="dim",
+    half="bfloat16",  # it was trained in it, and has larger numbers than float16 holds
+    hub_files=("transformer/*.safetensors", "text_encoder/*.safetensors", "vae/*.safetensors"),
+    hub_variant=None,
 )
 
 
@@ -106,12 +135,12 @@ class _Base:
 
     weights: Path
     """diffusers folder, or checkpoint of one file"""
-    family: _Family
+    architecture: _Architecture
     preset: Preset
     sources: Mapping[str, str]
     licences: Mapping[str, str]
     held: Mapping[ControlKind, Path] = field(default_factory=dict)
-    """ControlNets in the folder, by what they see; none: the family's"""
+    """ControlNets in the folder, by what they see; none: the architecture's"""
     vae: Path | None = None
     """stands in for the one in `weights`"""
     variant: str | None = None
@@ -131,7 +160,7 @@ def load_pipeline(
     scheduler: Scheduler | None = None,
     sha256: str | None = None,
 ) -> DiffusionModel:
-    """Load a controlled image-to-image pipeline of SDXL's or SD 1.5's class into main memory.
+    """Load a controlled image-to-image pipeline of a known class into main memory.
 
     Args:
         model: One of
@@ -140,12 +169,14 @@ def load_pipeline(
             `sdxl-lightning`: the same with a LoRA for few steps, four instead of forty;
             `sdxl-turbo`: SDXL Turbo, four steps at half the size, for non-commercial use;
             `sd15`: Stable Diffusion 1.5, a third of the size, for cards on which SDXL does not fit;
-            `organisation/name@COMMIT`: a hub repository of either class at a 40-digit commit;
+            `z-image-turbo`: Z-Image, more than twice SDXL's size, eight steps, Apache-2.0;
+            `organisation/name@COMMIT`: a hub repository of one of these classes at a 40-digit
+            commit;
             a local diffusers folder;
-            a local checkpoint of one file (.safetensors) of either class.
-            The last three are used with the values of `sdxl` or `sd15`, by the class in their
-            model_index.json or the names of their tensors, and with that one's depth ControlNet
-            unless they hold one of their own.
+            a local checkpoint of one file (.safetensors) of SDXL's or SD 1.5's class.
+            The last three are used with the values of `sdxl`, `sd15` or `z-image-turbo`, by the
+            class in their model_index.json or the names of their tensors, and with that one's
+            depth ControlNet unless they hold one of their own.
         device: Where it is to run; `place` brings it there.
         dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
         controls: What holds the scene; None: all ControlNets that it has.
@@ -161,7 +192,7 @@ def load_pipeline(
     given = local_loras(loras)
     base = _base(model, sha256)
     chosen, sources, licences = _chosen(base, model, controls)
-    pipeline = _assemble(base, chosen, _torch_dtype(dtype, device))
+    pipeline = _assemble(base, chosen, _torch_dtype(dtype, device, base.architecture.half))
     add_loras(pipeline, [*base.loras, *given])
     if name := scheduler or base.preset.scheduler:
         set_scheduler(pipeline, name)
@@ -190,11 +221,14 @@ def licences_of(model: str) -> dict[str, str]:
 
 
 def _hub_repositories(model: str) -> dict[str, HubRepository]:
-    preset, base = _FROM_HUB[model]
-    family = _FIRST if preset is presets.SD15 else _XL
-    found = {"base": base, "controlnet": family.controlnets["depth"].repository}
-    found |= {"vae": presets.SDXL_FP16_VAE} if family is _XL else {}
+    architecture, base = _hub_architecture(model), _FROM_HUB[model][1]
+    found = {"base": base, "controlnet": architecture.controlnets["depth"].repository}
+    found |= {"vae": architecture.vae} if architecture.vae else {}
     return found | ({"lora": _HUB_LORAS[model].repository} if model in _HUB_LORAS else {})
+
+
+def _hub_architecture(model: str) -> _Architecture:
+    return {"sd15": _FIRST, "z-image-turbo": _Z_IMAGE}.get(model, _XL)
 
 
 def _base(model: str, sha256: str | None) -> _Base:
@@ -214,8 +248,8 @@ def _base(model: str, sha256: str | None) -> _Base:
         sources = {"base": f"{model}, sha256:{sha256}"}
         if configured := single_file.own_configuration(file):
             sources["configuration"] = str(configured)
-        family = {"sdxl": _XL, "sd15": _FIRST}[single_file.architecture_of(file)]
-        return _Base(file, family, family.preset, sources, licences)
+        architecture = {"sdxl": _XL, "sd15": _FIRST}[single_file.architecture_of(file)]
+        return _Base(file, architecture, architecture.preset, sources, licences)
     folder = named_folder(model, _FULL_WEIGHTS, exclude=[_FP16], instead="set it to embedded")
     if folder is None:
         raise WeightsError(
@@ -224,20 +258,20 @@ def _base(model: str, sha256: str | None) -> _Base:
             "repository with its commit (organisation/name@ and 40 hexadecimal digits; a branch "
             "name is not enough)."
         )
-    family = _family(folder)
-    return _of_folder(folder, family, family.preset, sources, licences)
+    architecture = _architecture_of(folder)
+    return _of_folder(folder, architecture, architecture.preset, sources, licences)
 
 
 def _of_folder(
     folder: Path,
-    family: _Family,
+    architecture: _Architecture,
     preset: Preset,
     sources: Mapping[str, str],
     licences: Mapping[str, str],
 ) -> _Base:
     return _Base(
         folder,
-        family,
+        architecture,
         preset,
         sources,
         licences,
@@ -249,19 +283,18 @@ def _of_folder(
 
 def _of_hub(model: str) -> _Base:
     preset, base = _FROM_HUB[model]
-    family = _FIRST if preset is presets.SD15 else _XL
-    folders = ("unet", "text_encoder*") if family is _XL else ("unet", "text_encoder", "vae")
+    architecture = _hub_architecture(model)
     parts = _hub_repositories(model)
     del parts["controlnet"]  # which may be another one
     lora = _HUB_LORAS.get(model)
     return _Base(
-        hub_snapshot(base, [f"{folder}/{_FP16}" for folder in folders]),
-        family,
+        hub_snapshot(base, architecture.hub_files),
+        architecture,
         preset,
         {part: str(each) for part, each in parts.items()},
         {part: each.licence for part, each in parts.items()},
-        vae=hub_snapshot(presets.SDXL_FP16_VAE, [_CONTROLNET_FILE]) if family is _XL else None,
-        variant="fp16",
+        vae=hub_snapshot(architecture.vae, [_CONTROLNET_FILE]) if architecture.vae else None,
+        variant=architecture.hub_variant,
         loras=(LoraFile(hub_snapshot(lora.repository, [lora.file]) / lora.file, 1.0),)
         if lora
         else (),
@@ -276,7 +309,7 @@ def _chosen(
     Without a list of controls these are all ControlNets in its folder; depth alone for a union, and
     for a model that holds none.
     """
-    held = list(base.held or base.family.controlnets)
+    held = list(base.held or base.architecture.controlnets)
     if controls is None:
         is_several_nets = len(set(base.held.values())) == len(base.held) > 0
         controls = [Control(kind) for kind in held[: None if is_several_nets else 1]]
@@ -307,9 +340,12 @@ def _chosen(
         elif base.held:
             chosen.append(ChosenControl(control, base.held[control.kind], base.variant))
         else:
-            net = base.family.controlnets[control.kind]
+            net = base.architecture.controlnets[control.kind]
             variant = base.variant if base.variant in net.variants else net.variants[0]
-            folder = hub_snapshot(net.repository, [_FP16 if variant else _CONTROLNET_FILE])
+            folder = hub_snapshot(
+                net.repository, [net.file or (_FP16 if variant else _CONTROLNET_FILE)]
+            )
+            folder = folder / net.file if net.file else folder
             chosen.append(ChosenControl(control, folder, variant))
             key = "controlnet" if control.kind == "depth" else f"controlnet {control.kind}"
             sources[key], licences[key] = str(net.repository), net.repository.licence
@@ -338,15 +374,15 @@ def place(model: DiffusionModel, offload: Literal["none", "model"]) -> None:
         model.pipeline.to(model.device)
 
 
-def _torch_dtype(dtype: Dtype, device: "torch.device") -> "torch.dtype":
+def _torch_dtype(dtype: Dtype, device: "torch.device", half: str) -> "torch.dtype":
     import torch
 
     if dtype == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
+        return getattr(torch, half if device.type == "cuda" else "float32")
     return getattr(torch, dtype)
 
 
-def _family(folder: Path) -> _Family:
+def _architecture_of(folder: Path) -> _Architecture:
     index = folder / "model_index.json"
     if not index.is_file():
         raise WeightsError(
@@ -356,10 +392,12 @@ def _family(folder: Path) -> _Family:
     name = str(json.loads(index.read_text(encoding="utf-8")).get("_class_name"))
     if re.fullmatch(r"StableDiffusion(XL)?(ControlNet)?(Union)?(Img2Img)?Pipeline", name):
         return _XL if name.startswith("StableDiffusionXL") else _FIRST
+    if re.fullmatch(r"ZImage(ControlNet)?(Img2Img)?Pipeline", name):
+        return _Z_IMAGE
     raise WeightsError(
-        f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline or StableDiffusionPipeline, "
-        "with or without ControlNet, Union or Img2Img in the name. Set stylize_views.model to one "
-        "of that kind, such as sdxl, sd15 or embedded."
+        f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline, StableDiffusionPipeline or "
+        "ZImagePipeline, with or without ControlNet, Union or Img2Img in the name. Set "
+        "stylize_views.model to one of that kind, such as sdxl, sd15, z-image-turbo or embedded."
     )
 
 
@@ -372,8 +410,8 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
     # Loading takes a second and would fill the stages' logs with bars.
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    family, sees_union = base.family, chosen[0].is_union
-    name = family.union_pipeline if sees_union else family.pipeline
+    architecture, sees_union = base.architecture, chosen[0].is_union
+    name = architecture.union_pipeline if sees_union else architecture.pipeline
     if name is None:
         raise WeightsError(
             f"stylize_views.controls: {chosen[0].folder} is a ControlNet Union, which there is "
@@ -382,19 +420,20 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True}
     folder_options = {**options, "use_safetensors": True}
     try:
-        replaced: dict[str, Any] = {"controlnet": load_nets(chosen, folder_options)}
+        load = load_flow_net if architecture is _Z_IMAGE else load_nets
+        replaced: dict[str, Any] = {"controlnet": load(chosen, folder_options)}
         if base.vae is not None:
             replaced["vae"] = diffusers.AutoencoderKL.from_pretrained(base.vae, **folder_options)
-        kind = getattr(diffusers, name)
+        kind = _pipeline_class(name)
         if base.weights.is_file():
             pipeline = single_file.load(
-                base.weights, kind, {"dtype": dtype, **family.options, **replaced}
+                base.weights, kind, {"dtype": dtype, **architecture.options, **replaced}
             )
         else:
             pipeline = kind.from_pretrained(
                 base.weights,
                 variant=base.variant,
-                **family.options,
+                **architecture.options,
                 **replaced,
                 **folder_options,
             )
@@ -409,19 +448,32 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
     # One view at a time: the VAE's activations, at full resolution, would outweigh everything else.
     pipeline.vae.enable_slicing()
     pipeline.set_progress_bar_config(disable=None)
-    for part in (pipeline.unet, *control_nets(pipeline.controlnet), pipeline.vae):
+    denoiser = family_of(pipeline).denoiser(pipeline)
+    for part in (denoiser, *control_nets(pipeline.controlnet), pipeline.vae):
         part.to(memory_format=torch.channels_last)
     return pipeline
 
 
 def _check_widths(base: _Base, chosen: Sequence[ChosenControl], pipeline: Any) -> None:
-    nets, wanted = control_nets(pipeline.controlnet), pipeline.unet.config.cross_attention_dim
+    key, nets = base.architecture.width, control_nets(pipeline.controlnet)
+    wanted = family_of(pipeline).denoiser(pipeline).config[key]
+    what = {"cross_attention_dim": "text has", "dim": "layers have"}[key]
+    kind = base.architecture.pipeline
     for each, net in zip(chosen, nets, strict=False):  # a union's one network stands for all
-        if (width := net.config.cross_attention_dim) != wanted:
+        if (width := net.config[key]) != wanted:
             raise WeightsError(
                 f"The ControlNet {each.folder} was made for another model than {base.weights}: its "
-                f"text has {width} channels, the UNet's {wanted}. Save the model together with a "
-                "depth ControlNet of its own "
-                "(`StableDiffusion(XL)ControlNetPipeline.save_pretrained(FOLDER)`), or name one "
-                "in stylize_views.controls (weights)."
+                f"{what} {width} channels, the model's {wanted}. Save the model together with a "
+                f"depth ControlNet of its own (`{kind}.save_pretrained(FOLDER)`), or name one in "
+                "stylize_views.controls (weights)."
             )
+
+
+def _pipeline_class(name: str) -> Any:
+    import diffusers
+
+    if name != _Z_IMAGE.pipeline:
+        return getattr(diffusers, name)
+    from scenestyle.diffusion.z_image import ZImageControlNetImg2ImgPipeline
+
+    return ZImageControlNetImg2ImgPipeline

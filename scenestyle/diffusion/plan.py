@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenestyle.cameras import PinholeCamera
-from scenestyle.diffusion.control_nets import control_nets
+from scenestyle.diffusion.families import family_of
 from scenestyle.diffusion.models import DiffusionModel
 from scenestyle.diffusion.references import farthest_views
 from scenestyle.errors import ParamsError
@@ -25,11 +25,8 @@ _USABLE_SHARE = 0.8
 """of the free memory; the rest is for other processes and for what the allocator cannot use"""
 VIEWS_PER_CALL_ON_CPU = 2
 """more make nothing faster where the cores are busy with one view"""
-_DECODER_MAPS = 6.0
-"""memory of decoding a picture, in units of the autoencoder's narrowest map"""
-_WORKING_MAPS = 6.0
-"""memory of a call per picture beyond the maps kept for the skip connections, in units of the
-widest map"""
+_DECODER_MAPS, _ENCODER_MAPS = 6.0, 5.0
+"""memory of decoding and of encoding a picture, in units of the autoencoder's narrowest map"""
 
 
 @dataclass(frozen=True)
@@ -40,13 +37,21 @@ class Plan:
     """what a view's self-attention sees: all views, the first group and itself, or itself alone"""
     groups: tuple[tuple[int, ...], ...]
     """indices of all views, in the order of the calls at every timestep"""
-    peak_gb: float | None = None
-    """expected memory of the largest call, 1e9 bytes, without the weights, on the CPU with what
-    waits there of all views; computed, not measured"""
+    step_gb: float | None = None
+    """expected memory of the largest call of the networks, 1e9 bytes, without the weights, on the
+    CPU with what waits there of all views; computed, not measured"""
+    coding_gb: float | None = None
+    """the same of encoding or decoding a view"""
     offload: Literal["none", "model"] = "none"
     """the weights: all on the device, or (`model`) in main memory and on the device in turn"""
     weights_gb: float = 0.0
     """weights that are still to come to the device, at most at a time, 1e9 bytes"""
+
+    @property
+    def peak_gb(self) -> float | None:
+        """Expected memory of a run, 1e9 bytes, without the weights; None: not reckoned."""
+        known = [part for part in (self.step_gb, self.coding_gb) if part is not None]
+        return max(known, default=None)
 
     @classmethod
     def joint(cls, num_views: int, *, share: bool = True) -> "Plan":
@@ -61,6 +66,7 @@ def plan_views(
     params: StylizeViews,
     *,
     free: float | None = None,
+    guided: bool = True,
 ) -> Plan:
     """Choose the form of sharing, the groups, and where the weights lie.
 
@@ -71,6 +77,7 @@ def plan_views(
             large as the largest.
         params: `sharing`, `num_references`, `memory_gb`, `offload`.
         free: Memory that is free on the device, 1e9 bytes; None: what it says now.
+        guided: Whether classifier-free guidance doubles every call.
 
     Raises:
         ParamsError: If not even the smallest group fits; says what to lower.
@@ -78,13 +85,9 @@ def plan_views(
     num_views, size = len(cameras), max(sizes, key=math.prod)
     waiting = num_views * _waiting_gb(model, size) if model.device.type == "cpu" else 0.0
     free = (free_gb(model.device) if free is None else free) - waiting
-    view_gb, kept_gb = call_gb(
-        model.pipeline.unet,
-        size,
-        model.pipeline.vae_scale_factor,
-        num_controls=len(control_nets(model.pipeline.controlnet)),
-    )
-    autoencoder = autoencoder_gb(model.pipeline.vae, size)
+    family = family_of(model.pipeline)
+    view_gb, kept_gb = family.call_gb(model.pipeline, size, halves=2 if guided else 1)
+    autoencoder = autoencoder_gb(model.pipeline, size)
     num_references = min(params.num_references or model.preset.num_references, num_views)
     firsts = {"full": num_views, "references": num_references, "none": 1}
     kepts = {"full": 0.0, "references": num_references * kept_gb, "none": 0.0}
@@ -110,8 +113,8 @@ def plan_views(
         sharing = "full"
     if sharing == "full":
         groups = (tuple(range(num_views)),)
-        largest = max(num_views * view_gb, autoencoder)
-        return Plan("full", groups, largest + waiting, offload, weights)
+        step, coding = num_views * view_gb + waiting, autoencoder + waiting
+        return Plan("full", groups, step, coding, offload, weights)
     references = farthest_views(cameras, num_references) if sharing == "references" else []
     others = [index for index in range(num_views) if index not in set(references)]
     per_call = int((budget - kepts[sharing]) / view_gb)
@@ -121,8 +124,8 @@ def plan_views(
     for size in dict.fromkeys(sizes):
         same = [index for index in others if sizes[index] == size]
         groups += [tuple(same[first : first + per_call]) for first in range(0, len(same), per_call)]
-    largest = max(kepts[sharing] + max(map(len, groups)) * view_gb, autoencoder)
-    return Plan(sharing, tuple(groups), largest + waiting, offload, weights)
+    step = kepts[sharing] + max(map(len, groups)) * view_gb + waiting
+    return Plan(sharing, tuple(groups), step, autoencoder + waiting, offload, weights)
 
 
 def describe(plan: Plan, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> str:
@@ -149,20 +152,18 @@ def listed_sizes(sizes: Iterable[tuple[int, int]]) -> str:
 def weights_gb(model: DiffusionModel, offload: Literal["none", "model"]) -> float:
     """Weights that `place` brings to the device and that are there at a time, 1e9 bytes.
 
-    With `model` the UNet, the ControlNet and the autoencoder meet there; the encoders of text and
-    image have gone before the UNet comes.
+    With `model` what denoises, the ControlNet and the autoencoder meet there; the encoders of text
+    and image have gone before. Layers that two networks have in common count once.
     """
-    together = ("unet", "controlnet", "vae")
-    return (
-        sum(
-            tensor.numel() * tensor.element_size()
-            for name, part in model.pipeline.components.items()
-            if hasattr(part, "parameters") and (offload == "none" or name in together)
-            for tensor in (*part.parameters(), *part.buffers())
-            if tensor.device.type != model.device.type
-        )
-        / 1e9
-    )
+    together = ("unet", "transformer", "controlnet", "vae")
+    tensors = {
+        id(tensor): tensor
+        for name, part in model.pipeline.components.items()
+        if hasattr(part, "parameters") and (offload == "none" or name in together)
+        for tensor in (*part.parameters(), *part.buffers())
+        if tensor.device.type != model.device.type
+    }
+    return sum(each.numel() * each.element_size() for each in tensors.values()) / 1e9
 
 
 def _offload(
@@ -186,60 +187,41 @@ def free_gb(device: "torch.device") -> float:
     return psutil.virtual_memory().available / 1e9
 
 
-def call_gb(
-    unet: Any, size: tuple[int, int], vae_scale_factor: int, *, num_controls: int = 1
-) -> tuple[float, float]:
-    """Memory of a call per view, and of the keys and values kept per reference, 1e9 bytes.
+def autoencoder_gb(pipeline: Any, size: tuple[int, int]) -> float:
+    """Memory of decoding or encoding one view, the larger, 1e9 bytes, from its largest maps.
 
-    Both count the two halves of classifier-free guidance. The first is an estimate from the sizes
-    of the UNet's maps (`benchmarks/sharing.py` compares it with what is measured), the second
-    exact.
-    """
-    tokens = (size[0] // vae_scale_factor) * (size[1] // vae_scale_factor)
-    widths, layers = unet.config.block_out_channels, unet.config.layers_per_block
-    bytes_per_number = 2 * next(unet.parameters()).element_size()
-    skips = sum(width * (tokens / 4**level) * (layers + 1) for level, width in enumerate(widths))
-    widest = 2 * widths[0] * tokens
-    kept = sum(
-        2 * module.to_k.out_features * tokens / 4 ** _level(name, len(widths))
-        for name, module in unet.named_modules()
-        if name.endswith(".attn1")
-    )
-    # A ControlNet's residuals are as large as the skips; those of further ones are added to the
-    # first's.
-    view = (1 + min(num_controls, 2)) * skips + _WORKING_MAPS * widest
-    return view * bytes_per_number / 1e9, kept * bytes_per_number / 1e9
-
-
-def autoencoder_gb(vae: Any, size: tuple[int, int]) -> float:
-    """Memory of decoding one view, 1e9 bytes, an estimate from its largest maps.
-
-    The last block takes twice the width that it leaves with, and holds its input, the normalised
-    input and the activation at once.
+    The decoder's last block takes twice the width that it leaves with, and holds its input, the
+    normalised input and the activation at once. Where the autoencoder works in float32 although its
+    weights are kept in half precision, these are made larger for as long.
     """
     import torch
 
-    numbers = _DECODER_MAPS * vae.config.block_out_channels[0] * size[0] * size[1]
-    in_single = vae.dtype == torch.float16 and vae.config.force_upcast
-    return numbers * (4 if in_single else next(vae.parameters()).element_size()) / 1e9
+    vae = pipeline.vae
+    own = next(vae.parameters()).element_size()
+    narrowest = vae.config.block_out_channels[0] * size[0] * size[1]
+    decodes_in_single = vae.dtype == torch.float16 and vae.config.force_upcast
+    # Pipelines of SDXL's class encode in float32 whatever the weights' numbers are.
+    is_xl = hasattr(pipeline, "text_encoder_2")
+    encodes_in_single = vae.config.force_upcast if is_xl else decodes_in_single
+    weights = sum(each.numel() for each in vae.parameters())
+    decoding, encoding = (
+        maps * narrowest * (4 if in_single else own) + weights * (4 - own) * bool(in_single)
+        for maps, in_single in (
+            (_DECODER_MAPS, decodes_in_single),
+            (_ENCODER_MAPS, encodes_in_single),
+        )
+    )
+    return max(decoding, encoding) / 1e9
 
 
 def _waiting_gb(model: DiffusionModel, size: tuple[int, int]) -> float:
     """What waits of a view in main memory while others pass, 1e9 bytes.
 
-    It is the view's picture, once more for every control that is no depth, and what the
-    ControlNets made of what they see.
+    It is the view's picture, as it is and as the pipeline normalised it, what the ControlNets are
+    shown (depth is one channel), and what they made of it.
     """
-    pixels = size[0] * size[1]
-    unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor
-    pictures = 1 + sum(control.kind != "depth" for control in model.controls)
-    maps = len(model.controls) * unet.config.block_out_channels[0] * pixels / factor**2
-    return (pictures * 3 * pixels * 4 + maps * next(unet.parameters()).element_size()) / 1e9
-
-
-def _level(module_name: str, num_levels: int) -> int:
-    """How often the maps have been halved where a module of the UNet stands."""
-    block, index = module_name.split(".")[:2]
-    if block == "down_blocks":
-        return int(index)
-    return num_levels - 1 - (int(index) if block == "up_blocks" else 0)
+    pixels, family = size[0] * size[1], family_of(model.pipeline)
+    channels = 6 + sum(1 if control.kind == "depth" else 3 for control in model.controls)
+    number = next(family.denoiser(model.pipeline).parameters()).element_size()
+    kept = family.kept_numbers(model.pipeline, model.controls, size)
+    return (channels * pixels * 4 + kept * number) / 1e9

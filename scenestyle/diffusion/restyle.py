@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenestyle.device import select_device
+from scenestyle.diffusion.families import family_of
 from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced
 from scenestyle.diffusion.known_styles import ANY_CAPTION, as_taught, style_warnings
 from scenestyle.diffusion.models import DiffusionModel, load_pipeline
@@ -22,6 +23,7 @@ from scenestyle.diffusion.stylize import (
     stylize,
     working_size,
 )
+from scenestyle.errors import ParamsError
 from scenestyle.params import Style, StylizeViews
 
 _REDRAWN_VIEWS = 3
@@ -45,19 +47,23 @@ class Restyler:
     """which views pass through the model together"""
 
     @classmethod
-    def load(cls, views: RenderedViews, params: StylizeViews, *, sees_images: bool) -> "Restyler":
+    def load(
+        cls, views: RenderedViews, params: StylizeViews, styles: Iterable[Style | Settings]
+    ) -> "Restyler":
         """Load what restyling takes, and plan it for the memory that is there.
 
         Args:
             views: As they were rendered.
             params: Of the stage `stylize_views`.
-            sees_images: Whether a style will take its look from a picture.
+            styles: All that the views will be restyled in: whether one takes its look from a
+                picture decides what is loaded, whether one is guided how much memory is planned.
 
         Raises:
             WeightsError: If the weights of the model or of what it needs are missing or damaged.
             ParamsError: If memory does not hold the smallest group of views, or the model lacks a
-                control that the parameters ask for.
+                control that the parameters ask for, or cannot do what they ask for.
         """
+        styles = list(styles)
         views = with_chosen_depth(views, params, select_device())
         model = load_pipeline(
             params.model,
@@ -70,15 +76,23 @@ class Restyler:
         )
         longest = max(max(camera.width, camera.height) for camera in views.cameras)
         model = replace(model, preset=model.preset.suited(longest))
-        if sees_images:
+        family = family_of(model.pipeline)
+        if faults := family.faults(params):
+            raise ParamsError("\n".join(faults))
+        if any(style.image for style in styles):
             model = with_image_adapter(model, params.image_adapter)
         side = model.preset.image_side if params.image_side is None else params.image_side
-        factor = model.pipeline.vae_scale_factor
+        factor = family.multiple_of(model.pipeline)
         sizes = [
             working_size(camera.width, camera.height, side, multiple_of=factor)
             for camera in views.cameras
         ]
-        return cls(views, model, params, sizes, plan_views(model, views.cameras, sizes, params))
+        scales = [style.guidance_scale for style in styles]
+        if None in scales or not scales:
+            scales.append(model.preset.guidance_scale)
+        guided = any(scale is not None and scale > 1 for scale in scales)
+        plan = plan_views(model, views.cameras, sizes, params, guided=guided)
+        return cls(views, model, params, sizes, plan)
 
     def settings(self, caption: str, style: Style) -> Settings:
         """What a style, the parameters and the model's preset say; each outranks those after it.

@@ -6,22 +6,25 @@ of SDXL's or SD 1.5's class with other sizes, from a diffusers folder of the fil
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from scenestyle.diffusion.architectures import Architecture, configuration, tokenizers
+from scenestyle.diffusion.architectures import configuration, tokenizers
 from scenestyle.diffusion.weights import file_fault, warnings_hidden
 from scenestyle.errors import WeightsError, reason
 
+_InOneFile = Literal["sdxl", "sd15"]
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 _WANTED = (
     "Wanted: a checkpoint of SDXL or Stable Diffusion 1.5, text encoders and autoencoder in it"
 )
 _FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
-_TEXT_ENCODERS: Mapping[str, Architecture] = {
+_TEXT_ENCODERS: Mapping[str, _InOneFile] = {
     "conditioner.embedders.1.model.": "sdxl",
     "cond_stage_model.transformer.": "sd15",
 }
 """beginnings of keys that tell the architecture: where the (last) text encoder lies"""
+_OF_Z_IMAGE = "noise_refiner."
+"""part of the names of Z-Image's tensors"""
 _PREDICTS_VELOCITY, _BEGINS_AT_PURE_NOISE = "v_pred", "ztsnr"
 """empty tensors by which checkpoints say how they were trained"""
 
@@ -43,7 +46,7 @@ def checked(model: str, sha256: str | None) -> Path:
     return path
 
 
-def architecture_of(file: Path) -> Architecture:
+def architecture_of(file: Path) -> _InOneFile:
     """What a checkpoint is of, by the names of its tensors; none is read but the smallest.
 
     Raises:
@@ -60,11 +63,17 @@ def architecture_of(file: Path) -> Architecture:
         raise WeightsError(
             f"{file} is damaged ({reason(error)}); copy or download it again."
         ) from error
-    found: list[Architecture] = [
+    found: list[_InOneFile] = [
         architecture
         for beginning, architecture in _TEXT_ENCODERS.items()
         if any(name.startswith(beginning) for name in names)
     ]
+    if any(_OF_Z_IMAGE in name for name in names):
+        raise WeightsError(
+            f"{file} is Z-Image's transformer without the rest of the model, as it is passed on. "
+            "Set stylize_views.model: z-image-turbo, or name a diffusers folder of a "
+            "ZImagePipeline with this transformer in it."
+        )
     if not has_unet or len(found) != 1:
         some = ", ".join(sorted(names)[:3])
         raise WeightsError(

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from scenestyle.diffusion.control_nets import is_union
-from scenestyle.diffusion.controls import control_arguments, control_pictures
+from scenestyle.diffusion.controls import control_pictures
+from scenestyle.diffusion.families import family_of
 from scenestyle.diffusion.models import DiffusionModel, place
 from scenestyle.diffusion.plan import Plan, listed_sizes
 from scenestyle.diffusion.presets import Preset
@@ -79,7 +79,7 @@ class Settings:
 
     def working_size(self, width: int, height: int, model: DiffusionModel) -> tuple[int, int]:
         """Width and height at which `model` sees views of the given size."""
-        factor = model.pipeline.vae_scale_factor
+        factor = family_of(model.pipeline).multiple_of(model.pipeline)
         return working_size(width, height, self.image_side, multiple_of=factor)
 
 
@@ -262,26 +262,13 @@ def _run(
     seen = control_pictures(model.controls, images, depth, sizes)
     with _unwarned_of_fixed_controls(model.pipeline):
         output = model.pipeline(
-            prompt=[settings.prompt] * num_views,
-            # The pipelines tell "no negative prompt" (zeros) from an empty one (its embedding).
-            negative_prompt=[settings.negative_prompt] * num_views
-            if settings.negative_prompt
-            else None,
             # Made here, so that the pipeline, which makes its own of them, is the last to hold
             # them.
             image=images,
-            strength=settings.strength,
             num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
             generator=generators,
             output_type="latent",
-            **control_arguments(
-                model.controls,
-                seen,
-                settings.controlnet_conditioning_scale,
-                union=is_union(model.pipeline.controlnet),
-            ),
-            **_scores(model),
+            **family_of(model.pipeline).arguments(model, settings, seen, num_views),
             **image_arguments(
                 model.pipeline, settings.image, settings.image_sha256, settings.image_scale
             ),
@@ -317,16 +304,6 @@ def _on_canvas(
         image = torch.from_numpy(picture)[None].movedim(-1, 1)
         row[:, :rows, :columns] = _resize(image, (columns, rows))[0]
     return canvas
-
-
-def _scores(model: DiffusionModel) -> dict[str, float]:
-    """Aesthetic scores, which only pipelines of SDXL's class take."""
-    if not hasattr(model.pipeline, "text_encoder_2"):
-        return {}
-    return {
-        "aesthetic_score": model.preset.aesthetic_score,
-        "negative_aesthetic_score": model.preset.negative_aesthetic_score,
-    }
 
 
 def _resize(

@@ -161,7 +161,7 @@ def restyle_alone(views: Path, stylized: Path, out: Path) -> None:
         )
     params = StylizeViews(**{**manifest["params"], "sharing": "none"})
     settings = Settings(**{f.name: manifest["settings"][f.name] for f in fields(Settings)})
-    restyler = Restyler.load(before, params, sees_images=settings.image is not None)
+    restyler = Restyler.load(before, params, [settings])
     _check_same_weights(restyler.model, manifest["sources"], stylized)
     pictures = restyler.restyle(alone(settings), work=out.parent / "steps")
     for file, picture in zip(files, pictures, strict=True):

@@ -25,6 +25,8 @@ from scenestyle.losses import (
 from scenestyle.nerf.trainer import Losses, Trainer
 from scenestyle.params import FinetuneNerf
 
+_LEAST_DEPTH = 0.01
+"""of the depth in the source"""
 _PATCH_SIZES: dict[str, int | None] = {"nerfacto": 64, "splats": None}
 """side of a patch where no other is asked for, pixels; None: whole views"""
 _PIXEL_WEIGHTS = {"nerfacto": 0.0, "splats": 10.0}
@@ -137,14 +139,15 @@ def pixel_distance(
 def depth_loss(depth_ray: Float[Tensor, "height width"], patch: Patch) -> Float[Tensor, ""]:
     """Mean of |ln(depth / source depth)| over a patch, where the source is opaque and not hidden.
 
-    For small changes it is the absolute relative error.
+    For small changes it is the absolute relative error. Where nothing is left to be seen, as may
+    happen at the edge of a cut-out, the depth counts as a hundredth of what it was.
     """
     is_surface = (patch.opacity > 0.5) & (patch.used == 1)
-    # Before the logarithm: an empty pixel's depth is 0, and 0 times its infinite slope is NaN.
-    ratio = torch.where(is_surface, depth_ray.view_as(patch.depth_ray), 1) / torch.where(
-        is_surface, patch.depth_ray, 1
-    )
-    return ratio.log().abs().mean()
+    # Ones where there is no surface, and not only zeros in the end: the gradient of what is not
+    # chosen is zero times infinity where the source is empty.
+    before = torch.where(is_surface, patch.depth_ray, 1)
+    after = torch.where(is_surface, depth_ray.view_as(before), 1)
+    return (after / before).clamp_min(_LEAST_DEPTH).log().abs().mean()
 
 
 def _by_style(

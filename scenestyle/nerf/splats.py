@@ -145,15 +145,15 @@ def finetuned_optimizers(
     """Optimizers of Gaussians that are moved to another look.
 
     The schedule's learning rates are those of the opacities. Colours move three times as fast as in
-    training, shapes at a sixth to a third of its speed, which contours take, and centres at less
-    than a hundredth: paint that leaves the surface it belongs to flickers beside it.
+    training, shapes at about a tenth of its speed, which contours take, and centres hardly: paint
+    that leaves the surface it belongs to flickers beside it.
     """
     first, last = schedule.learning_rate, schedule.final_learning_rate
     pixel = median_pixel(model.means[model.in_use], cameras)
     shares = {
-        "means": 0.4 * pixel,
-        "scales": 0.8,
-        "quats": 0.3,
+        "means": 0.2 * pixel,
+        "scales": 0.3,
+        "quats": 0.1,
         "opacities": 1.0,
         "features_dc": 9.0,
         "features_rest": 0.9,

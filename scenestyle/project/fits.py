@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ _SHAPE = 4, 3
 _VAE_SCALE_FACTOR = 8
 _KNOWN: Sequence[tuple[tuple[str, ...], Architecture, presets.Preset, tuple[int, ...]]] = (
     (("sdxl", "sdxl-lightning"), "sdxl", presets.SDXL, (1024, 768, 512)),
+    (("z-image-turbo",), "z-image", presets.Z_IMAGE_TURBO, (1024, 768, 512)),
     (("sd15",), "sd15", presets.SD15, (512,)),
 )
 """values of `stylize_views.model`, and the long sides to try, the best first"""
@@ -68,13 +70,16 @@ def advice(free_gb: float) -> str:
     return f"{free_gb:.1f} GB are free on the GPU: {'; '.join(map(str, fits))} fit"
 
 
+@cache
 def without_weights(architecture: Architecture, preset: presets.Preset) -> DiffusionModel:
     """What a plan for a GPU has to know of a model in half precision with its depth ControlNet."""
     import torch
 
     with torch.device("meta"):
         parts = {name: network(architecture, name) for name in PARTS[architecture]}
-    parts = {name: part.half() for name, part in parts.items()}
+    for part in parts.values():
+        # As large as float16, but autoencoders do not overflow in it.
+        part.bfloat16() if architecture == "z-image" else part.half()
     if architecture == "sdxl":  # the presets' autoencoder was finetuned not to overflow
         parts["vae"].register_to_config(force_upcast=False)
     pipeline = SimpleNamespace(**parts, components=parts, vae_scale_factor=_VAE_SCALE_FACTOR)
@@ -98,7 +103,12 @@ def _plan(model: DiffusionModel, side: int, free_gb: float) -> Plan | None:
     camera = PinholeCamera(np.eye(4), focal, focal, width / 2, height / 2, width, height)
     try:
         return plan_views(
-            model, [camera] * _VIEWS, [(width, height)] * _VIEWS, StylizeViews(), free=free_gb
+            model,
+            [camera] * _VIEWS,
+            [(width, height)] * _VIEWS,
+            StylizeViews(),
+            free=free_gb,
+            guided=model.preset.guidance_scale > 1,
         )
     except ParamsError:
         return None

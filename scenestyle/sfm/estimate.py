@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 _NUM_NAMED = 10
 """lost photos that a message describes; the report holds all"""
 
+_LITTLE_LEFT = (
+    "What is cut away or hidden is not looked at. If little is left, bring poses that another "
+    "program found in the uncut photos (docs/howto/captures.md), or hide less.\n"
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -132,7 +137,7 @@ def _structure_from_motion(
         details |= _details(model, photos, lost)
     if model is None or len(found.placed) < params.min_registered_share * len(photos):
         _write_report(work, details)
-        raise GateError(_gate_message(len(photos), search, lost, params, work))
+        raise GateError(_gate_message(photos, search, lost, params, work))
     if lost:
         _log.warning("%d of %d photos have no place:\n%s", len(lost), len(photos), _listed(lost))
     angle = triangulation_angle(model)
@@ -210,14 +215,21 @@ def _little_movement(angle: float) -> str:
 
 
 def _gate_message(
-    num_photos: int, search: Search, lost: Sequence[LostPhoto], params: EstimatePoses, work: Path
+    photos: Sequence[Photo],
+    search: Search,
+    lost: Sequence[LostPhoto],
+    params: EstimatePoses,
+    work: Path,
 ) -> str:
+    num_photos = len(photos)
     # Of equally good rungs the one that shows more of the groups.
     rung = max(search.rungs, key=lambda rung: (len(rung.placed), len(rung.models)))
     sizes = [len(kept) for kept in rung.cores]
     groups = f" They fall into groups of {sizes} that do not overlap." if len(sizes) > 1 else ""
     angle = triangulation_angle(rung.models[0]) if rung.models else None
     moved = f"{_little_movement(angle)}\n" if angle and angle < MIN_ANGLE_DEG else ""
+    if any(photo.transparent or photo.mask is not None for photo in photos):
+        moved += _LITTLE_LEFT
     picture = f", cameras from above: {work / 'cameras.png'}" if rung.models else ""
     return (
         f"{len(rung.placed)} of {num_photos} photos ({len(rung.placed) / num_photos:.0%}) could be "

@@ -165,6 +165,88 @@ def tiny_first_pipeline() -> Any:
     )
 
 
+def tiny_z_image(*, control_in_dim: int = 4) -> Any:
+    """Z-Image of the real classes: transformer, ControlNet, a text encoder of Qwen3's class, an autoencoder with a shift."""
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        FlowMatchEulerDiscreteScheduler,
+        ZImageControlNetModel,
+        ZImageTransformer2DModel,
+    )
+    from transformers import Qwen3Config, Qwen3Model
+
+    from scenestyle.diffusion.z_image import ZImageControlNetImg2ImgPipeline
+
+    torch.manual_seed(0)
+    sizes = {"dim": 32, "n_refiner_layers": 2, "n_heads": 2, "n_kv_heads": 2}
+    transformer = ZImageTransformer2DModel(
+        in_channels=4,
+        n_layers=3,
+        cap_feat_dim=16,
+        axes_dims=[4, 6, 6],
+        axes_lens=[256, 64, 64],
+        **sizes,
+    )
+    places = {"control_layers_places": [0, 2], "control_refiner_layers_places": [0, 1]}
+    controlnet = ZImageControlNetModel(
+        **places,
+        control_in_dim=control_in_dim,
+        add_control_noise_refiner="control_noise_refiner",
+        **sizes,
+    )
+    with torch.no_grad():
+        for network in (transformer, controlnet):
+            for name, parameter in network.named_parameters():
+                if not parameter.any():  # fresh pads are zeros, and a fresh ControlNet ends in them
+                    parameter.normal_(std=0.2)
+                elif ".to_q." in name or ".to_k." in name:  # fresh attention is almost uniform
+                    parameter.mul_(6)
+    words = byte_tokenizer()
+    text_encoder = Qwen3Model(
+        Qwen3Config(
+            vocab_size=len(words),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=8,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+        )
+    )
+    return ZImageControlNetImg2ImgPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+            up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+            block_out_channels=(8, 16),
+            latent_channels=4,
+            scaling_factor=0.36,
+            shift_factor=0.12,
+            force_upcast=False,
+            norm_num_groups=4,
+        ),
+        text_encoder=text_encoder.eval(),
+        tokenizer=words,
+        transformer=transformer,
+        controlnet=controlnet,
+    )
+
+
+def byte_tokenizer() -> Any:
+    """A tokenizer of Qwen2's class whose words are single bytes, with a template for chats."""
+    from transformers import Qwen2Tokenizer
+
+    from scenestyle.diffusion.architectures import letters_of_bytes
+
+    vocabulary = {letter: index for index, letter in enumerate(letters_of_bytes())}
+    words = Qwen2Tokenizer(vocab={**vocabulary, "<|endoftext|>": 256}, merges=[])
+    words.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}:"
+    return words
+
+
 def stylize(model: Any, rgb: np.ndarray, disparity: np.ndarray, *more: Any, **named: Any) -> Any:
     """The library's `stylize` for views of one size, which come and go as one array."""
     from scenestyle.diffusion import stylize as module
@@ -226,17 +308,20 @@ def write_tiny_image_adapter(folder: Path, unet: Any) -> Path:
     return file
 
 
-def write_tiny_lora(file: Path, *, seed: int, unet: Any = None) -> Path:
-    """A random LoRA of rank 2 for the attention of a UNet, `tiny_pipeline`'s by default, as diffusers saves it."""
+def write_tiny_lora(file: Path, *, seed: int, unet: Any = None, network: Any = None) -> Path:
+    """A random LoRA of rank 2 for attention, as diffusers saves it: of a UNet, `tiny_pipeline`'s by default, or of a transformer (`network`)."""
     import torch
     from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
-    for name, layer in (unet or tiny_pipeline().unet).named_modules():
+    prefix, names = "unet", {"down": "lora.down", "up": "lora.up"}
+    if network is not None:
+        prefix, names = "transformer", {"down": "lora_A", "up": "lora_B"}
+    for name, layer in (network or unet or tiny_pipeline().unet).named_modules():
         if name.rsplit(".", 1)[-1] in ("to_q", "to_k", "to_v"):
             for part, shape in (("down", (2, layer.in_features)), ("up", (layer.out_features, 2))):
-                key = f"unet.{name}.lora.{part}.weight"
+                key = f"{prefix}.{name}.{names[part]}.weight"
                 tensors[key] = torch.randn(shape, generator=generator)
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, file)

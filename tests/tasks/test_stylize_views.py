@@ -9,7 +9,12 @@ from scenestyle.errors import WeightsError
 from scenestyle.evaluation.controls import restyle_alone
 from scenestyle.params import Style, StylizeViews
 from tasks.stylize_views import run
-from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_image_adapter, write_tiny_views
+from tests.support.tiny_diffusion import (
+    tiny_pipeline,
+    tiny_z_image,
+    write_tiny_image_adapter,
+    write_tiny_views,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +40,35 @@ def stylize_views(views, out, prompt="a pencil sketch of {caption}", look=None, 
         style=Style(prompt=prompt, seed=2, **(look or {})),
         work=out.with_name("work"),
     )
+
+
+def test_z_image_goes_the_whole_way_and_its_control_again(views, tmp_path):
+    """With references, fusing and carried noise; the report's control restyles each view alone."""
+    tiny_z_image().save_pretrained(tmp_path / "z_image")
+    params = {
+        "model": str(tmp_path / "z_image"),
+        "num_inference_steps": 2,
+        "image_side": 64,
+        "sharing": "references",
+        "num_references": 2,
+        "fusion_steps": 1,
+        "carry_noise": True,
+    }
+    figures = stylize_views(views, tmp_path / "out", **params)
+    assert figures["num_views"] == 3
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["sources"] == {"base": params["model"]}
+    assert manifest["settings"]["guidance_scale"] == 1
+    names = ["view_0", "view_1", "view_2"]
+    restyle_alone(views, tmp_path / "out", tmp_path / "control")
+    again = stylize_views(views, tmp_path / "again", **params)
+    assert again["num_views"] == 3
+    for name in names:
+        first, second, alone = (
+            tmp_path / each / f"{name}.png" for each in ("out/rgb", "again/rgb", "control")
+        )
+        assert first.read_bytes() == second.read_bytes()
+        assert not np.array_equal(read_rgb(first), read_rgb(alone))
 
 
 def test_writes_every_view_the_sheet_and_the_manifest(views, tmp_path, tiny_folder):

@@ -8,7 +8,7 @@ import pytest
 
 from scenestyle.capture import read_capture
 from scenestyle.capture.lenses import camera_of
-from scenestyle.capture.poses import c2w_opengl_from, c2w_opengl_of
+from scenestyle.capture.poses import c2w_opengl_of
 from scenestyle.errors import InputError
 from tests.support.captures import FOCAL, HEIGHT, WIDTH, colmap_set, noise, ring
 from tests.support.layouts import WRITERS, Posed, put, told
@@ -133,9 +133,7 @@ def test_a_damaged_table_of_llff_is_told(tmp_path, views):
         read_capture(tmp_path / "set")
 
 
-def test_what_is_no_pose_and_no_lens_is_told(tmp_path):
-    with pytest.raises(InputError, match="is not made of nine and three numbers"):
-        c2w_opengl_from([[1, 0], [0, 1]], centre=[0, 0, 0])
+def test_what_is_no_lens_is_told(tmp_path):
     with pytest.raises(InputError, match="k4 = 1000 cannot be undistorted"):
         camera_of({**LENS, "k4": 1000}, (WIDTH, HEIGHT))
     colmap_set(tmp_path, text=True)
@@ -157,6 +155,20 @@ def test_without_its_list_bundler_goes_by_the_order_of_the_photos(tmp_path, view
     noise(9).save(tmp_path / "set/photos/0000.png")  # the one without a place
     poses, _ = cameras_of(read_capture(tmp_path / "set"))
     np.testing.assert_allclose(poses, [view.c2w_opengl for view in views], atol=1e-6)
+
+
+def test_bundler_without_its_list_wants_as_many_photos(tmp_path, views):
+    written(tmp_path, "Bundler", views)
+    (tmp_path / "set/list.txt").unlink()
+    with pytest.raises(InputError, match=r"has 5 cameras, and neither a list\.txt"):
+        read_capture(tmp_path / "set")
+
+
+def test_poses_of_llff_have_seventeen_numbers_each(tmp_path, views):
+    written(tmp_path, "LLFF", views)
+    np.save(tmp_path / "set/poses_bounds.npy", np.zeros((4, 15)))
+    with pytest.raises(InputError, match=r"has the shape \(4, 15\), wanted photos x 17"):
+        read_capture(tmp_path / "set")
 
 
 @pytest.mark.parametrize("name", ["scene.nvm", "Barn_COLMAP_SfM.log", "a.xml", "site.psx"])

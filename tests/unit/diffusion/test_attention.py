@@ -185,7 +185,7 @@ def test_alignment_gives_every_view_the_statistics_of_the_references(self_attent
     wanted = statistics(queries[:, :2], (1, 2))
     shared = SharedSelfAttention(2, align=True)
     shared(self_attention, tokens[:, :2].flatten(0, 1))
-    aligned = attention._with_statistics(
+    aligned = attention.with_statistics(
         queries[:, 2:].flatten(0, 1).transpose(1, 2), *shared._statistics[0]
     ).unflatten(0, (2, 3))
     for half in range(2):

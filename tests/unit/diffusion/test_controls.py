@@ -13,7 +13,8 @@ from scenestyle.cameras import PinholeCamera
 from scenestyle.diffusion.control_nets import CONTROLS_FILE
 from scenestyle.diffusion.controls import control_pictures, dark_lines, edges
 from scenestyle.diffusion.models import load_pipeline
-from scenestyle.diffusion.plan import Plan, call_gb, plan_views
+from scenestyle.diffusion.plan import Plan, plan_views
+from scenestyle.diffusion.unet_family import call_gb
 from scenestyle.errors import WeightsError
 from scenestyle.params import Control, StylizeViews
 from tests.support.tiny_diffusion import (
@@ -338,7 +339,7 @@ def test_what_does_not_go_together_is_refused(tiny_folder, union, tmp_path):
     twice = Control("canny", weights=net), Control("lineart", weights=net)
     assert "sees one kind of image, and is named 2 times" in fault(*twice)
     assert "is named twice" in fault(DEPTH, replace(DEPTH, scale=0.5))
-    assert "text has 16 channels, the UNet's 32" in fault(
+    assert "text has 16 channels, the model's 32" in fault(
         Control("depth", weights=str(tmp_path / "first" / "controlnet"))
     )
     assert "a branch's files may change" in fault(Control("depth", weights="someone/net"))
@@ -404,5 +405,5 @@ def test_two_controls_take_more_memory_than_one(model):
     assert one < two < 2 * one
     few, many = (plan_views(model, [camera] * n, [size] * n, params).peak_gb for n in (8, 32))
     channels = model.pipeline.unet.config.block_out_channels[0]
-    a_view = 4 * (2 * 3 * 64 * 48 + 2 * channels * 64 * 48 // factor**2)
+    a_view = 4 * ((6 + 1 + 3) * 64 * 48 + 2 * channels * 64 * 48 // factor**2)
     assert many - few == pytest.approx(24 * a_view / 1e9)

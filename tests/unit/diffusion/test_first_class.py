@@ -11,8 +11,9 @@ from scenestyle.artifacts import write_rgb
 from scenestyle.diffusion import presets
 from scenestyle.diffusion.fusion import Fusion
 from scenestyle.diffusion.models import load_pipeline
-from scenestyle.diffusion.plan import Plan, call_gb
+from scenestyle.diffusion.plan import Plan
 from scenestyle.diffusion.style_image import with_image_adapter
+from scenestyle.diffusion.unet_family import call_gb
 from scenestyle.errors import WeightsError
 from tests.support.tiny_diffusion import stylize, tiny_first_pipeline, write_tiny_image_adapter
 from tests.unit.diffusion.test_models import put_in_cache, same_weights
@@ -102,13 +103,6 @@ def test_it_sees_a_styles_image(model, folder, tmp_path):
     assert np.abs(seen - plain).max() > 1e-3
 
 
-@pytest.fixture
-def hub_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
 def test_sd15_is_put_together_from_its_two_repositories(model, folder, hub_cache, tmp_path):
     base = shutil.copytree(folder, tmp_path / "base")
     shutil.move(base / "controlnet", tmp_path / "controlnet")
@@ -145,7 +139,9 @@ def test_a_base_that_the_depth_controlnet_does_not_fit_is_refused(
     (base / "model_index.json").write_text(json.dumps(index))
     depth = presets.SD15_DEPTH_CONTROLNET
     put_in_cache(hub_cache, depth.name, depth.revision, tiny_folder / "controlnet")
-    with pytest.raises(WeightsError, match=r"text has 32 channels, the UNet's 16\. Save the model"):
+    with pytest.raises(
+        WeightsError, match=r"text has 32 channels, the model's 16\. Save the model"
+    ):
         load_pipeline(str(base), CPU)
 
 

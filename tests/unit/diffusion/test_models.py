@@ -14,14 +14,6 @@ CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture
-def hub_cache(tmp_path, monkeypatch):
-    """An empty cache of a hub that cannot be reached."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
 def put_in_cache(cache, name, revision, source):
     snapshot = cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision
     shutil.copytree(source, snapshot)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from scenestyle.diffusion.families import family_of
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
-from tests.support.tiny_diffusion import stylize
+from tests.support.tiny_diffusion import stylize, tiny_z_image
 from tests.unit.diffusion.test_stylize import SETTINGS, some_views
 
 pytestmark = [
@@ -19,11 +20,20 @@ CPU = torch.device("cpu")
 IN_GROUPS = Plan("references", ((1, 4), (0, 2), (3,)))
 
 
+@pytest.fixture(scope="module", params=["SDXL", "Z-Image"])
+def folder(request, tiny_folder, tmp_path_factory):
+    if request.param == "SDXL":
+        return tiny_folder
+    folder = tmp_path_factory.mktemp("tiny_z_image")
+    tiny_z_image().save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def models(tiny_folder):
+def models(folder):
     """The same model on the CPU and on the GPU, in the same numbers."""
     devices = CPU, torch.device("cuda")
-    return [load_pipeline(str(tiny_folder), device, "float32") for device in devices]
+    return [load_pipeline(str(folder), device, "float32") for device in devices]
 
 
 def worst(found, wanted):
@@ -60,26 +70,26 @@ def test_weights_that_wait_in_main_memory_change_nothing_and_come_back(models):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_gives_nearly_the_same_pictures(models, tiny_folder, dtype):
+def test_half_precision_gives_nearly_the_same_pictures(models, folder, dtype):
     views = some_views(5)
-    half = load_pipeline(str(tiny_folder), torch.device("cuda"), dtype)
+    half = load_pipeline(str(folder), torch.device("cuda"), dtype)
     found, wanted = (stylize(model, *views, SETTINGS, IN_GROUPS) for model in (half, models[0]))
     assert np.abs(found - wanted).mean() < 0.02
 
 
 def test_the_images_of_all_views_are_not_on_the_gpu_while_it_denoises(models):
     """Docs say that of a view beyond the group there lie the latents alone."""
-    sizes = []
-
-    def watch(*_):
-        sizes.append(torch.cuda.memory_allocated())
-
+    sizes: dict[int, int] = {}
     model = models[1]
-    planted = model.pipeline.unet.register_forward_pre_hook(watch)
     for num_views in (4, 12):
+
+        def watch(*_, num_views=num_views):
+            sizes[num_views] = torch.cuda.memory_allocated()
+
+        denoiser = family_of(model.pipeline).denoiser(model.pipeline)
+        planted = denoiser.register_forward_pre_hook(watch)
         plan = Plan("none", tuple((view,) for view in range(num_views)))
         stylize(model, *some_views(num_views, 64, 48), SETTINGS, plan)
-    planted.remove()
-    few, many = sizes[4], sizes[-1]
+        planted.remove()
     picture, latents = 3 * 64 * 48 * 4, 4 * 32 * 24 * 4
-    assert many - few < 8 * (12 * latents + picture / 2)
+    assert sizes[12] - sizes[4] < 8 * (12 * latents + picture / 2)

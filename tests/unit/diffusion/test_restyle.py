@@ -21,15 +21,15 @@ def test_the_embedded_model_enlarges_no_more_than_it_must(views, worked):
 def test_views_are_restyled_at_their_own_size_where_the_model_takes_it(tmp_path):
     write_tiny_views(tmp_path, num_views=2, width=352, height=264)
     views = read_rendered_views(tmp_path)
-    sizes = Restyler.load(views, StylizeViews(), sees_images=False).sizes
+    sizes = Restyler.load(views, StylizeViews(), []).sizes
     assert sizes == [(352, 264)] * 2
-    chosen = Restyler.load(views, StylizeViews(image_side=64), sees_images=False)
+    chosen = Restyler.load(views, StylizeViews(image_side=64), [])
     assert chosen.settings(CAPTION, Style("a mosaic")).image_side == 64
 
 
 def redrawn(views: RenderedViews, model: str) -> float | None:
     params = StylizeViews(model=model, image_side=128, num_inference_steps=4)
-    restyler = Restyler.load(views, params, sees_images=False)
+    restyler = Restyler.load(views, params, [])
     return restyler.edges_redrawn(restyler.settings(CAPTION, Style("a mosaic")))
 
 

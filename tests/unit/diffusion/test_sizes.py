@@ -12,10 +12,10 @@ from scenestyle.diffusion.fusion import Fusion
 from scenestyle.diffusion.models import DiffusionModel, load_pipeline
 from scenestyle.diffusion.noise import CarriedNoise
 from scenestyle.diffusion.plan import Plan
-from scenestyle.diffusion.presets import SD15
+from scenestyle.diffusion.presets import SD15, Z_IMAGE_TURBO
 from scenestyle.diffusion.stylize import stylize
 from scenestyle.params import Control
-from tests.support.tiny_diffusion import tiny_first_pipeline, with_tile
+from tests.support.tiny_diffusion import tiny_first_pipeline, tiny_z_image, with_tile
 from tests.unit.diffusion.test_stylize import SETTINGS, assert_same_pictures, in_float64, some_views
 
 EVERYTHING = replace(SETTINGS, align_attention=True, share_norms=True)
@@ -44,7 +44,11 @@ def first_class(_):
     return DiffusionModel(tiny_first_pipeline(), torch.device("cpu"), SD15, {})
 
 
-@pytest.fixture(scope="module", params=[sdxl, sdxl_with_tile, first_class])
+def z_image(_):
+    return DiffusionModel(tiny_z_image(), torch.device("cpu"), Z_IMAGE_TURBO, {})
+
+
+@pytest.fixture(scope="module", params=[sdxl, sdxl_with_tile, first_class, z_image])
 def exact(tiny_folder, request):
     return in_float64(request.param(tiny_folder))
 
