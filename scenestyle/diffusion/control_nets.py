@@ -171,15 +171,16 @@ def load_flow_net(chosen: Sequence[ChosenControl], options: Mapping[str, Any]) -
             "stylize_views.controls: Z-Image takes one control, and "
             f"{', '.join(each.control.kind for each in chosen)} are asked for. Leave one."
         )
-    path, kind = chosen[0].folder, diffusers.ZImageControlNetModel
+    path, wanted = chosen[0].folder, "ZImageControlNetModel"
+    kind = getattr(diffusers, wanted)
     if path.is_file():
         config = configuration("z-image") / "controlnet"
         own = {name: value for name, value in options.items() if name != "use_safetensors"}
         return kind.from_single_file(str(path), config=str(config), **own)
-    if (name := _configuration(path).get("_class_name")) != kind.__name__:
+    if (name := _configuration(path).get("_class_name")) != wanted:
         raise WeightsError(
-            f"stylize_views.controls: {path} holds a {name}; Z-Image takes a "
-            "ZImageControlNetModel. Name one of these, or set controls: null."
+            f"stylize_views.controls: {path} holds a {name}; Z-Image takes a {wanted}. Name "
+            "one of these, or set controls: null."
         )
     with warnings_hidden():  # of the transformer's first layers, which a pipeline saves with it
         return kind.from_pretrained(path, **options)

@@ -21,7 +21,7 @@ from scenestyle.project.fits import advice, fitting, without_weights
     ("card", "wanted"),
     [
         (2, []),
-        (4, [("sd15", 512, "model")]),
+        (4, []),
         (8, [("sd15", 512, "none")]),
         (12, [("sdxl", 768, "model"), ("sd15", 512, "none")]),
         (
