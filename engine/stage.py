@@ -61,6 +61,8 @@ Run = Callable[..., dict[str, object]]
 
 _LAYOUT = Layout()
 _SECONDS_BETWEEN_LOOKS = 2.0
+_OUTDATED = signal.SIGUSR1
+"""never sent, only simulated; not SIGINT, which shells have what runs in the background ignore"""
 _NOT_INPUTS = {"params", "out", "work", "caption", "style"}
 
 
@@ -248,6 +250,9 @@ def _until_outdated(job: Job, settings: dict[str, object]) -> Iterator[None]:
     """
     over, outdated = threading.Event(), threading.Event()
 
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
     def watch() -> None:
         looked_at = last = _stamp(_LAYOUT.params)
         while not over.wait(_SECONDS_BETWEEN_LOOKS):
@@ -257,10 +262,11 @@ def _until_outdated(job: Job, settings: dict[str, object]) -> Iterator[None]:
             looked_at = last
             if _asks_for_else(job, settings):
                 outdated.set()
-                _thread.interrupt_main()
+                _thread.interrupt_main(_OUTDATED)
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
+    handled_before = signal.signal(_OUTDATED, stop)
     watcher.start()
     try:
         try:
@@ -268,6 +274,7 @@ def _until_outdated(job: Job, settings: dict[str, object]) -> Iterator[None]:
         finally:
             over.set()
             watcher.join()
+            signal.signal(_OUTDATED, handled_before)
     except KeyboardInterrupt:
         if not outdated.is_set():
             raise

@@ -191,7 +191,7 @@ def test_edits_that_do_not_concern_the_stage_do_not_disturb_it(project: Path) ->
 
 
 def test_changed_parameters_end_a_run_that_others_would_wait_hours_for(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr("engine.stage._SECONDS_BETWEEN_LOOKS", 0.02)
     params_file, reached = project / "params.yaml", []
@@ -207,6 +207,9 @@ def test_changed_parameters_end_a_run_that_others_would_wait_hours_for(
             reached.append(text)
         return {}
 
+    # As a shell starts what is to run in the background.
+    of_ctrl_c = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, of_ctrl_c))
     another = PARAMS.replace("ink drawing", "INK drawing")
     mine = PARAMS.replace("oil painting", "OIL painting")
     texts = [another, "half a fi", PARAMS, mine, *[mine] * 300]

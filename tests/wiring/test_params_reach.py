@@ -53,7 +53,8 @@ def test_a_part_of_a_style_is_used_by_the_stage_that_restyles(field: object) -> 
 
 def test_a_setting_that_is_handed_on_by_name_is_used_where_the_views_are_restyled() -> None:
     """`resolve_settings` fills every field by its name; what counts is who reads it from the settings."""
-    tree = code_of("stylize_views")[HANDED_ON]
+    code = code_of("stylize_views")
+    tree = code[HANDED_ON]
     readers = ast.Module(
         [
             node
@@ -69,7 +70,7 @@ def test_a_setting_that_is_handed_on_by_name_is_used_where_the_views_are_restyle
         ],
         [],
     )
-    unused = [
-        field.name for field in fields(Settings) if not uses({HANDED_ON: readers}, field.name)
-    ]
-    assert unused == []
+    families = {file: each for file, each in code.items() if file.endswith("_family.py")}
+    assert len(families) == 2
+    trees = {HANDED_ON: readers, **families}
+    assert [field.name for field in fields(Settings) if not uses(trees, field.name)] == []
