@@ -19,7 +19,8 @@ from torch import Tensor
 
 from benchmarks.machine import provenance, table, write_result
 from scenestyle.cameras import PinholeCamera
-from scenestyle.nerfstudio_plugin.splat_raster import Gaussians, rasterize, world_to_camera
+from scenestyle.nerfstudio_plugin.splat_raster import Gaussians, rasterize
+from tests.support.gsplat_formulas import projected
 
 SIZES = ((64, 48, 500), (128, 96, 1500))
 ALONE = ((240, 180, 15_000), (480, 360, 40_000))
@@ -58,40 +59,16 @@ def ours(gaussians: Gaussians, camera: PinholeCamera) -> Tensor:
 
 def gsplats(gaussians: Gaussians, camera: PinholeCamera) -> Tensor:
     """The same by gsplat's torch code."""
-    from gsplat.cuda._torch_impl import (
-        _fully_fused_projection,
-        _quat_scale_to_covar_preci,
-        _spherical_harmonics,
-    )
-
-    w2c = torch.as_tensor(world_to_camera(camera), dtype=torch.float32)
-    intrinsics = torch.tensor([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
-    covars, _ = _quat_scale_to_covar_preci(gaussians.quats, gaussians.log_scales.exp(), True, False)
-    assert covars is not None
-    _, means, depths, conics, compensations = _fully_fused_projection(
-        gaussians.means,
-        covars,
-        w2c[None],
-        intrinsics[None],
-        camera.width,
-        camera.height,
-        eps2d=0.3,
-        near_plane=0.01,
-        calc_compensations=True,
-    )
-    assert compensations is not None
-    order = depths[0].argsort(stable=True)
-    order = order[depths[0, order] > 0.01]
-    opacities = (gaussians.logits.sigmoid() * compensations[0])[order, None]
-    directions = gaussians.means - torch.as_tensor(camera.c2w_opengl[:3, 3], dtype=torch.float32)
-    colours = (_spherical_harmonics(1, directions, gaussians.harmonics) + 0.5).clamp_min(0)
+    screen, depths, conics, opacities, colours = projected(gaussians, camera, is_antialiased=True)
+    order = depths.argsort(stable=True)
+    order = order[depths[order] > 0.01]
     y, x = torch.meshgrid(
         torch.arange(camera.height) + 0.5, torch.arange(camera.width) + 0.5, indexing="ij"
     )
-    dx = x.reshape(1, -1) - means[0, order, :1]
-    dy = y.reshape(1, -1) - means[0, order, 1:]
-    a, b, c = conics[0, order, :, None].unbind(1)
-    alpha = opacities * torch.exp(-(a * dx**2 + c * dy**2) / 2 - b * dx * dy)
+    dx = x.reshape(1, -1) - screen[order, :1]
+    dy = y.reshape(1, -1) - screen[order, 1:]
+    a, b, c = conics[order, :, None].unbind(1)
+    alpha = opacities[order, None] * torch.exp(-(a * dx**2 + c * dy**2) / 2 - b * dx * dy)
     alpha = torch.where(alpha >= 1 / 255, alpha.clamp_max(0.999), 0)
     passes = torch.cumprod(torch.cat([torch.ones_like(alpha[:1]), 1 - alpha[:-1]]), 0)
     return (colours[order].T @ (passes * alpha)).reshape(3, camera.height, camera.width)

@@ -246,7 +246,7 @@ scale is the middle of what the ControlNet's authors recommend; each reference k
 Z_IMAGE_TURBO_BASE = HubRepository(
     "Tongyi-MAI/Z-Image-Turbo", "f332072aa78be7aecdf3ee76d5c247082da564a6", _APACHE
 )
-"""More than ten independent public repositories pin this commit."""
+"""Stands in more than ten public files."""
 Z_IMAGE_CONTROLNET = HubControlNet(
     HubRepository(
         "alibaba-pai/Z-Image-Turbo-Fun-Controlnet-Union-2.1",
@@ -255,8 +255,8 @@ Z_IMAGE_CONTROLNET = HubControlNet(
     ),
     file="Z-Image-Turbo-Fun-Controlnet-Union-2.1-2602-8steps.safetensors",
 )
-"""Sees depth or edges, one at a time. Five independent public repositories pin this commit, three
-with this file."""
+"""Sees depth or edges, one at a time. The commit stands in five public files, in three of them with
+this file."""
 Z_IMAGE_CONTROLNETS: Mapping[ControlKind, HubControlNet] = {
     "depth": Z_IMAGE_CONTROLNET,
     "canny": Z_IMAGE_CONTROLNET,

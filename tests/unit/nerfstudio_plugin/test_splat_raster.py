@@ -10,7 +10,8 @@ import torch
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ParamsError
 from scenestyle.nerfstudio_plugin import splat_raster
-from scenestyle.nerfstudio_plugin.splat_raster import Gaussians, rasterize, world_to_camera
+from scenestyle.nerfstudio_plugin.splat_raster import Gaussians, rasterize
+from tests.support.gsplat_formulas import projected
 
 NAMES = ("means", "quats", "log_scales", "logits", "harmonics")
 
@@ -52,36 +53,10 @@ def by_gsplats_formulas(
     gaussians: Gaussians, camera: PinholeCamera, is_antialiased: bool
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """What a camera sees, by gsplat's torch projection and a loop over the Gaussians; screen means."""
-    from gsplat.cuda._torch_impl import (
-        _fully_fused_projection,
-        _quat_scale_to_covar_preci,
-        _spherical_harmonics,
+    screen, depths, conics, opacities, colours = projected(
+        gaussians, camera, is_antialiased=is_antialiased
     )
-
-    w2c = torch.as_tensor(world_to_camera(camera))
-    intrinsics = torch.tensor(
-        [[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]], dtype=torch.float64
-    )
-    covars, _ = _quat_scale_to_covar_preci(gaussians.quats, gaussians.log_scales.exp(), True, False)
-    _, means, depths, conics, compensations = _fully_fused_projection(
-        gaussians.means,
-        covars,
-        w2c[None],
-        intrinsics[None],
-        camera.width,
-        camera.height,
-        eps2d=0.3,
-        near_plane=0.01,
-        calc_compensations=is_antialiased,
-    )
-    screen, depths, conics = means[0], depths[0], conics[0]
     screen.retain_grad()
-    opacities = gaussians.logits.sigmoid()
-    if is_antialiased:
-        opacities = opacities * compensations[0]
-    degree = {1: 0, 4: 1, 9: 2, 16: 3}[gaussians.harmonics.shape[1]]
-    directions = gaussians.means - torch.as_tensor(camera.c2w_opengl[:3, 3])
-    colours = (_spherical_harmonics(degree, directions, gaussians.harmonics) + 0.5).clamp_min(0)
     y, x = torch.meshgrid(
         torch.arange(camera.height) + 0.5, torch.arange(camera.width) + 0.5, indexing="ij"
     )
