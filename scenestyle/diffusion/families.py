@@ -6,20 +6,46 @@ denoise all views together, `plan` says how many at once.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scenestyle.params import Control, StylizeViews
+from scenestyle.params import Control, Style, StylizeViews
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scenestyle.diffusion.canvas import Canvas
     from scenestyle.diffusion.in_step import GroupLoop
     from scenestyle.diffusion.models import DiffusionModel
+    from scenestyle.diffusion.noise import CarriedNoise
+    from scenestyle.diffusion.noise_offset import NoiseOffset
     from scenestyle.diffusion.stylize import Settings
 
 
 class Family(ABC):
     """Models whose networks are called alike."""
+
+    edits: bool = False
+    """whether a prompt says what to change, instead of what the image shows"""
+    guidance_parts: int = 2
+    """predictions that classifier-free guidance combines"""
+    unread: Mapping[str, str] = {
+        "image_guidance_scale": "it is for models that edit by instruction",
+    }
+    """what of a style means nothing to these models, and why"""
+
+    def read(self, style: Style) -> Style:
+        """The style without what means nothing to these models."""
+        return replace(style, **dict.fromkeys(self.unread))
+
+    def unread_warnings(self, style: Style) -> list[str]:
+        """A sentence on each part of the style that these models do not read."""
+        return [
+            f"The style's {name}, {value}, means nothing to this model: {why}."
+            for name, why in self.unread.items()
+            if (value := getattr(style, name)) is not None
+        ]
 
     @abstractmethod
     def denoiser(self, pipeline: Any) -> Any:
@@ -32,6 +58,27 @@ class Family(ABC):
     @abstractmethod
     def loop(self) -> "type[GroupLoop]":
         """What stands in for the denoiser's `forward` while views are denoised in step."""
+
+    def prepared(
+        self,
+        pipeline: Any,
+        canvas: "Canvas",
+        noise: "CarriedNoise | None",
+        seed: int,
+        offset: "NoiseOffset | None",
+    ) -> AbstractContextManager[None]:
+        """A context in which the pipeline encodes and draws for each view at its own size.
+
+        Args:
+            pipeline: That is called within it.
+            canvas: Sizes of the views of its batch.
+            noise: That sticks to the scene; None: what the pipeline draws for each view.
+            seed: Of `noise`.
+            offset: What all of a view's noise has in common; None: nothing.
+        """
+        from scenestyle.diffusion.canvas import prepared_by_size
+
+        return prepared_by_size(pipeline, canvas, noise, seed, offset)
 
     @abstractmethod
     def arguments(
@@ -51,13 +98,13 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def call_gb(self, pipeline: Any, size: tuple[int, int], *, halves: int) -> tuple[float, float]:
+    def call_gb(self, pipeline: Any, size: tuple[int, int], *, parts: int) -> tuple[float, float]:
         """Memory of a call per view, and of what is kept of each reference, 1e9 bytes.
 
         Args:
             pipeline: Whose networks are called.
             size: Width and height of a view, pixels.
-            halves: Rows of a batch per view: 2 with classifier-free guidance, else 1.
+            parts: Rows of a batch per view: `guidance_parts` with guidance, else 1.
         """
 
     @abstractmethod
@@ -73,7 +120,11 @@ class Family(ABC):
 
 def family_of(pipeline: Any) -> Family:
     """The family that a pipeline belongs to, by what it is made of."""
+    from scenestyle.diffusion.edit_family import EditFamily
     from scenestyle.diffusion.flow_family import FlowFamily
     from scenestyle.diffusion.unet_family import UNetFamily
 
-    return FlowFamily() if hasattr(pipeline, "transformer") else UNetFamily()
+    if hasattr(pipeline, "transformer"):
+        return FlowFamily()
+    sees_views = pipeline.unet.config.in_channels > pipeline.vae.config.latent_channels
+    return EditFamily() if sees_views else UNetFamily()

@@ -64,15 +64,15 @@ def denoising_in_step(
     """
     family = family_of(pipeline)
     loop = family.loop()(pipeline, groups, canvas, fusion, work)
-    denoiser, controlnet = family.denoiser(pipeline), pipeline.controlnet
     with ExitStack() as stand_ins:
         if share:
             sharing = loop.sharing(align=align, share_norms=share_norms)
             loop.shared = stand_ins.enter_context(sharing)
-        stand_ins.enter_context(loop.first_layers_kept())
-        stand_ins.enter_context(replaced(controlnet, "forward", Postponed))
-        stand_ins.enter_context(replaced(denoiser, "forward", loop))
-        stand_ins.enter_context(replaced(pipeline, "prepare_control_image", _left_as_it_is))
+        if hasattr(pipeline, "controlnet"):
+            stand_ins.enter_context(loop.first_layers_kept())
+            stand_ins.enter_context(replaced(pipeline.controlnet, "forward", Postponed))
+            stand_ins.enter_context(replaced(pipeline, "prepare_control_image", _left_as_it_is))
+        stand_ins.enter_context(replaced(family.denoiser(pipeline), "forward", loop))
         yield
 
 
@@ -104,7 +104,8 @@ class GroupLoop(ABC):
         """of each call in lockstep"""
         self.shared: Sequence[Any] = ()
         """stand-ins for layers, with the references to forget"""
-        self.control = pipeline.controlnet.forward
+        if hasattr(pipeline, "controlnet"):
+            self.control = pipeline.controlnet.forward
         self.predict = family_of(pipeline).denoiser(pipeline).forward
         self.step = 0
         self._computed = 0  # views times timesteps, in this session
