@@ -121,7 +121,7 @@ class GroupLoop(ABC):
 
     @abstractmethod
     def guided(self, prediction: Tensor, num_views: int) -> Tensor:
-        """What the pipeline makes of the predictions of both halves of guidance."""
+        """What the pipeline makes of the predictions of all parts of guidance."""
 
     @abstractmethod
     def clean(self, noisy: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
@@ -137,9 +137,9 @@ class GroupLoop(ABC):
         """Predict for all views.
 
         Args:
-            sample: Noisy latents of all views, one half of guidance after the other.
+            sample: Noisy latents of all views, one part of guidance after the other.
             timestep: Of all of them.
-            call: What the networks predict for views of one size, half after half, at that size.
+            call: What the networks predict for views of one size, part after part, at that size.
         """
         num_views = sum(len(group) for group in self.groups)
         prediction = torch.empty_like(sample)
@@ -161,7 +161,7 @@ class GroupLoop(ABC):
         return prediction
 
     def rows(self, views: Sequence[int], batch: int) -> Tensor:
-        """Of the views in a batch of all, one half of guidance after the other."""
+        """Of the views in a batch of all, one part of guidance after the other."""
         num_views = sum(len(group) for group in self.groups)
         return torch.tensor(
             [first + view for first in range(0, batch, num_views) for view in views]
