@@ -5,7 +5,7 @@ ones, as further channels; the prompt says what to change ("make it snow"). It b
 alone, and there are no ControlNets.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,8 @@ from scenestyle.params import Control, StylizeViews
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scenestyle.diffusion.canvas import Canvas
     from scenestyle.diffusion.in_step import GroupLoop
     from scenestyle.diffusion.models import DiffusionModel
-    from scenestyle.diffusion.noise import CarriedNoise
-    from scenestyle.diffusion.noise_offset import NoiseOffset
     from scenestyle.diffusion.stylize import Settings
 
 
@@ -38,18 +35,11 @@ class EditFamily(UNetFamily):
 
         return EditLoop
 
-    def prepared(
-        self,
-        pipeline: Any,
-        canvas: "Canvas",
-        noise: "CarriedNoise | None",
-        seed: int,
-        offset: "NoiseOffset | None",
-    ) -> AbstractContextManager[None]:
-        """Latents of the views, and noise that is no image's."""
+    def preparing(self) -> Callable[..., AbstractContextManager[None]]:
+        """Of views that stand beside the noise, not in it."""
         from scenestyle.diffusion.canvas import shown_by_size
 
-        return shown_by_size(pipeline, canvas, noise, seed, offset)
+        return shown_by_size
 
     def arguments(
         self,

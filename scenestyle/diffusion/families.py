@@ -5,7 +5,7 @@ denoise all views together, `plan` says how many at once.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,8 @@ from scenestyle.params import Control, Style, StylizeViews
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scenestyle.diffusion.canvas import Canvas
     from scenestyle.diffusion.in_step import GroupLoop
     from scenestyle.diffusion.models import DiffusionModel
-    from scenestyle.diffusion.noise import CarriedNoise
-    from scenestyle.diffusion.noise_offset import NoiseOffset
     from scenestyle.diffusion.stylize import Settings
 
 
@@ -59,26 +56,11 @@ class Family(ABC):
     def loop(self) -> "type[GroupLoop]":
         """What stands in for the denoiser's `forward` while views are denoised in step."""
 
-    def prepared(
-        self,
-        pipeline: Any,
-        canvas: "Canvas",
-        noise: "CarriedNoise | None",
-        seed: int,
-        offset: "NoiseOffset | None",
-    ) -> AbstractContextManager[None]:
-        """A context in which the pipeline encodes and draws for each view at its own size.
-
-        Args:
-            pipeline: That is called within it.
-            canvas: Sizes of the views of its batch.
-            noise: That sticks to the scene; None: what the pipeline draws for each view.
-            seed: Of `noise`.
-            offset: What all of a view's noise has in common; None: nothing.
-        """
+    def preparing(self) -> Callable[..., AbstractContextManager[None]]:
+        """The context in which views are encoded, and noise is drawn, each at its own size."""
         from scenestyle.diffusion.canvas import prepared_by_size
 
-        return prepared_by_size(pipeline, canvas, noise, seed, offset)
+        return prepared_by_size
 
     @abstractmethod
     def arguments(

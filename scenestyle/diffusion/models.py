@@ -129,6 +129,7 @@ _XL_EDIT = replace(
 _FIRST_EDIT = replace(
     _FIRST,
     pipeline="StableDiffusionInstructPix2PixPipeline",
+    options={**_FIRST.options, "feature_extractor": None},  # which is the checker's
     preset=replace(presets.INSTRUCT_PIX2PIX, scheduler=None),
     controlnets={},
 )

@@ -156,7 +156,7 @@ def stylize(
     sizes = [settings.working_size(picture.shape[1], picture.shape[0], model) for picture in rgb]
     factor = model.pipeline.vae_scale_factor
     canvas = Canvas(tuple((height // factor, width // factor) for width, height in sizes))
-    family = family_of(model.pipeline)
+    preparing = family_of(model.pipeline).preparing()
     styled = []
     try:
         with (
@@ -170,7 +170,7 @@ def stylize(
                 fusion=fusion,
                 work=work and work / _key(settings, plan, model.controls),
             ),
-            family.prepared(model.pipeline, canvas, noise, settings.seed, model.noise_offset),
+            preparing(model.pipeline, canvas, noise, settings.seed, model.noise_offset),
         ):
             latents = canvas.apart(_run(model, rgb, disparity, settings, sizes))
         for before, after in zip(rgb, decoded(model.pipeline.vae, latents), strict=True):

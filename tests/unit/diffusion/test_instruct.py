@@ -383,6 +383,11 @@ def test_the_preset_is_loaded_at_its_commit(hub_cache, tmp_path):
     tiny_instructed(tiny_first_pipeline()).save_pretrained(base)
     for part in base.rglob("*.safetensors"):
         part.rename(part.with_suffix(".fp16.safetensors"))
+    # As published: with a checker and what that sees with, which are neither fetched nor loaded.
+    index = json.loads((base / "model_index.json").read_text())
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
+    (base / "model_index.json").write_text(json.dumps(index))
     repository = presets.INSTRUCT_PIX2PIX_BASE
     put_in_cache(hub_cache, repository.name, repository.revision, base)
     found = load_pipeline("instruct-pix2pix", CPU)
