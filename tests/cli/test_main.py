@@ -328,6 +328,21 @@ def test_what_a_prompt_lacks_is_said_when_it_is_added(
     assert capsys.readouterr().out == "Added style e.\nNext: scenestyle restyle SCENE e\n"
 
 
+def test_an_instruction_and_a_model_of_another_kind_are_told_apart_when_it_is_added(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["add-style", "snow", "make it snow", "--image-guidance-scale", "1.8"])
+    assert "it needs a model that edits by instruction" in capsys.readouterr().out
+    assert load_params(project / "params.yaml").styles["snow"].image_guidance_scale == 1.8
+    text = (project / "params.yaml").read_text()
+    chosen = text.replace("stylize_views: {}", "stylize_views: {model: instruct-pix2pix}")
+    (project / "params.yaml").write_text(chosen)
+    main(["add-style", "rain", "make it rain"])
+    assert capsys.readouterr().out == "Added style rain.\nNext: scenestyle restyle SCENE rain\n"
+    main(["add-style", "wet", "{caption} in the rain"])
+    assert "Say what is to change" in capsys.readouterr().out
+
+
 def test_sentences_about_a_long_prompt_stay_short(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
