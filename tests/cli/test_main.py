@@ -284,6 +284,20 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     main(["--version"])
 
     assert capsys.readouterr().out == f"scenestyle {version('scenestyle')}\n"
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "scenestyle --version" in capsys.readouterr().out
+
+
+def test_hints_at_a_misspelt_option_are_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["prune", "--older-then", "3"])
+    said = "".join(capsys.readouterr())
+    assert stop.value.code == 2
+    assert "--older-than INT" in said
+    with pytest.raises(SystemExit):
+        main(["status", "--al"])
+    assert "add-style" not in "".join(capsys.readouterr())
 
 
 def test_a_mistyped_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
