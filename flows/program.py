@@ -35,7 +35,18 @@ def run_in_foreground(check: Callable[[], object], flow: Callable[[], Iterable[s
         check_server(PREFECT_API_URL.value())
         # A run in the foreground needs no heartbeat, and its thread takes a second to stop.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            sys.stdout.writelines(f"{path}\n" for path in flow())
+            try:
+                paths = flow()
+            except RuntimeError as error:
+                if "ephemeral Prefect API server" not in str(error):
+                    raise
+                raise ServerError(
+                    "the Prefect server that the run starts for itself did not answer in time; the "
+                    "machine may be busy. Try again, or start one that stays: prefect server start "
+                    "> server.log 2>&1 & Then: prefect config set "
+                    "PREFECT_API_URL=http://127.0.0.1:4200/api"
+                ) from error
+            sys.stdout.writelines(f"{path}\n" for path in paths)
 
     return told(program, interrupted="interrupted; the next run resumes from the last checkpoint")
 

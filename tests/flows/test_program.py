@@ -4,6 +4,7 @@ import errno
 import logging
 
 import pytest
+from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import notify
@@ -79,3 +80,22 @@ def test_the_log_has_the_sentence_or_the_traceback(error: Exception, message: st
 
     assert record.getMessage() == message
     assert (record.exc_info is None) == isinstance(error, InputError)
+
+
+def test_a_temporary_server_that_does_not_answer_in_time_is_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = SubprocessASGIServer()
+
+    def flow() -> list[str]:
+        server.start(timeout=1)  # it takes several
+        return []
+
+    try:
+        with temporary_settings({PREFECT_API_URL: None}):
+            assert run_in_foreground(lambda: None, flow) == 1
+    finally:
+        server.stop()
+    said = capsys.readouterr().err
+    assert "did not answer in time" in said
+    assert "Traceback" not in said
