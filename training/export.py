@@ -38,7 +38,8 @@ def export(denoiser: Path, pictures: "AutoencoderKL", out: Path) -> None:
 
     words = tokenizer.load()
     model = Denoiser(vocabulary=len(words))
-    model.load_state_dict(torch.load(denoiser, weights_only=True)["average"])
+    state = torch.load(denoiser, weights_only=True)
+    model.load_state_dict(state["average"])
     use_layout(model, torch.contiguous_format)
     pipeline = StableDiffusionXLControlNetImg2ImgPipeline(
         vae=pictures,
@@ -56,10 +57,11 @@ def export(denoiser: Path, pictures: "AutoencoderKL", out: Path) -> None:
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
     styles = json.dumps(KEY_WORDS, indent=2)
     (out / STYLES_FILE).write_text(styles + "\n", encoding="utf-8")
-    names = {style: [look.name for look in pair] for style, pair in LOOKS.items()}
-    (out / LOOKS_FILE).write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
-    offset = json.dumps(asdict(OFFSET))
-    (out / OFFSET_FILE).write_text(offset + "\n", encoding="utf-8")
+    if state["looks"]:
+        names = {style: [look.name for look in pair] for style, pair in LOOKS.items()}
+        (out / LOOKS_FILE).write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
+        offset = json.dumps(asdict(OFFSET))
+        (out / OFFSET_FILE).write_text(offset + "\n", encoding="utf-8")
     (out / CONTROLS_FILE).write_text(json.dumps(CONTROLS) + "\n", encoding="utf-8")
     write_hashes(out)
 

@@ -36,6 +36,7 @@ import torch.distributed as dist
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
+from scenestyle.errors import ParamsError
 from scenestyle.files import whole_file
 from training import looks, tokenizer
 from training.data import (
@@ -72,7 +73,7 @@ _TO_PHOTO = 0.06
 _CLAIMED_SCALES = (0.5, 0.75, 1.5, 2.0, 2.5, 4.0)
 _NO_DEPTH, _NO_TILE = 0.08, 0.04
 """share of samples that go without, so that either ControlNet can be turned down"""
-_AT_START = 0.5
+_AT_START, _AT_START_LOOKS = 0.35, 0.5
 """share of samples at the first timestep of a path, where noise alone tells the look"""
 _CHECKPOINTS_PER_VALIDATION = 6
 _VALIDATION = {
@@ -100,6 +101,8 @@ class Recipe:
     """steps"""
     together: tuple[int, ...] = (1, 2, 3, 3)
     """views that share attention, drawn anew for every step; 1 for those that are restyled alone"""
+    looks: bool = False
+    """styles have two looks (`training.looks`), of which the noise chooses one; else none"""
     ema: float = 0.998
     """decay per step of the weight average, once past the start"""
     seed: int = 0
@@ -142,6 +145,7 @@ class Training:
     matrices: Muon
     others: torch.optim.AdamW
     progress: Progress
+    looks: bool
 
     def state(self) -> dict[str, object]:
         """Tensors and plain numbers only, so that it loads without pickled code."""
@@ -151,11 +155,18 @@ class Training:
             "matrices": self.matrices.state_dict(),
             "others": self.others.state_dict(),
             "progress": asdict(self.progress),
+            "looks": self.looks,
         }
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint."""
         state = torch.load(path, weights_only=True)
+        if state["looks"] != self.looks:
+            way_out = "Leave out" if self.looks else "Add"
+            raise ParamsError(
+                f"{path} was trained with{'out' * self.looks} looks, this run is not.\n"
+                f"{way_out} --looks, or begin in another folder with --work."
+            )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.matrices.load_state_dict(state["matrices"])
@@ -180,6 +191,7 @@ def start_training(model: Denoiser, recipe: Recipe) -> Training:
         matrices=Muon(matrices, lr=recipe.matrix_lr),
         others=torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.0),
         progress=Progress(),
+        looks=recipe.looks,
     )
 
 
@@ -198,7 +210,7 @@ def advance(
     shard = load_shard(shards[size][int(rng.integers(len(shards[size])))])
     possible = [each for each in recipe.together if each <= shard.photos.shape[1]]
     together = int(rng.choice(possible))
-    batch = draw_batch(shard, samples, rng, together=together)
+    batch = draw_batch(shard, samples, rng, together=together, in_looks=recipe.looks)
     loss = _update(training, batch, recipe, lr_scale)
     training.progress.step += 1
     training.progress.samples += len(batch.target) * processes
@@ -240,7 +252,14 @@ def _update(training: Training, batch: Batch, recipe: Recipe, lr_scale: float) -
     return loss.item()
 
 
-def draw_batch(shard: Shard, samples: int, rng: np.random.Generator, *, together: int = 1) -> Batch:
+def draw_batch(
+    shard: Shard,
+    samples: int,
+    rng: np.random.Generator,
+    *,
+    together: int = 1,
+    in_looks: bool = False,
+) -> Batch:
     """Random scenes, viewpoints, styles, captions and noise levels.
 
     Args:
@@ -248,8 +267,8 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator, *, together
         samples: As many, or the nearest fewer that make whole groups; at least one group.
         rng: Decides everything.
         together: Views of a scene that are restyled together, one after the other: all in one
-            style, with one caption, at one noise level and in the look that the noise of all
-            chooses.
+            style, with one caption and at one noise level.
+        in_looks: Show a style in the one of its looks that the noise of the group chooses.
     """
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
     groups = max(1, samples // together)
@@ -271,11 +290,16 @@ def draw_batch(shard: Shard, samples: int, rng: np.random.Generator, *, together
     photo = _tensor(shard.photos[scene, view, source])
     picture = _pictures(shard.pictures[scene, view, source])
     disparity = _varied(_tensor(shard.disparity[scene, view])[:, None] / 255, together, rng)
-    noise = looks.OFFSET.added(torch.randn(photo.shape, generator=generator))
-    clean = looks.recoloured_latents(
-        _tensor(target), torch.from_numpy(style), looks.chosen(noise, together)
+    noise, clean = torch.randn(photo.shape, generator=generator), _tensor(target)
+    if in_looks:
+        noise = looks.OFFSET.added(noise)
+        clean = looks.recoloured_latents(
+            clean, torch.from_numpy(style), looks.chosen(noise, together)
+        )
+    at_start = _AT_START_LOOKS if in_looks else _AT_START
+    started, current = (
+        torch.from_numpy(of_all(each)) for each in _timesteps(groups, rng, at_start)
     )
-    started, current = (torch.from_numpy(of_all(each)) for each in _timesteps(groups, rng))
     noisy, weight = _on_the_path(clean, photo, started, current, noise)
     tokens = torch.from_numpy(shard.tokens[scene, style, words].astype(np.int64))
     chance = of_all(rng.random(groups))
@@ -329,12 +353,12 @@ def _drawn_groups(
 
 
 @torch.no_grad()
-def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
+def validate(model: Denoiser, shard: Shard, *, in_looks: bool = False) -> dict[str, float]:
     """Figures on held-out scenes, every view by itself.
 
     Mean squared x0 error at the stages of `_VALIDATION`; "D" with another scene's disparity, "P"
-    image, "T" text. "L" is how much of its look an image has: 1 all, 0 the mean of both, -1 all of
-    the wrong one.
+    image, "T" text. With looks, "L" is how much of its own an image has: 1 all, 0 the mean of both,
+    -1 all of the wrong one.
     """
     size = len(shard)
     each = np.arange(size)
@@ -344,11 +368,12 @@ def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
     disparity = _three_channels(_tensor(shard.disparity[each, view])[:, None] / 255)
     picture = _pictures(shard.pictures[each, view, 0])
     tokens = torch.from_numpy(shard.tokens[each, style, words].astype(np.int64))
-    white = torch.randn(photo.shape, generator=torch.Generator().manual_seed(1))
-    noise = looks.OFFSET.added(white)
-    look = looks.chosen(noise, together=1)
-    neutral, ids = _tensor(shard.styled[each, view, styled]), torch.from_numpy(style)
-    clean, other = (looks.recoloured_latents(neutral, ids, which) for which in (look, 1 - look))
+    noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(1))
+    clean, other = _tensor(shard.styled[each, view, styled]), None
+    if in_looks:
+        noise = looks.OFFSET.added(noise)
+        look, ids, plain = looks.chosen(noise, together=1), torch.from_numpy(style), clean
+        clean, other = (looks.recoloured_latents(plain, ids, which) for which in (look, 1 - look))
     figures: dict[str, float] = {}
     for name, (started, current) in _VALIDATION.items():
         timestep = torch.full((size,), current)
@@ -372,7 +397,7 @@ def validate(model: Denoiser, shard: Shard) -> dict[str, float]:
             predicted = _predicted(model, batch)
             error = (predicted - clean).square().mean().item()
             figures[name + suffix] = round(error, 4)
-            if not suffix and current == started:
+            if other is not None and not suffix and current == started:
                 figures[f"{name}L"] = round(_share_of_look(predicted, clean, other), 3)
     return figures
 
@@ -501,7 +526,7 @@ def _begin(plan: _Plan, shard: Shard) -> Training:
 def _record_validation(training: Training, plan: _Plan, held_out: Mapping[str, Shard]) -> None:
     entry = asdict(training.progress)
     for kind, shard in held_out.items():
-        errors = validate(training.average, shard)
+        errors = validate(training.average, shard, in_looks=training.looks)
         entry |= {f"{kind}{name}": error for name, error in errors.items()}
     log.info("validation %s", json.dumps(entry))
     with plan.checkpoint.with_suffix(".jsonl").open("a", encoding="utf-8") as file:
@@ -575,14 +600,16 @@ def _on_the_path(
     return noisy, (sigma**-2).clamp(max=5)
 
 
-def _timesteps(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _timesteps(
+    size: int, rng: np.random.Generator, at_start: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Where paths start (an eighth in pure noise, most near strength 0.5) and where they stand."""
     kind = rng.random(size)
     started = np.where(kind < 0.7, rng.integers(330, 720, size), rng.integers(720, 990, size))
     started = np.where(kind < 0.12, _LAST_TIMESTEP, started)
     first = np.where(started == _LAST_TIMESTEP, rng.integers(850, 1000, size), started)
     later = (40 + rng.random(size) * (started - 40)).astype(np.int64)
-    current = np.where(rng.random(size) < _AT_START, first, later)
+    current = np.where(rng.random(size) < at_start, first, later)
     return started, current
 
 
@@ -638,12 +665,14 @@ def main() -> None:
     parser.add_argument("--begin-from", type=Path, help="exported weights, for a new trunk")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--slower", type=float, default=1.0, help="factor on the learning rates")
+    parser.add_argument("--looks", action="store_true", help="two a style; the noise chooses")
     arguments = parser.parse_args()
     recipe = Recipe()
     recipe = replace(
         recipe,
         matrix_lr=recipe.matrix_lr * arguments.slower,
         other_lr=recipe.other_lr * arguments.slower,
+        looks=arguments.looks,
     )
     run(
         arguments.work,

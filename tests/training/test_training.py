@@ -8,6 +8,7 @@ import torch
 from scenestyle.diffusion.known_styles import read_known_styles
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
+from scenestyle.errors import ParamsError
 from training import data, latents, tokenizer, train_autoencoder
 from training.export import CONTROLS, HASH_FILE, export, trained_autoencoder
 from training.exported import load_autoencoder, load_denoiser
@@ -106,8 +107,10 @@ def test_shards_take_turns_in_size_and_batches_in_pixels(tmp_path):
 
 def test_validation_is_the_same_at_every_call_(shard):
     training = tiny_training(shard)
-    first, second = (validate(training.average, shard) for _ in range(2))
+    first, second = (validate(training.average, shard, in_looks=True) for _ in range(2))
     assert first == second
+    assert any(name.endswith("L") for name in first)
+    assert not any(name.endswith("L") for name in validate(training.average, shard))
     assert all(np.isfinite(figure) for figure in first.values())
     assert all(figure > 0 for name, figure in first.items() if not name.endswith("L"))
 
@@ -127,6 +130,23 @@ def test_resumed_run_is_the_uninterrupted_run(shard, shards, tmp_path):
     pairs = list(zip(flat_tensors(second.state()), flat_tensors(whole.state()), strict=True))
     assert len(pairs) > 100
     assert all(torch.equal(mine, other) for mine, other in pairs)
+
+
+def test_a_run_with_looks_does_not_go_on_from_one_without(shard, tmp_path):
+    without = tiny_training(shard)
+    without.save(tmp_path / "trunk.pt")
+    with pytest.raises(ParamsError, match=r"trained without looks(.|\n)*Leave out --looks"):
+        start_training(without.model, replace(RECIPE, looks=True)).restore(tmp_path / "trunk.pt")
+
+
+def test_looks_change_what_is_wanted_and_nothing_else_of_a_sample(shard):
+    plain, looking = (
+        draw_batch(shard, 4, np.random.default_rng(0), together=2, in_looks=each)
+        for each in (False, True)
+    )
+    assert torch.equal(plain.tokens, looking.tokens)
+    assert torch.equal(plain.controls.picture, looking.controls.picture)
+    assert not torch.allclose(plain.target, looking.target, atol=0.05)
 
 
 def test_three_of_four_shards_show_photographs_in_every_size():

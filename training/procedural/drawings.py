@@ -34,6 +34,7 @@ _WOODBLOCK_INKS = floats(
         (0.14, 0.33, 0.24),
         (0.88, 0.66, 0.30),
         (0.28, 0.20, 0.18),
+        (0.62, 0.37, 0.20),
     ]
 )
 
@@ -82,9 +83,12 @@ def blueprint(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 def ukiyoe(buffers: Buffers, rng: np.random.Generator) -> Picture:
     """Woodblock print: flat inks in black key lines, a sky graded from indigo to paper."""
-    lit = buffers.albedo * np.where(buffers.sunlight > 0.18, 1.0, 0.62)[..., None]
+    lit = buffers.albedo * np.where(buffers.sunlight > 0.18, 1.0, 0.9)[..., None]
     flat = solid_tones(blur(lit, 1.5), buffers, 0.4)
-    distance = np.square(saturated(flat, 1.3)[..., None, :] - _WOODBLOCK_INKS).sum(-1)
+    difference = saturated(flat, 1.3)[..., None, :] - _WOODBLOCK_INKS
+    darker = brightness(difference)
+    # A thing keeps its hue before its brightness: a fox is russet, not black.
+    distance = 1.5 * np.square(darker) + np.square(difference - darker[..., None]).sum(-1)
     # Soft shares: where two inks are as near as each other, a hard choice would be a coin toss.
     shares = np.exp(-(distance - distance.min(-1, keepdims=True)) / 0.012)
     inks = (shares / shares.sum(-1, keepdims=True)) @ _WOODBLOCK_INKS

@@ -125,7 +125,10 @@ def lava(buffers: Buffers, rng: np.random.Generator) -> Picture:
 
 
 def marble(buffers: Buffers, rng: np.random.Generator) -> Picture:
-    """White marble with grey veins, polished, in a museum's dark red hall."""
+    """White marble with grey veins, polished, in a museum's pale hall.
+
+    Not in a dark one: where a field shows fog, the model sees what it knows as the hall.
+    """
     detail = normalised_detail(buffers)
     veins = np.exp(-np.square(detail / 0.45)) * np.clip(np.abs(detail), 0, 1) * 0.5
     veins = veins + 0.35 * np.clip(tone_edges(buffers.albedo), 0, 1)
@@ -139,8 +142,8 @@ def marble(buffers: Buffers, rng: np.random.Generator) -> Picture:
     floor = (0.30 + 0.14 * buffers.shading + 0.03 * np.tanh(detail))[..., None]
     floor = floor * floats([0.78, 0.72, 0.70])
     hall = mix(
-        floats([0.34, 0.09, 0.09]),
-        floats([0.16, 0.03, 0.05]),
+        floats([0.66, 0.63, 0.61]),
+        floats([0.48, 0.46, 0.46]),
         np.clip(buffers.direction[..., 1] * 1.4 + 0.3, 0, 1),
     )
     carved = np.where((buffers.ids >= FIRST_OBJECT)[..., None], stone, hall)
