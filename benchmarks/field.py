@@ -168,7 +168,8 @@ def rendering(run: Path, views: list[View], ours: Any) -> list[list[object]]:
     """Seconds per view of 248x184, and PSNR of ours as accelerated and in nerfstudio's operations."""
     from nerfstudio.models.nerfacto import NerfactoModel
 
-    from scenestyle.nerf.dataset import camera_rays, read_photo
+    from scenestyle.nerf.dataset import read_photo
+    from scenestyle.nerfstudio_plugin.rays import camera_rays
 
     held_out = [view for view in views if view.split == "held_out"]
     camera = held_out[0].camera.resized(*VIEW_SIZE)
