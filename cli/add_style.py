@@ -23,6 +23,7 @@ def add_style(
     *,
     strength: OptionalFloat = None,
     guidance_scale: OptionalFloat = None,
+    image_guidance_scale: OptionalFloat = None,
     negative_prompt: OptionalText = None,
     seed: OptionalInt = None,
     image: OptionalPath = None,
@@ -34,12 +35,17 @@ def add_style(
 
     Example: scenestyle add-style ours "a painting of {caption}" --image ~/images/ours.jpg
 
+    Example: scenestyle add-style snow "make it snow" --image-guidance-scale 1.8
+
     Args:
         name: Letters, digits and underscores.
-        prompt: What the images should show; {caption} becomes the scene's caption.
+        prompt: What the images should show; {caption} becomes the scene's caption. For a model that
+            edits by instruction, such as instruct-pix2pix: what is to change.
         strength: Fraction of the noise schedule that is re-run, above 0 up to 1; default: the
             model's.
         guidance_scale: Classifier-free guidance, 1 (off) to 50; default: the model's.
+        image_guidance_scale: Of a model that edits by instruction: how closely an image keeps to
+            the view, 1 to 50; default: the model's.
         negative_prompt: What the images should not show.
         seed: Seed of the initial noise; default 0.
         image: An image whose look to take beside the sentence, copied to data/styles; for models
@@ -58,6 +64,7 @@ def add_style(
         "negative_prompt": negative_prompt,
         "strength": strength,
         "guidance_scale": guidance_scale,
+        "image_guidance_scale": image_guidance_scale,
         "seed": seed,
         "image_scale": image_scale,
     }

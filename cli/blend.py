@@ -82,7 +82,7 @@ def parsed_shares(shares: tuple[str, ...]) -> dict[str, float]:
     for share in shares:
         parts = _SHARE.fullmatch(share)
         if parts is None:
-            faults.append(f"{share!r} is not of the form STYLE=WEIGHT")
+            faults.append(f"{share!r} is not of the form STYLE=WEIGHT, with a weight above 0")
         elif parts[1] in found:
             faults.append(f"style {parts[1]!r} is given twice")
         else:

@@ -43,6 +43,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 """Name -> function, whose docstring is its help."""
 
+_DESCRIPTION = "Restyle captured scenes. Its version: scenestyle --version"
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; an error of the user's making is one message and exit code 1.
@@ -68,9 +70,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(words: Sequence[str]) -> None:
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="scenestyle", description="Restyle captured scenes.", args=words
-        )
+        if words and words[0] in COMMANDS:
+            # Alone, so that hints at a misspelt option are of this command.
+            tyro.cli(COMMANDS[words[0]], prog=f"scenestyle {words[0]}", args=words[1:])
+        else:
+            tyro.extras.subcommand_cli_from_dict(
+                COMMANDS, prog="scenestyle", description=_DESCRIPTION, args=words
+            )
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; what is left in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,6 +17,7 @@ def preview(
     *,
     views: int = 4,
     guidance: Floats = (),
+    image_guidance: Floats = (),
     strength: Floats = (),
     seed: Ints = (),
 ) -> None:
@@ -32,6 +33,8 @@ def preview(
         styles: Ids of styles; default: all of params.yaml.
         views: How many views to show, evenly spaced.
         guidance: Values of the guidance scale; default: the style's own.
+        image_guidance: Values of the image guidance scale, of a model that edits by instruction;
+            default: the style's own.
         strength: Values of the strength; default: the style's own.
         seed: Values of the seed; default: the style's own.
     """
@@ -40,7 +43,12 @@ def preview(
     params = load_params(LAYOUT.params)
     caption = lookup("scene", scene, params.scenes).caption
     chosen = {style: lookup("style", style, params.styles) for style in styles or params.styles}
-    sweep = {"guidance_scale": guidance, "strength": strength, "seed": seed}
+    sweep = {
+        "guidance_scale": guidance,
+        "image_guidance_scale": image_guidance,
+        "strength": strength,
+        "seed": seed,
+    }
     chosen = swept(chosen, sweep)
     rendered = LAYOUT.views(scene)
     if not rendered.is_dir():

@@ -41,10 +41,10 @@ def find_unused(root: Path, older_than: timedelta) -> Unused:
     the cache within `older_than`.
 
     Raises:
-        PipelineError: If the cache is shared with other projects, dvc.lock is torn, or DVC cannot
-            read the project.
+        PipelineError: If the cache is shared with other projects, dvc.lock is torn, a recorded
+            folder is missing in the cache, or DVC cannot read the project.
     """
-    from dvc.exceptions import DvcException
+    from dvc.exceptions import CollectCacheError, DvcException, RevCollectionError
     from dvc.repo import Repo
     from dvc.utils.serialize import load_yaml
 
@@ -79,6 +79,11 @@ def find_unused(root: Path, older_than: timedelta) -> Unused:
                 for oid in odb.all()
                 if oid not in used and _is_before(path := Path(odb.oid_to_path(oid)), before)
             ]
+    except (CollectCacheError, RevCollectionError) as error:
+        raise PipelineError(
+            "recorded folders are missing in the cache, so that nobody knows which files they hold "
+            "and need. First: dvc pull, or dvc repro."
+        ) from error
     except DvcException as error:
         raise PipelineError(f"{root}: {reason(error)}") from error
     size = sum(path.stat().st_size for path in objects)

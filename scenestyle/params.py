@@ -74,13 +74,19 @@ class Style:
     """One sentence, and the strength with which views are pulled towards it."""
 
     prompt: Annotated[str, Field(min_length=1)]
-    """the sentence; `{caption}` becomes the scene's caption"""
+    """the sentence; `{caption}` becomes the scene's caption. For a model that edits by instruction,
+    what is to change (`make it snow`); it needs no caption"""
     negative_prompt: str = ""
     """what the image should not show"""
     strength: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
-    """fraction of the noise schedule that is re-run, 0 < s <= 1; null: the model preset's value"""
+    """fraction of the noise schedule that is re-run, 0 < s <= 1; null: the model preset's value. A
+    model that edits by instruction runs all of it, and ignores this"""
     guidance_scale: Annotated[float, Field(ge=1, le=50, strict=True)] | None = None
     """classifier-free guidance, 1 (off) to 50; null: the model preset's value"""
+    image_guidance_scale: Annotated[float, Field(ge=1, le=50, strict=True)] | None = None
+    """for models that edit by instruction, which ignore `strength`: how closely an image keeps to
+    the view, 1 (least) to 50, usually 1.2 to 2; null: the model preset's value. Ignored by other
+    models, and where guidance_scale is 1"""
     seed: Seed = 0
     """seed of the initial noise"""
     image: Annotated[str, Field(min_length=1)] | None = None
@@ -249,9 +255,9 @@ class StylizeViews:
     """All views of a scene restyled together."""
 
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, `sdxl`, `sdxl-lightning`, `sdxl-turbo`, `sd15`, `z-image-turbo`, a hub repository
-    `organisation/name@COMMIT`, a local diffusers folder, or a checkpoint of SDXL or Stable
-    Diffusion 1.5 in one file (.safetensors)"""
+    """`embedded`, `sdxl`, `sdxl-lightning`, `sdxl-turbo`, `sd15`, `z-image-turbo`,
+    `instruct-pix2pix`, a hub repository `organisation/name@COMMIT`, a local diffusers folder, or a
+    checkpoint of SDXL, Stable Diffusion 1.5 or InstructPix2Pix in one file (.safetensors)"""
     model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """checksum of a model that is one file (`sha256sum FILE`), so that another file is another
     result"""
@@ -302,7 +308,7 @@ class StylizeViews:
         | None
     ) = None
     """what holds the scene, one `Control` each, or its kind alone for one of the model's own; null:
-    all that the model has"""
+    all that the model has; of models that edit by instruction, none"""
     controlnet_conditioning_scale: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     """how strongly the controls hold the scene, 0 (not at all) to 2; null: the preset's value"""
     fusion_steps: Annotated[int, Field(ge=0, strict=True)] | None = None

@@ -9,6 +9,7 @@ from engine.stage import stage_main
 from scenestyle.artifacts import write_json
 from scenestyle.evaluation.controls import edit_alone, refit_figures, unshared_figures
 from scenestyle.evaluation.measure import (
+    by_instruction,
     judge,
     model_fit,
     orbit_links,
@@ -59,11 +60,12 @@ def run(
         video = beside.submit(write_orbit, out / "orbit.mp4", orbit, fps=params.fps)
         links = orbit_links(orbit, tau=params.warp_tau)
         texts = (caption, style.prompt.replace("{caption}", caption))
-        measured, not_computed = judge(orbit, links, steps, texts, params)
+        described = None if by_instruction(stylized) else texts
+        measured, not_computed = judge(orbit, links, steps, described, params)
         measured |= source_psnr(nerf, steps) | model_fit(stylized)
         control = edit_alone(inputs, orbit, steps, work) if params.unshared_control else None
         if control is not None:
-            alone, _ = judge(control.orbit, links, control.steps, texts, params)
+            alone, _ = judge(control.orbit, links, control.steps, described, params)
             measured |= unshared_figures(control, alone, params.warp_tau)
         if params.refit_iterations:
             measured |= refit_figures(inputs, control, params.refit_iterations, work)

@@ -230,7 +230,8 @@ def _masks(
     """
     listed = {path: str(f["mask_path"]) for path, f in frames.items() if f.get("mask_path")}
     if listed:
-        places = locate(list(listed.values()), tree, near, masks=True)
+        photos = {path.relative_to(tree.root) for path in frames}
+        places = locate(list(listed.values()), tree, near, masks_of=photos)
         named = dict(zip(listed, places, strict=True))
         faults = [
             f"{listed[path]}: no such file, but {path.name} names it as its mask"

@@ -109,9 +109,10 @@ def doubts(camera: "pycolmap.Camera") -> str:
     """What makes a camera doubtful, a phrase; empty if nothing."""
     import pycolmap
 
-    if camera.model_name == EQUIRECTANGULAR:
-        return ""
     width, height = camera.width, camera.height
+    if camera.model_name == EQUIRECTANGULAR:
+        is_whole = abs(width - 2 * height) <= 1
+        return "" if is_whole else f"a 360 degree picture is 2 to 1, this one {width}x{height}"
     centre = camera.principal_point_x, camera.principal_point_y
     if not (0 <= centre[0] <= width and 0 <= centre[1] <= height):
         return f"the principal point ({centre[0]:g}, {centre[1]:g}) lies outside of the picture"

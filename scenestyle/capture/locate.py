@@ -8,7 +8,7 @@ in the data set, so that a missing photo is never replaced by another one of its
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -104,7 +104,7 @@ def listed_path(text: str) -> PurePosixPath:
 
 
 def locate(
-    listed: Sequence[str], tree: Tree, near: Path, *, masks: bool = False
+    listed: Sequence[str], tree: Tree, near: Path, *, masks_of: Collection[Path] = ()
 ) -> list[Path | None]:
     """Find the files that a data set lists.
 
@@ -112,18 +112,20 @@ def locate(
         listed: Paths as they are written in it.
         tree: Of the data set.
         near: Folder, relative to the tree's root, to which they should be relative.
-        masks: Whether these are masks, which lie in other folders than photos where they are not
-            where the list says.
+        masks_of: If these are masks, their photos, relative to the tree's root. None of them is
+            taken for a mask, and masks that are not where the list says lie in folders of masks.
 
     Returns:
         Path of each file relative to the tree's root; none for one that is not there.
     """
     wanted = [_inside(listed_path(text), tree, near) for text in listed]
-    folders = _shelves(tree)
+    folders = _shelves(tree, masks_of)
     places = _map_folders(wanted, folders, near)
     if not places:
         # Not even in a usual place: a folder of any name that holds most of them.
-        kind = {folder: s for folder, s in folders.items() if is_side_folder(folder) == masks}
+        kind = {
+            folder: s for folder, s in folders.items() if is_side_folder(folder) == bool(masks_of)
+        }
         names = [path.name for path in wanted]
         most = max(kind, key=lambda folder: len(kind[folder].found(names)), default=None)
         if most is not None and 2 * len(kind[most].found(names)) >= len(names):
@@ -190,8 +192,8 @@ class _Shelf:
             yield stem
 
 
-def _shelves(tree: Tree) -> dict[Path, _Shelf]:
-    every = [f for f in tree.files if f.suffix.lower() in PHOTO_SUFFIXES]
+def _shelves(tree: Tree, without: Collection[Path]) -> dict[Path, _Shelf]:
+    every = [f for f in tree.files if f.suffix.lower() in PHOTO_SUFFIXES and f not in without]
     grouped: dict[Path, list[Path]] = {}
     for file in every:
         grouped.setdefault(file.parent, []).append(file)

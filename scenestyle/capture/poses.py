@@ -44,7 +44,9 @@ def c2w_of(frame: Mapping[str, Any]) -> tuple[Float[np.ndarray, "4 4"], float]:
     rotation = c2w_opengl[:3, :3]
     determinant = np.linalg.det(rotation)
     if determinant < 0:
-        raise InputError("its transform_matrix is mirrored (left-handed axes)")
+        raise InputError(
+            "its transform_matrix is mirrored (left-handed axes); one axis has the wrong sign"
+        )
     scale = float(np.cbrt(determinant))
     if scale == 0 or np.abs(rotation @ rotation.T / scale**2 - np.eye(3)).max() > _TOLERANCE:
         raise InputError("its transform_matrix is no rotation (skewed or stretched)")

@@ -103,19 +103,28 @@ def _of_splats(
 
 
 def raise_faults(faults: Sequence[str], number: int) -> None:
-    """Report all faults in one error, the first ones by name; does nothing if there are none.
+    """Report all faults in one error; does nothing if there are none.
+
+    Args:
+        faults: `NAME: what is wrong with it`, each.
+        number: How many photos there are.
 
     Raises:
-        InputError: Headline, a line per fault, the way out.
+        InputError: Headline, a line per kind of fault with the first names, the way out.
     """
     if not faults:
         return
-    more = len(faults) - _MAX_FAULTS
+    names: dict[str, list[str]] = {}
+    for fault in faults:
+        name, _, reason = fault.partition(": ")
+        names.setdefault(reason, []).append(name)
+    kinds = [f"{some(alike)}: {reason}" for reason, alike in names.items()]
+    more = len(kinds) - _MAX_FAULTS
     raise InputError(
         "\n".join(
             [
                 f"{len(faults):,} of {number:,} photos cannot be used:",
-                *(f"  - {fault}" for fault in faults[:_MAX_FAULTS]),
+                *(f"  - {kind}" for kind in kinds[:_MAX_FAULTS]),
                 *([f"  and {more:,} more"] if more > 0 else []),
                 "Repair or remove them, or put intact copies in their place; nothing was changed.",
             ]
@@ -207,6 +216,7 @@ def _check_count(source: Path, capture: Capture) -> None:
             f"{source} holds {len(capture.photos)} posed images with a file, of "
             f"{capture.listed} listed; at least {MIN_PHOTOS} from different places are needed."
             + (f" Left out: {'; '.join(capture.left_out)}." if capture.left_out else "")
+            + " Put the photos where the data set lists them."
         )
     if len(capture.photos) < _MIN_SHARE * capture.listed:
         raise InputError(

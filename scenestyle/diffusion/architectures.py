@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from scenestyle.errors import WeightsError
+
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
@@ -38,12 +40,34 @@ def configuration(architecture: Architecture) -> Path:
     return _FOLDER / architecture
 
 
-def network(architecture: Architecture, part: str) -> Any:
+def sees_image(channels: int, latent_channels: int, source: Path) -> bool:
+    """Whether a UNet is shown an image beside the noise, as models that edit by instruction are.
+
+    Args:
+        channels: That it takes.
+        latent_channels: Of the latents of an image.
+        source: Where it lies.
+
+    Raises:
+        WeightsError: If it takes anything else.
+    """
+    if channels in (latent_channels, 2 * latent_channels):
+        return channels > latent_channels
+    raise WeightsError(
+        f"{source} is a model for inpainting, or another that is not known here: its UNet takes "
+        f"{channels} channels instead of {latent_channels}, or {2 * latent_channels} of one that "
+        "edits by instruction. Wanted: SDXL, Stable Diffusion 1.5, or InstructPix2Pix of their "
+        "kind."
+    )
+
+
+def network(architecture: Architecture, part: str, **changes: Any) -> Any:
     """A network as configured, with fresh weights, on torch's current default device.
 
     Args:
         architecture: Whose part it is.
         part: One of `PARTS`.
+        changes: To the configuration, of networks of diffusers.
     """
     import diffusers
     import transformers
@@ -53,7 +77,7 @@ def network(architecture: Architecture, part: str) -> Any:
         config: Any = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         return getattr(transformers, _TEXT_ENCODERS[config.architectures[0]])(config)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return getattr(diffusers, config["_class_name"]).from_config(config)
+    return getattr(diffusers, config["_class_name"]).from_config(config | changes)
 
 
 def tokenizers(architecture: Literal["sdxl", "sd15"]) -> dict[str, Any]:

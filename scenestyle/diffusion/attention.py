@@ -15,8 +15,9 @@ that those of the references have (adaptive instance normalisation, as in Hertz 
 Aligned Image Generation via Shared Attention", arXiv:2312.02133, section 3.2, who have one
 reference).
 
-Shape suffixes: B = (G N), batch; G guidance halves (2 with classifier-free guidance, unconditional
-first, else 1); N views of the batch; L tokens of one view; D channels; H heads; E = D / H.
+Shape suffixes: B = (G N), batch; G parts of guidance (2 with classifier-free guidance, 3 where an
+image guides, too, else 1); N views of the batch; L tokens of one view; D channels; H heads;
+E = D / H.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ class SharedSelfAttention:
     """Attention of one layer: references attend to each other, others to themselves and to them.
 
     The first batch after construction or `forget` is the references; their keys and values are
-    kept. The batches that follow hold any number of further views. The two halves of
+    kept. The batches that follow hold any number of further views. The parts of
     classifier-free guidance never mix. References of several sizes are one batch per size, in calls
     that meet in `lockstep`.
     """
@@ -49,7 +50,7 @@ class SharedSelfAttention:
         keep: bool = True,
         lockstep: Lockstep | None = None,
     ) -> None:
-        """The first batch will hold `num_references` views per guidance half.
+        """The first batch will hold `num_references` views per part of guidance.
 
         Several numbers: of each call in lockstep.
         `align`: normalise queries and keys; `keep`: further views follow, else every batch is a
@@ -90,7 +91,7 @@ class SharedSelfAttention:
         if kept is None and len(query) % num_views:
             raise ShapeError(
                 f"Shared attention over {num_views} views got a batch of {len(query)}; "
-                "wanted the same number of views in every guidance half."
+                "wanted the same number of views in every part of guidance."
             )
         if self.align:
             if kept is None:
@@ -110,7 +111,7 @@ class SharedSelfAttention:
     def _over_references(
         self, part: Float[Tensor, "batch heads tokens width"], num_views: int
     ) -> tuple[Tensor, Tensor]:
-        """Mean and deviation over all tokens of all references, per guidance half."""
+        """Mean and deviation over all tokens of all references, per part of guidance."""
         met = self.lockstep.meet(part.unflatten(0, (-1, num_views)))
         if len(met) > 1:
             met = [each.transpose(1, 2).flatten(2, 3)[:, None] for each in met]
@@ -140,7 +141,7 @@ def joined(parts: Sequence[Tensor], dim: int) -> Tensor:
 def with_statistics(
     part: Float[Tensor, "batch heads tokens width"], mean: Tensor, deviation: Tensor
 ) -> Float[Tensor, "batch heads tokens width"]:
-    """Every view with this mean and std over its tokens, per guidance half, head and channel."""
+    """Every view with this mean and std over its tokens, per part of guidance, head and channel."""
     part_GNHLE = part.unflatten(0, (len(mean), -1))
     own_mean, own_deviation = (
         part_GNHLE.mean(3, keepdim=True),
@@ -178,9 +179,9 @@ def shared_self_attention(
 
     Args:
         model: A UNet or ControlNet of diffusers, anything with `set_attn_processor`. Batches must
-            hold the same number of views per guidance half, in the order that diffusers' pipelines
-            give them: all views unconditional, then all views conditional.
-        num_references: Views of the first batch per guidance half; all views for the exact form.
+            hold the same number of views per part of guidance, in the order that diffusers'
+            pipelines give them: all views of one part, such as the unconditional, then of the next.
+        num_references: Views of the first batch per part of guidance; all views for the exact form.
             Several: of each of the calls that `lockstep` runs, one per size.
         align: Whether queries and keys take the references' mean and deviation.
         keep: Whether batches of further views follow, for which the references' keys and values

@@ -29,12 +29,16 @@ def decoded(vae: Any, latents: Iterable[Latents]) -> Iterator[Picture]:
 def encoded(vae: Any, pictures: Sequence[Picture], like: Tensor) -> list[Latents]:
     """Most likely latents of images in main memory, with the dtype and the device of `like`."""
     scale, mean, deviation = _statistics(vae, like)
+    return [(code - mean) * scale / deviation for code in codes(vae, pictures, like)]
+
+
+def codes(vae: Any, pictures: Sequence[Picture], like: Tensor) -> list[Latents]:
+    """As `encoded`, but as the autoencoder has them: neither shifted nor scaled."""
     with torch.no_grad(), _without_overflow(vae):
-        codes = [
+        return [
             vae.encode(picture.to(like.device, vae.dtype)).latent_dist.mode().to(like)
             for picture in pictures
         ]
-    return [(code - mean) * scale / deviation for code in codes]
 
 
 def _statistics(vae: Any, like: Tensor) -> tuple[float, Tensor | float, Tensor | float]:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from scenestyle.diffusion.autoencoder import codes
 from scenestyle.diffusion.noise import CarriedNoise
 from scenestyle.diffusion.noise_offset import NoiseOffset
 from scenestyle.diffusion.seams import replaced
@@ -118,13 +119,63 @@ def prepared_by_size(
             for kept, part in zip((clean, drawn), calls[0], strict=True):
                 for view, row in zip(views, part.split(1), strict=True):
                     kept[view] = row
-        if noise is not None:
-            drawn = noise.of(drawn[noise.first], seed)
-        if offset is not None:
-            drawn = [offset.added(of_view) for of_view in drawn]
+        drawn = _in_common(drawn, noise, seed, offset)
         if mixing == "scale_noise":
             return scheduler.scale_noise(canvas.laid(clean), timestep, canvas.laid(drawn))
         return scheduler.add_noise(canvas.laid(clean), canvas.laid(drawn), timestep)
 
     with replaced(pipeline, "prepare_latents", prepare_latents):
         yield
+
+
+@contextmanager
+def shown_by_size(
+    pipeline: Any,
+    canvas: Canvas,
+    noise: CarriedNoise | None,
+    seed: int,
+    offset: NoiseOffset | None = None,
+) -> Iterator[None]:
+    """As `prepared_by_size`, for a pipeline that begins at noise alone, and sees the views beside.
+
+    Args:
+        pipeline: Of InstructPix2Pix; in its latents of images nothing is scaled.
+        canvas: Sizes of the views of its batch.
+        noise: What the views begin at, instead of what the pipeline draws for each; None: that.
+        seed: Of `noise`.
+        offset: What all of a view's noise has in common; None: nothing.
+    """
+    from diffusers.utils.torch_utils import randn_tensor
+
+    begin, show = pipeline.prepare_latents, pipeline.prepare_image_latents
+
+    def prepare_latents(*args: Any) -> Tensor:
+        batch_size, channels, height, width, dtype, device, generators, _ = args
+        drawn = [
+            randn_tensor((1, channels, *size), generator, device, dtype)
+            for size, generator in zip(canvas.sizes, generators, strict=True)
+        ]
+        latents = canvas.laid(_in_common(drawn, noise, seed, offset))
+        return begin(batch_size, channels, height, width, dtype, device, generators, latents)
+
+    def prepare_image_latents(image: Tensor, *args: Any) -> Tensor:
+        _, _, dtype, device, _ = args
+        factor = pipeline.vae_scale_factor
+        views = [canvas.cut(row, view, scale=factor) for view, row in enumerate(image.split(1))]
+        like = torch.empty(0, dtype=dtype, device=device)
+        return show(canvas.laid(codes(pipeline.vae, views, like)), *args)
+
+    with (
+        replaced(pipeline, "prepare_latents", prepare_latents),
+        replaced(pipeline, "prepare_image_latents", prepare_image_latents),
+    ):
+        yield
+
+
+def _in_common(
+    drawn: list[Tensor], noise: CarriedNoise | None, seed: int, offset: NoiseOffset | None
+) -> list[Tensor]:
+    """Noise drawn for each view, with what is the same in several of them, or over all of one."""
+    if noise is not None:
+        drawn = noise.of(drawn[noise.first], seed)
+    return drawn if offset is None else [offset.added(of_view) for of_view in drawn]

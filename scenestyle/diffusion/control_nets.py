@@ -48,9 +48,11 @@ class ChosenControl:
         return _configuration(self.folder).get("num_control_type", 6)
 
 
-def control_nets(controlnet: Any) -> list[Any]:
-    """The ControlNets of a pipeline: those of its `MultiControlNetModel`, or its only one."""
-    return list(getattr(controlnet, "nets", [controlnet]))
+def control_nets(pipeline: Any) -> list[Any]:
+    """The ControlNets of a pipeline: those of its `MultiControlNetModel`, its only one, or none."""
+    if not hasattr(pipeline, "controlnet"):
+        return []
+    return list(getattr(pipeline.controlnet, "nets", [pipeline.controlnet]))
 
 
 def is_union(controlnet: Any) -> bool:

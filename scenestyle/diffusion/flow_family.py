@@ -74,7 +74,7 @@ class FlowFamily(Family):
             "control_guidance_end": control.end,
         }
 
-    def call_gb(self, pipeline: Any, size: tuple[int, int], *, halves: int) -> tuple[float, float]:
+    def call_gb(self, pipeline: Any, size: tuple[int, int], *, parts: int) -> tuple[float, float]:
         """From the tokens of a view and the width of the transformer.
 
         The fullest moment is in the transformer or, where there are many hints, at the end of the
@@ -83,7 +83,7 @@ class FlowFamily(Family):
         transformer = pipeline.transformer
         cell = self.multiple_of(pipeline)
         image = (size[0] // cell) * (size[1] // cell)
-        number = halves * next(transformer.parameters()).element_size()
+        number = parts * next(transformer.parameters()).element_size()
         hints = len(pipeline.controlnet.control_layers)
         widths = max(hints + _TRANSFORMER_WIDTHS, 2 * hints + _CONTROL_WIDTHS)
         held = (image + _TEXT_TOKENS) * transformer.dim * widths

@@ -138,9 +138,9 @@ def shifted_prediction(
     """The UNet's prediction after the clean latents behind it have changed.
 
     With x = alpha x0 + sigma eps and x fixed, eps changes by -alpha / sigma times the change of x0,
-    and v = alpha eps - sigma x0 (Salimans, Ho 2022, arXiv:2202.00512) by -1 / sigma times. Both
-    halves of classifier-free guidance get the same change, so that what they are combined to gets
-    it too.
+    and v = alpha eps - sigma x0 (Salimans, Ho 2022, arXiv:2202.00512) by -1 / sigma times. All
+    parts of classifier-free guidance get the same change, so that what they are combined to gets it
+    too.
     """
     alpha, sigma = _alpha_sigma(scheduler, timestep)
     factor = {"sample": 1.0, "epsilon": -alpha / sigma, "v_prediction": -1 / sigma}

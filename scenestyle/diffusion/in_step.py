@@ -64,15 +64,15 @@ def denoising_in_step(
     """
     family = family_of(pipeline)
     loop = family.loop()(pipeline, groups, canvas, fusion, work)
-    denoiser, controlnet = family.denoiser(pipeline), pipeline.controlnet
     with ExitStack() as stand_ins:
         if share:
             sharing = loop.sharing(align=align, share_norms=share_norms)
             loop.shared = stand_ins.enter_context(sharing)
-        stand_ins.enter_context(loop.first_layers_kept())
-        stand_ins.enter_context(replaced(controlnet, "forward", Postponed))
-        stand_ins.enter_context(replaced(denoiser, "forward", loop))
-        stand_ins.enter_context(replaced(pipeline, "prepare_control_image", _left_as_it_is))
+        if hasattr(pipeline, "controlnet"):
+            stand_ins.enter_context(loop.first_layers_kept())
+            stand_ins.enter_context(replaced(pipeline.controlnet, "forward", Postponed))
+            stand_ins.enter_context(replaced(pipeline, "prepare_control_image", _left_as_it_is))
+        stand_ins.enter_context(replaced(family.denoiser(pipeline), "forward", loop))
         yield
 
 
@@ -104,7 +104,8 @@ class GroupLoop(ABC):
         """of each call in lockstep"""
         self.shared: Sequence[Any] = ()
         """stand-ins for layers, with the references to forget"""
-        self.control = pipeline.controlnet.forward
+        if hasattr(pipeline, "controlnet"):
+            self.control = pipeline.controlnet.forward
         self.predict = family_of(pipeline).denoiser(pipeline).forward
         self.step = 0
         self._computed = 0  # views times timesteps, in this session
@@ -120,7 +121,7 @@ class GroupLoop(ABC):
 
     @abstractmethod
     def guided(self, prediction: Tensor, num_views: int) -> Tensor:
-        """What the pipeline makes of the predictions of both halves of guidance."""
+        """What the pipeline makes of the predictions of all parts of guidance."""
 
     @abstractmethod
     def clean(self, noisy: Tensor, prediction: Tensor, timestep: Tensor) -> Tensor:
@@ -136,9 +137,9 @@ class GroupLoop(ABC):
         """Predict for all views.
 
         Args:
-            sample: Noisy latents of all views, one half of guidance after the other.
+            sample: Noisy latents of all views, one part of guidance after the other.
             timestep: Of all of them.
-            call: What the networks predict for views of one size, half after half, at that size.
+            call: What the networks predict for views of one size, part after part, at that size.
         """
         num_views = sum(len(group) for group in self.groups)
         prediction = torch.empty_like(sample)
@@ -160,7 +161,7 @@ class GroupLoop(ABC):
         return prediction
 
     def rows(self, views: Sequence[int], batch: int) -> Tensor:
-        """Of the views in a batch of all, one half of guidance after the other."""
+        """Of the views in a batch of all, one part of guidance after the other."""
         num_views = sum(len(group) for group in self.groups)
         return torch.tensor(
             [first + view for first in range(0, batch, num_views) for view in views]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenestyle.diffusion.instructions import shortened
 from scenestyle.errors import WeightsError, reason
 from scenestyle.params import Style
 
@@ -66,11 +67,6 @@ def style_warnings(prompt: str, known: KnownStyles) -> list[str]:
         f"will follow it poorly. It knows: {', '.join(known)}. Name one of them, or set "
         "stylize_views.model to a larger model."
     ]
-
-
-def shortened(text: str, length: int = 80) -> str:
-    """The begin of a prompt, for a sentence about it."""
-    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def as_taught(style: Style, tokenizer: "CLIPTokenizer") -> tuple[Style, list[str]]:

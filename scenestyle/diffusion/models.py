@@ -4,11 +4,12 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenestyle.diffusion import presets, single_file
+from scenestyle.diffusion.architectures import sees_image
 from scenestyle.diffusion.control_nets import (
     ChosenControl,
     control_nets,
@@ -37,6 +38,7 @@ _FROM_HUB = {
     "sdxl-lightning": (presets.SDXL_LIGHTNING, presets.SDXL_BASE),
     "sdxl-turbo": (presets.SDXL_TURBO, presets.SDXL_TURBO_BASE),
     "sd15": (presets.SD15, presets.SD15_BASE),
+    "instruct-pix2pix": (presets.INSTRUCT_PIX2PIX, presets.INSTRUCT_PIX2PIX_BASE),
     "z-image-turbo": (presets.Z_IMAGE_TURBO, presets.Z_IMAGE_TURBO_BASE),
 }
 _HUB_LORAS = {"sdxl-lightning": presets.SDXL_LIGHTNING_LORA}
@@ -54,8 +56,9 @@ class DiffusionModel:
     """A pipeline, and what to know about it."""
 
     pipeline: Any
-    """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`, the one without XL, or a
-    `ZImageControlNetImg2ImgPipeline`"""
+    """a `diffusers.StableDiffusionXLControlNetImg2ImgPipeline`, the one without XL, a
+    `ZImageControlNetImg2ImgPipeline`, or one that edits: a `StableDiffusionXLEditPipeline` or
+    `diffusers.StableDiffusionInstructPix2PixPipeline`"""
     device: "torch.device"
     """where it is to compute; `place` brings it there"""
     preset: Preset
@@ -77,7 +80,7 @@ class _Architecture:
     """What models of one architecture have in common when they are loaded."""
 
     pipeline: str
-    """class of diffusers, or of `z_image`"""
+    """class of diffusers, of `instruct_xl` or of `z_image`"""
     union_pipeline: str | None
     """the one for a ControlNet Union; None: there is none"""
     options: Mapping[str, Any]
@@ -85,7 +88,7 @@ class _Architecture:
     preset: Preset
     """for models without one of their own"""
     controlnets: Mapping[ControlKind, HubControlNet]
-    """for models without one; that for depth is the default"""
+    """for models without one; that for depth is the default; none: of models that edit"""
     width: str = "cross_attention_dim"
     """what model and ControlNet must have in common, in their configurations"""
     half: Literal["float16", "bfloat16"] = "float16"
@@ -115,6 +118,20 @@ _FIRST = _Architecture(
     presets.SD15,
     presets.SD15_CONTROLNETS,
     hub_files=(f"unet/{_FP16}", f"text_encoder/{_FP16}", f"vae/{_FP16}"),
+)
+_XL_EDIT = replace(
+    _XL,
+    pipeline="StableDiffusionXLEditPipeline",
+    union_pipeline=None,
+    preset=presets.SDXL_INSTRUCT_PIX2PIX,
+    controlnets={},
+)
+_FIRST_EDIT = replace(
+    _FIRST,
+    pipeline="StableDiffusionInstructPix2PixPipeline",
+    options={**_FIRST.options, "feature_extractor": None},  # which is the checker's
+    preset=replace(presets.INSTRUCT_PIX2PIX, scheduler=None),
+    controlnets={},
 )
 _Z_IMAGE = _Architecture(
     "ZImageControlNetImg2ImgPipeline",
@@ -160,7 +177,7 @@ def load_pipeline(
     scheduler: Scheduler | None = None,
     sha256: str | None = None,
 ) -> DiffusionModel:
-    """Load a controlled image-to-image pipeline of a known class into main memory.
+    """Load a pipeline that restyles images, of a known class, into main memory.
 
     Args:
         model: One of
@@ -169,6 +186,7 @@ def load_pipeline(
             `sdxl-lightning`: the same with a LoRA for few steps, four instead of forty;
             `sdxl-turbo`: SDXL Turbo, four steps at half the size, for non-commercial use;
             `sd15`: Stable Diffusion 1.5, a third of the size, for cards on which SDXL does not fit;
+            `instruct-pix2pix`: the same class, which edits by instruction and has no ControlNet;
             `z-image-turbo`: Z-Image, more than twice SDXL's size, eight steps, Apache-2.0;
             `organisation/name@COMMIT`: a hub repository of one of these classes at a 40-digit
             commit;
@@ -176,7 +194,8 @@ def load_pipeline(
             a local checkpoint of one file (.safetensors) of SDXL's or SD 1.5's class.
             The last three are used with the values of `sdxl`, `sd15` or `z-image-turbo`, by the
             class in their model_index.json or the names of their tensors, and with that one's
-            depth ControlNet unless they hold one of their own.
+            depth ControlNet unless they hold one of their own; or, if their UNet sees the image
+            beside the noise, as `instruct-pix2pix`.
         device: Where it is to run; `place` brings it there.
         dtype: Numbers to compute with; `auto`: float16 on CUDA, float32 elsewhere.
         controls: What holds the scene; None: all ControlNets that it has.
@@ -224,15 +243,32 @@ def licences_of(model: str) -> dict[str, str]:
     return {part: repository.licence for part, repository in _hub_repositories(model).items()}
 
 
+def edits_by_instruction(model: str) -> bool:
+    """Whether a model's prompts say what to change, by its name and what of it lies on disk.
+
+    Raises:
+        WeightsError: If what lies there is no model of a known kind.
+    """
+    if model in _FROM_HUB:
+        return not _hub_architecture(model).controlnets
+    path = Path(model)
+    if path.suffix == ".safetensors" and path.is_file():
+        return not _architecture_of_file(path).controlnets
+    return path.is_dir() and not _architecture_of(path).controlnets
+
+
 def _hub_repositories(model: str) -> dict[str, HubRepository]:
     architecture, base = _hub_architecture(model), _FROM_HUB[model][1]
-    found = {"base": base, "controlnet": architecture.controlnets["depth"].repository}
+    found = {"base": base}
+    if architecture.controlnets:
+        found["controlnet"] = architecture.controlnets["depth"].repository
     found |= {"vae": architecture.vae} if architecture.vae else {}
     return found | ({"lora": _HUB_LORAS[model].repository} if model in _HUB_LORAS else {})
 
 
 def _hub_architecture(model: str) -> _Architecture:
-    return {"sd15": _FIRST, "z-image-turbo": _Z_IMAGE}.get(model, _XL)
+    named = {"sd15": _FIRST, "instruct-pix2pix": _FIRST_EDIT, "z-image-turbo": _Z_IMAGE}
+    return named.get(model, _XL)
 
 
 def _base(model: str, sha256: str | None) -> _Base:
@@ -252,7 +288,7 @@ def _base(model: str, sha256: str | None) -> _Base:
         sources = {"base": f"{model}, sha256:{sha256}"}
         if configured := single_file.own_configuration(file):
             sources["configuration"] = str(configured)
-        architecture = {"sdxl": _XL, "sd15": _FIRST}[single_file.architecture_of(file)]
+        architecture = _architecture_of_file(file)
         return _Base(file, architecture, architecture.preset, sources, licences)
     folder = named_folder(model, _FULL_WEIGHTS, exclude=[_FP16], instead="set it to embedded")
     if folder is None:
@@ -289,7 +325,7 @@ def _of_hub(model: str) -> _Base:
     preset, base = _FROM_HUB[model]
     architecture = _hub_architecture(model)
     parts = _hub_repositories(model)
-    del parts["controlnet"]  # which may be another one
+    parts.pop("controlnet", None)  # which may be another one
     lora = _HUB_LORAS.get(model)
     return _Base(
         hub_snapshot(base, architecture.hub_files),
@@ -314,6 +350,13 @@ def _chosen(
     for a model that holds none.
     """
     held = list(base.held or base.architecture.controlnets)
+    if not held:
+        if controls:
+            raise WeightsError(
+                f"stylize_views.controls: {name} edits by instruction and is shown each view "
+                "itself; there are no ControlNets for it. Set controls: null."
+            )
+        return [], {}, {}
     if controls is None:
         is_several_nets = len(set(base.held.values())) == len(base.held) > 0
         controls = [Control(kind) for kind in held[: None if is_several_nets else 1]]
@@ -394,14 +437,35 @@ def _architecture_of(folder: Path) -> _Architecture:
             "with `pipeline.save_pretrained(FOLDER)`."
         )
     name = str(json.loads(index.read_text(encoding="utf-8")).get("_class_name"))
-    if re.fullmatch(r"StableDiffusion(XL)?(ControlNet)?(Union)?(Img2Img)?Pipeline", name):
-        return _XL if name.startswith("StableDiffusionXL") else _FIRST
+    of_unets = r"StableDiffusion(XL)?(InstructPix2Pix|(ControlNet)?(Union)?(Img2Img)?)Pipeline"
+    if match := re.fullmatch(of_unets, name):
+        kinds = (_FIRST, _FIRST_EDIT) if match[1] is None else (_XL, _XL_EDIT)
+        channels, latent = (
+            _configured(folder / part / "config.json", key, 4)
+            for part, key in (("unet", "in_channels"), ("vae", "latent_channels"))
+        )
+        return kinds[sees_image(channels, latent, folder)]
     if re.fullmatch(r"ZImage(ControlNet)?(Img2Img)?Pipeline", name):
         return _Z_IMAGE
     raise WeightsError(
         f"{folder} holds a {name}. Wanted: a StableDiffusionXLPipeline, StableDiffusionPipeline or "
-        "ZImagePipeline, with or without ControlNet, Union or Img2Img in the name. Set "
-        "stylize_views.model to one of that kind, such as sdxl, sd15, z-image-turbo or embedded."
+        "ZImagePipeline, with or without ControlNet, Union, Img2Img or InstructPix2Pix in the "
+        "name. Set stylize_views.model to one of that kind, such as sdxl, sd15, instruct-pix2pix, "
+        "z-image-turbo or embedded."
+    )
+
+
+def _architecture_of_file(file: Path) -> _Architecture:
+    kinds = {"sdxl": (_XL, _XL_EDIT), "sd15": (_FIRST, _FIRST_EDIT)}
+    return kinds[single_file.architecture_of(file)][single_file.edits(file)]
+
+
+def _configured(file: Path, key: str, default: int) -> int:
+    """A number in a network's configuration; that of diffusers' class if there is none."""
+    return (
+        json.loads(file.read_text(encoding="utf-8")).get(key, default)
+        if file.is_file()
+        else default
     )
 
 
@@ -414,7 +478,8 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
     # Loading takes a second and would fill the stages' logs with bars.
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    architecture, sees_union = base.architecture, chosen[0].is_union
+    architecture = base.architecture
+    sees_union = bool(chosen) and chosen[0].is_union
     name = architecture.union_pipeline if sees_union else architecture.pipeline
     if name is None:
         raise WeightsError(
@@ -424,8 +489,10 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True}
     folder_options = {**options, "use_safetensors": True}
     try:
-        load = load_flow_net if architecture is _Z_IMAGE else load_nets
-        replaced: dict[str, Any] = {"controlnet": load(chosen, folder_options)}
+        replaced: dict[str, Any] = {}
+        if chosen:
+            load = load_flow_net if architecture is _Z_IMAGE else load_nets
+            replaced["controlnet"] = load(chosen, folder_options)
         if base.vae is not None:
             replaced["vae"] = diffusers.AutoencoderKL.from_pretrained(base.vae, **folder_options)
         kind = _pipeline_class(name)
@@ -442,9 +509,9 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
                 **folder_options,
             )
     except (OSError, ValueError, SafetensorError) as error:
+        beside = f" with {', '.join(str(each.folder) for each in chosen)}" if chosen else ""
         raise WeightsError(
-            f"{base.weights} could not be loaded as a {name} with "
-            f"{', '.join(str(each.folder) for each in chosen)} ({reason(error)}). Each needs "
+            f"{base.weights} could not be loaded as a {name}{beside} ({reason(error)}). Each needs "
             "safetensors weights in the layout of `save_pretrained(FOLDER)`; or set "
             "stylize_views.model: embedded."
         ) from error
@@ -453,13 +520,13 @@ def _assemble(base: _Base, chosen: Sequence[ChosenControl], dtype: "torch.dtype"
     pipeline.vae.enable_slicing()
     pipeline.set_progress_bar_config(disable=None)
     denoiser = family_of(pipeline).denoiser(pipeline)
-    for part in (denoiser, *control_nets(pipeline.controlnet), pipeline.vae):
+    for part in (denoiser, *control_nets(pipeline), pipeline.vae):
         part.to(memory_format=torch.channels_last)
     return pipeline
 
 
 def _check_widths(base: _Base, chosen: Sequence[ChosenControl], pipeline: Any) -> None:
-    key, nets = base.architecture.width, control_nets(pipeline.controlnet)
+    key, nets = base.architecture.width, control_nets(pipeline)
     wanted = family_of(pipeline).denoiser(pipeline).config[key]
     what = {"cross_attention_dim": "text has", "dim": "layers have"}[key]
     kind = base.architecture.pipeline
@@ -476,8 +543,12 @@ def _check_widths(base: _Base, chosen: Sequence[ChosenControl], pipeline: Any) -
 def _pipeline_class(name: str) -> Any:
     import diffusers
 
-    if name != _Z_IMAGE.pipeline:
-        return getattr(diffusers, name)
-    from scenestyle.diffusion.z_image import ZImageControlNetImg2ImgPipeline
+    if name == _Z_IMAGE.pipeline:
+        from scenestyle.diffusion.z_image import ZImageControlNetImg2ImgPipeline
 
-    return ZImageControlNetImg2ImgPipeline
+        return ZImageControlNetImg2ImgPipeline
+    if name == _XL_EDIT.pipeline:
+        from scenestyle.diffusion.instruct_xl import StableDiffusionXLEditPipeline
+
+        return StableDiffusionXLEditPipeline
+    return getattr(diffusers, name)

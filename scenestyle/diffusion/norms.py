@@ -24,7 +24,7 @@ class SharedGroupNorm:
 
     The first batch after construction or `forget` is the references; mean and deviation of them all
     together are kept, and the batches that follow, of any number of further views, are normalised
-    with them. The two halves of classifier-free guidance never mix. With all views as references
+    with them. The parts of classifier-free guidance never mix. With all views as references
     this is the group norm of the views as one picture. References of several sizes are one batch
     per size, in calls that meet in `lockstep`.
     """
@@ -36,7 +36,7 @@ class SharedGroupNorm:
         *,
         lockstep: Lockstep | None = None,
     ) -> None:
-        """The first batch will hold `num_references` views per guidance half.
+        """The first batch will hold `num_references` views per part of guidance.
 
         Several numbers: of each call in lockstep.
         """
@@ -61,7 +61,7 @@ class SharedGroupNorm:
         if kept is None and len(x) % num_views:
             raise ShapeError(
                 f"Shared norms over {num_views} views got a batch of {len(x)}; "
-                "wanted the same number of views in every guidance half."
+                "wanted the same number of views in every part of guidance."
             )
         num_halves = len(kept[0]) if kept else len(x) // num_views
         grouped = x.unflatten(1, (self.norm.num_groups, -1)).flatten(3)
@@ -90,9 +90,9 @@ def shared_group_norms(
     """Share every group norm of `model`; afterwards all is as before.
 
     Args:
-        model: A UNet of diffusers. Batches must hold the same number of views per guidance half:
-            all views unconditional, then all views conditional.
-        num_references: Views of the first batch per guidance half; all views for the exact form.
+        model: A UNet of diffusers. Batches must hold the same number of views per part of guidance,
+            as for shared attention.
+        num_references: Views of the first batch per part of guidance; all views for the exact form.
             Several: of each of the calls that `lockstep` runs, one per size.
         lockstep: Runs the calls of references of several sizes.
 

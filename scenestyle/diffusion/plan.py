@@ -80,7 +80,7 @@ def plan_views(
             large as the largest.
         params: `sharing`, `num_references`, `memory_gb`, `offload`.
         free: Memory that is free on the device, 1e9 bytes; None: what it says now.
-        guided: Whether classifier-free guidance doubles every call.
+        guided: Whether classifier-free guidance multiplies every call.
 
     Raises:
         ParamsError: If not even the smallest group fits; says what to lower.
@@ -89,7 +89,9 @@ def plan_views(
     waiting = num_views * _waiting_gb(model, size) if model.device.type == "cpu" else 0.0
     free = (free_gb(model.device) if free is None else free) - waiting
     family = family_of(model.pipeline)
-    view_gb, kept_gb = family.call_gb(model.pipeline, size, halves=2 if guided else 1)
+    view_gb, kept_gb = family.call_gb(
+        model.pipeline, size, parts=family.guidance_parts if guided else 1
+    )
     autoencoder = autoencoder_gb(model.pipeline, size)
     num_references = min(params.num_references or model.preset.num_references, num_views)
     firsts = {"full": num_views, "references": num_references, "none": 1}

@@ -47,6 +47,8 @@ class Preset:
     """share of the noise schedule that is re-run, 0 < s <= 1"""
     guidance_scale: float
     """classifier-free guidance; 1 is off"""
+    image_guidance_scale: float | None = None
+    """guidance by the view, of models that edit by instruction; None: it is none"""
     controlnet_conditioning_scale: float = 1.0
     """factor on the ControlNets' residuals"""
     fusion_steps: int = 0
@@ -172,6 +174,34 @@ SD15_BASE = HubRepository(
 SD15_DEPTH_CONTROLNET = HubRepository(
     "lllyasviel/control_v11f1p_sd15_depth", "539f99181d33db39cf1af2e517cd8056785f0a87", _OPENRAIL
 )
+
+INSTRUCT_PIX2PIX = Preset(
+    image_side=512,
+    num_inference_steps=20,
+    strength=1.0,
+    guidance_scale=7.5,
+    image_guidance_scale=1.5,
+    scheduler="ddim",
+)
+"""InstructPix2Pix (Brooks, Holynski, Efros 2023, arXiv:2211.09800), Stable Diffusion 1.5 finetuned
+to edit by instruction: guidance and size of the authors' code; steps and scheduler of
+Instruct-NeRF2NeRF (Haque et al. 2023, arXiv:2303.12789), which edits views of a scene with it."""
+
+INSTRUCT_PIX2PIX_BASE = HubRepository(
+    "timbrooks/instruct-pix2pix",
+    "31519b5cb02a7fd89b906d88731cd4d6a7bbf88d",
+    f"MIT, and of the Stable Diffusion that it was finetuned from: {_OPENRAIL}",
+)
+"""Six independent public repositories name this commit."""
+
+SDXL_INSTRUCT_PIX2PIX = Preset(
+    image_side=768,
+    num_inference_steps=30,
+    strength=1.0,
+    guidance_scale=3.0,
+    image_guidance_scale=1.5,
+)
+"""The same of SDXL's class; values of diffusers' example."""
 
 DEPTH_ANYTHING = HubRepository(
     "depth-anything/Depth-Anything-V2-Small-hf", "5426e4f0f36572d16453bbda7a8389317b1bef99", _APACHE

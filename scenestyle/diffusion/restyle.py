@@ -8,6 +8,7 @@ from pathlib import Path
 from scenestyle.device import select_device
 from scenestyle.diffusion.families import family_of
 from scenestyle.diffusion.inputs import RenderedViews, evenly_spaced
+from scenestyle.diffusion.instructions import caption_warnings
 from scenestyle.diffusion.known_styles import ANY_CAPTION, as_taught, style_warnings
 from scenestyle.diffusion.models import DiffusionModel, load_pipeline
 from scenestyle.diffusion.monocular import with_chosen_depth
@@ -97,7 +98,8 @@ class Restyler:
     def settings(self, caption: str, style: Style) -> Settings:
         """What a style, the parameters and the model's preset say; each outranks those after it.
 
-        A model that knows few styles reads neither the caption nor words that it was not taught.
+        A model that knows few styles reads neither the caption nor words that it was not taught;
+        what else of a style means nothing to the model is left out.
 
         Raises:
             ParamsError: If strength leaves no step to run.
@@ -107,17 +109,24 @@ class Restyler:
             if strange:
                 listed = ", ".join(strange)
                 logger.info("the model was not taught, and does not read: %s", listed)
+        style = family_of(self.model.pipeline).read(style)
         return resolve_settings(caption, style, self.params, self.model.preset)
 
     def warnings(self, styles: Iterable[Style]) -> list[str]:
-        """What users should know of the styles' prompts; each is logged, too."""
-        prompts = dict.fromkeys(style.prompt for style in styles)
-        found = [
-            text for prompt in prompts for text in style_warnings(prompt, self.model.known_styles)
-        ]
+        """What users should know of what the model makes of the styles; each is logged, too."""
+        family, known = family_of(self.model.pipeline), self.model.known_styles
+        found = dict.fromkeys(
+            text
+            for style in styles
+            for text in (
+                *style_warnings(style.prompt, known),
+                *(() if known else caption_warnings(style.prompt, edits=family.edits)),
+                *family.unread_warnings(style),
+            )
+        )
         for text in found:
             logger.warning(text)
-        return found
+        return list(found)
 
     def edges_redrawn(self, settings: Settings) -> float | None:
         """How much of some views' edges is left when the model redraws them as photographs.

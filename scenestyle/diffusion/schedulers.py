@@ -8,8 +8,11 @@ _CLASSES: dict[Scheduler, tuple[str, dict[str, Any]]] = {
     "euler": ("EulerDiscreteScheduler", {}),
     "euler-trailing": ("EulerDiscreteScheduler", {"timestep_spacing": "trailing"}),
     "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
-    "ddim": ("DDIMScheduler", {}),
-    "ddim-trailing": ("DDIMScheduler", {"timestep_spacing": "trailing"}),
+    "ddim": ("DDIMScheduler", {"clip_sample": False}),  # which is for pixels
+    "ddim-trailing": (
+        "DDIMScheduler",
+        {"clip_sample": False, "timestep_spacing": "trailing"},
+    ),
     "lcm": ("LCMScheduler", {}),
 }
 assert set(_CLASSES) == set(get_args(Scheduler))

@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from scenestyle.diffusion.architectures import configuration, tokenizers
+from scenestyle.diffusion.architectures import configuration, sees_image, tokenizers
 from scenestyle.diffusion.weights import file_fault, warnings_hidden
 from scenestyle.errors import WeightsError, reason
 
 _InOneFile = Literal["sdxl", "sd15"]
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 _WANTED = (
-    "Wanted: a checkpoint of SDXL or Stable Diffusion 1.5, text encoders and autoencoder in it"
+    "Wanted: a checkpoint of SDXL, Stable Diffusion 1.5 or InstructPix2Pix, text encoders and "
+    "autoencoder in it"
 )
+_LATENT_CHANNELS = 4
 _FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
 _TEXT_ENCODERS: Mapping[str, _InOneFile] = {
     "conditioner.embedders.1.model.": "sdxl",
@@ -57,8 +59,6 @@ def architecture_of(file: Path) -> _InOneFile:
     try:
         with safe_open(file, framework="pt") as checkpoint:
             names = set(checkpoint.keys())
-            has_unet = _FIRST_LAYER in names
-            channels = checkpoint.get_slice(_FIRST_LAYER).get_shape()[1] if has_unet else 0
     except SafetensorError as error:
         raise WeightsError(
             f"{file} is damaged ({reason(error)}); copy or download it again."
@@ -74,18 +74,26 @@ def architecture_of(file: Path) -> _InOneFile:
             "Set stylize_views.model: z-image-turbo, or name a diffusers folder of a "
             "ZImagePipeline with this transformer in it."
         )
-    if not has_unet or len(found) != 1:
+    if _FIRST_LAYER not in names or len(found) != 1:
         some = ", ".join(sorted(names)[:3])
         raise WeightsError(
             f"{file} is no checkpoint of a kind that is known here (its first tensors: {some}). "
             f"{_WANTED}. A LoRA belongs into stylize_views.loras."
         )
-    if channels != 4:
-        raise WeightsError(
-            f"{file} is a model for inpainting or editing: its UNet takes {channels} channels "
-            f"instead of 4. {_WANTED}."
-        )
     return found[0]
+
+
+def edits(file: Path) -> bool:
+    """Whether a checkpoint edits by instruction: its UNet sees an image beside the noise.
+
+    Raises:
+        WeightsError: If it is for inpainting.
+    """
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as checkpoint:
+        channels = checkpoint.get_slice(_FIRST_LAYER).get_shape()[1]
+    return sees_image(channels, _LATENT_CHANNELS, file)
 
 
 def load(file: Path, kind: Any, options: Mapping[str, Any]) -> Any:
@@ -103,11 +111,13 @@ def load(file: Path, kind: Any, options: Mapping[str, Any]) -> Any:
 
     architecture, own = architecture_of(file), own_configuration(file)
     folder = own or configuration(architecture)
-    words = {} if own else tokenizers(architecture)
+    given = dict(options) if own else {**options, **tokenizers(architecture)}
     try:
         with warnings_hidden():  # of casting, although nothing needs to stay in float32
+            if edits(file):
+                given["unet"] = _wide_unet(file, folder, options["dtype"])
             pipeline = kind.from_single_file(
-                str(file), config=str(folder), local_files_only=True, **words, **options
+                str(file), config=str(folder), local_files_only=True, **given
             )
     except NotImplementedError as error:  # tensors that are still without values cannot be moved
         raise WeightsError(
@@ -127,6 +137,20 @@ def load(file: Path, kind: Any, options: Mapping[str, Any]) -> Any:
         )
     _set_prediction(pipeline, file)
     return pipeline
+
+
+def _wide_unet(file: Path, folder: Path, dtype: Any) -> Any:
+    """A UNet that is shown an image, by the configuration of one that is not."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel.from_single_file(
+        str(file),
+        config=str(folder),
+        subfolder="unet",
+        in_channels=2 * _LATENT_CHANNELS,
+        local_files_only=True,
+        dtype=dtype,
+    )
 
 
 def own_configuration(file: Path) -> Path | None:

@@ -71,6 +71,8 @@ class Settings:
     """whether group norms take the references' statistics where attention is shared"""
     carry_noise: bool = False
     """whether the initial noise sticks to the scene instead of the screen"""
+    image_guidance_scale: float | None = None
+    """how much of the view stays, of models that edit by instruction; None: of another model"""
 
     @property
     def executed_steps(self) -> int:
@@ -146,7 +148,7 @@ def stylize(
     import torch
 
     from scenestyle.diffusion.autoencoder import decoded
-    from scenestyle.diffusion.canvas import Canvas, prepared_by_size
+    from scenestyle.diffusion.canvas import Canvas
     from scenestyle.diffusion.in_step import denoising_in_step
 
     plan = plan or Plan.joint(len(rgb))
@@ -154,6 +156,7 @@ def stylize(
     sizes = [settings.working_size(picture.shape[1], picture.shape[0], model) for picture in rgb]
     factor = model.pipeline.vae_scale_factor
     canvas = Canvas(tuple((height // factor, width // factor) for width, height in sizes))
+    preparing = family_of(model.pipeline).preparing()
     styled = []
     try:
         with (
@@ -167,7 +170,7 @@ def stylize(
                 fusion=fusion,
                 work=work and work / _key(settings, plan, model.controls),
             ),
-            prepared_by_size(model.pipeline, canvas, noise, settings.seed, model.noise_offset),
+            preparing(model.pipeline, canvas, noise, settings.seed, model.noise_offset),
         ):
             latents = canvas.apart(_run(model, rgb, disparity, settings, sizes))
         for before, after in zip(rgb, decoded(model.pipeline.vae, latents), strict=True):
@@ -192,7 +195,7 @@ def expected_seconds(
     offload: Literal["none", "model"] = "none",
 ) -> float:
     """About how long `stylize` takes, by one step of one view without sharing or fusing."""
-    one_step = replace(settings, strength=min(1.0, 1.5 / settings.num_inference_steps))
+    one_step = replace(settings, strength=1.0, num_inference_steps=1)
     plan = replace(Plan.joint(1), offload=offload)
     seconds = []
     for _ in range(2):  # the first call also pays for what is prepared once

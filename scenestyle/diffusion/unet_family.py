@@ -49,13 +49,8 @@ class UNetFamily(Family):
     ) -> Mapping[str, Any]:
         """Of a `StableDiffusion(XL)ControlNet(Union)Img2ImgPipeline`."""
         return {
-            "prompt": [settings.prompt] * num_views,
-            # The pipelines tell "no negative prompt" (zeros) from an empty one (its embedding).
-            "negative_prompt": [settings.negative_prompt] * num_views
-            if settings.negative_prompt
-            else None,
+            **prompt_arguments(settings, num_views),
             "strength": settings.strength,
-            "guidance_scale": settings.guidance_scale,
             **control_arguments(
                 model.controls,
                 seen,
@@ -65,14 +60,14 @@ class UNetFamily(Family):
             **_scores(model),
         }
 
-    def call_gb(self, pipeline: Any, size: tuple[int, int], *, halves: int) -> tuple[float, float]:
+    def call_gb(self, pipeline: Any, size: tuple[int, int], *, parts: int) -> tuple[float, float]:
         """From the sizes of the UNet's maps."""
         return call_gb(
             pipeline.unet,
             size,
             pipeline.vae_scale_factor,
-            num_controls=len(control_nets(pipeline.controlnet)),
-            halves=halves,
+            num_controls=len(control_nets(pipeline)),
+            parts=parts,
         )
 
     def kept_numbers(
@@ -87,36 +82,50 @@ class UNetFamily(Family):
         return []
 
 
+def prompt_arguments(settings: "Settings", num_views: int) -> Mapping[str, Any]:
+    """What pipelines of UNets are told of the text."""
+    return {
+        "prompt": [settings.prompt] * num_views,
+        # They tell "no negative prompt" (zeros) from an empty one (its embedding).
+        "negative_prompt": [settings.negative_prompt] * num_views
+        if settings.negative_prompt
+        else None,
+        "guidance_scale": settings.guidance_scale,
+    }
+
+
 def call_gb(
     unet: Any,
     size: tuple[int, int],
     vae_scale_factor: int,
     *,
     num_controls: int = 1,
-    halves: int = 2,
+    parts: int = 2,
 ) -> tuple[float, float]:
     """Memory of a call per view, and of the keys and values kept per reference, 1e9 bytes.
 
-    Both count `halves` of classifier-free guidance. The first is what is held at the fullest
+    Both count the `parts` of classifier-free guidance. The first is what is held at the fullest
     moment, in a transformer block or in the last block, and leaves out what kernels take for
     themselves (`benchmarks/true_size.py` compares it with what is measured); the second is exact.
     """
     tokens = (size[0] // vae_scale_factor) * (size[1] // vae_scale_factor)
     widths, layers = unet.config.block_out_channels, unet.config.layers_per_block
-    bytes_per_number = halves * next(unet.parameters()).element_size()
-    skips = sum(width * (tokens / 4**level) * (layers + 1) for level, width in enumerate(widths))
-    attended = [
-        module.to_k.out_features * tokens / 4 ** _level(name, len(widths))
-        for name, module in unet.named_modules()
-        if name.endswith(".attn1")
-    ]
-    kept = 2 * sum(attended)
-    working = max(
-        _UPSAMPLED_MAPS * widths[0] * tokens, _TRANSFORMER_MAPS * max(attended, default=0)
-    )
-    # A ControlNet's residuals are as large as the skips; those of further ones are added to the
-    # first's.
-    view = (1 + min(num_controls, 2)) * skips + working
+    bytes_per_number = parts * next(unet.parameters()).element_size()
+    skips = [width * (tokens / 4**level) * (layers + 1) for level, width in enumerate(widths)]
+    working = [_UPSAMPLED_MAPS * widths[0] * tokens, *(0.0 for _ in widths[1:])]
+    kept = 0.0
+    for name, module in unet.named_modules():
+        if name.endswith(".attn1"):
+            level = _level(name, len(widths))
+            attended = module.to_k.out_features * tokens / 4**level
+            working[level] = max(working[level], _TRANSFORMER_MAPS * attended)
+            kept += 2 * attended
+    if num_controls:
+        # Residuals are as large as the skips, and keep all of these to the end; those of further
+        # ControlNets are added to the first's.
+        view = (1 + min(num_controls, 2)) * sum(skips) + max(working)
+    else:
+        view = max(block + sum(skips[: level + 1]) for level, block in enumerate(working))
     return view * bytes_per_number / 1e9, kept * bytes_per_number / 1e9
 
 

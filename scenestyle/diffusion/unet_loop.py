@@ -52,7 +52,7 @@ class UNetLoop(GroupLoop):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        nets = control_nets(self.pipeline.controlnet)
+        nets = control_nets(self.pipeline)
         self.maps = [ControlMaps(net.controlnet_cond_embedding) for net in nets]
 
     @contextmanager
@@ -82,8 +82,8 @@ class UNetLoop(GroupLoop):
         sample: Tensor,
         timestep: Tensor,
         *,
-        down_block_additional_residuals: Postponed,
-        mid_block_additional_residual: Postponed,
+        down_block_additional_residuals: Postponed | None = None,
+        mid_block_additional_residual: Postponed | None = None,
         return_dict: bool,
         **kwargs: Any,
     ) -> tuple[Tensor]:
@@ -95,7 +95,9 @@ class UNetLoop(GroupLoop):
             postponed=down_block_additional_residuals,
             kwargs=kwargs,
         )
-        return (self.at_timestep(sample, timestep, call),)
+        # The channels that may follow are of what the model is shown.
+        noisy = sample[:, : self.pipeline.vae.config.latent_channels]
+        return (self.at_timestep(noisy, timestep, call),)
 
     def guided(self, prediction: Tensor, num_views: int) -> Tensor:
         """The unconditional half comes first."""
@@ -119,11 +121,24 @@ class UNetLoop(GroupLoop):
         *,
         sample: Tensor,
         timestep: Tensor,
-        postponed: Postponed,
+        postponed: Postponed | None,
         kwargs: Mapping[str, Any],
     ) -> Tensor:
-        """What the networks predict for views of one size, half after half, at that size."""
+        """What the networks predict for views of one size, part after part, at that size."""
         batch, rows = len(sample), self.rows(views, len(sample))
+        residuals = self._residuals(views, rows, batch, postponed) if postponed else {}
+        return self.predict(
+            self.canvas.cut(pick_rows(sample, rows, batch), views[0]),
+            timestep,
+            return_dict=False,
+            **residuals,
+            **self._of_own_size(pick_rows(kwargs, rows, batch), views[0]),
+        )[0]
+
+    def _residuals(
+        self, views: Sequence[int], rows: Tensor, batch: int, postponed: Postponed
+    ) -> dict[str, Any]:
+        """What the ControlNets add to the UNet's maps."""
         for each in self.maps:
             each.turn_to(views, len(rows) // len(views))
         control_kwargs = dict(postponed.kwargs)
@@ -141,14 +156,10 @@ class UNetLoop(GroupLoop):
         down, middle = self.control(
             cut(noisy), *args, controlnet_cond=seen, **self._of_own_size(control_kwargs, views[0])
         )
-        return self.predict(
-            cut(pick_rows(sample, rows, batch)),
-            timestep,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
-            return_dict=False,
-            **self._of_own_size(pick_rows(kwargs, rows, batch), views[0]),
-        )[0]
+        return {
+            "down_block_additional_residuals": down,
+            "mid_block_additional_residual": middle,
+        }
 
     def _of_own_size(self, kwargs: Mapping[str, Any], view: int) -> Mapping[str, Any]:
         """The arguments of a network, where SDXL's is told the size of the view, not the batch's.
@@ -164,3 +175,21 @@ class UNetLoop(GroupLoop):
         for first in range(0, ids.shape[1] - 1, 4):
             ids[:, first : first + 2] = ids.new_tensor(size)
         return {**kwargs, "added_cond_kwargs": {**known, "time_ids": ids}}
+
+
+class EditLoop(UNetLoop):
+    """Of a pipeline of InstructPix2Pix."""
+
+    def guided(self, prediction: Tensor, num_views: int) -> Tensor:
+        """Brooks, Holynski, Efros 2023, arXiv:2211.09800, equation 3, in this order of parts.
+
+        With text and image, with the image alone, with neither.
+        """
+        if len(prediction) == num_views:
+            return prediction
+        with_both, with_image, with_neither = prediction.chunk(3)
+        return (
+            with_neither
+            + self.pipeline.guidance_scale * (with_both - with_image)
+            + self.pipeline.image_guidance_scale * (with_image - with_neither)
+        )

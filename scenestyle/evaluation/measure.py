@@ -52,7 +52,7 @@ def judge(
     orbit: Orbit,
     links: Mapping[str, Sequence[ViewLink]],
     steps: Sequence[Step],
-    texts: tuple[str, str],
+    texts: tuple[str, str] | None,
     params: Evaluate,
 ) -> tuple[Measurements, dict[str, str]]:
     """All figures of an edit that need nothing made for them.
@@ -61,7 +61,7 @@ def judge(
         orbit: The novel path.
         links: From `orbit_links`.
         steps: The views of the capture.
-        texts: Captions of the scene and of the edit.
+        texts: Captions of the scene and of the edit; None: an instruction made it.
         params: `warp_tau`, `pretrained` and `seed`.
 
     Returns:
@@ -181,32 +181,37 @@ def style_figures(held_out: Sequence[Step], seed: int) -> Measurements:
 
 
 def pretrained_figures(
-    orbit: Orbit, steps: Sequence[Step], texts: tuple[str, str], access: str
+    orbit: Orbit, steps: Sequence[Step], texts: tuple[str, str] | None, access: str
 ) -> tuple[Measurements, dict[str, str]]:
     """The figures that need weights which do not come with the installation.
 
     Args:
         orbit: Whose frames CLIP looks at.
         steps: Whose held-out photos LPIPS compares.
-        texts: Captions of the scene and of the edit.
+        texts: Captions of the scene and of the edit; None: an instruction made it.
         access: `evaluate.pretrained`.
 
     Returns:
         The figures, and why others could not be computed.
     """
+    clip, missing = "CLIP direction consistency (edit, motion)", {}
+    if texts is None:
+        missing["CLIP text-image directional similarity"] = (
+            "The prompt is an instruction: it does not say what the images show."
+        )
+    else:
+        clip = f"CLIP text-image directional similarity, {clip}"
     came_as_splats = any(step.photo is None for step in steps)
     lpips: dict[str, Callable[[bool], Measurements]] = {
         "LPIPS of the source field": lambda may: lpips_figures(steps, may_download=may)
     }
     parts: dict[str, Callable[[bool], Measurements]] = {
         **({} if came_as_splats else lpips),
-        "CLIP text-image directional similarity, CLIP direction consistency (edit, motion)": (
-            lambda may: clip_figures(orbit, steps, texts, may_download=may)
-        ),
+        clip: lambda may: clip_figures(orbit, steps, texts, may_download=may),
     }
     if access == "off":
-        return {}, dict.fromkeys(parts, "Turned off (evaluate.pretrained: off).")
-    measured, missing = {}, {}
+        return {}, missing | dict.fromkeys(parts, "Turned off (evaluate.pretrained: off).")
+    measured: Measurements = {}
     for name, compute in parts.items():
         try:
             measured |= compute(access == "download")
@@ -230,9 +235,9 @@ def lpips_figures(steps: Sequence[Step], *, may_download: bool) -> Measurements:
 
 
 def clip_figures(
-    orbit: Orbit, steps: Sequence[Step], texts: tuple[str, str], *, may_download: bool
+    orbit: Orbit, steps: Sequence[Step], texts: tuple[str, str] | None, *, may_download: bool
 ) -> Measurements:
-    """CLIP's figures along the orbit, and the directional similarity of the stylized views.
+    """CLIP's figures along the orbit, and, if there are texts, how far the edit went their way.
 
     Raises:
         WeightsError: If the weights are not there.
@@ -254,14 +259,19 @@ def clip_figures(
             [step.stylized for step in steps],
         )
     )
+    found: Measurements = {
+        "clip_direction_consistency_edit": direction_consistency_edit(before, after),
+        "clip_direction_consistency_motion": direction_consistency_motion(before, after),
+    }
+    if texts is None:
+        return found
     captions = clip.embed_texts(texts)
     return {
         "clip_directional_similarity": text_image_directional_similarity(before, after, *captions),
         "clip_directional_similarity_stylized": text_image_directional_similarity(
             source, stylized, *captions
         ),
-        "clip_direction_consistency_edit": direction_consistency_edit(before, after),
-        "clip_direction_consistency_motion": direction_consistency_motion(before, after),
+        **found,
     }
 
 
@@ -316,6 +326,12 @@ def model_fit(stylized: Path) -> Measurements:
     """How much of the views the model can draw, if stylize_views noted it."""
     share = read_json(stylized / "manifest.json").get("redrawn_edges")
     return {} if share is None else {"redrawn_edges": float(share)}
+
+
+def by_instruction(stylized: Path) -> bool:
+    """Whether the model was told what to change, and not what the images show."""
+    settings = read_json(stylized / "manifest.json")["settings"]
+    return settings.get("image_guidance_scale") is not None
 
 
 def each(

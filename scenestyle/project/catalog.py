@@ -7,7 +7,7 @@
 | `caption` | what the capture shows; may be empty for a scene that params.yaml has |
 | `styles` | ids of styles, or sentences, with `;` between them |
 | `STAGE.PARAMETER` | a parameter of this row, as `train_nerf.iterations`; empty: the stage's |
-| `style.OPTION` | `strength`, `guidance_scale`, `negative_prompt`, `seed` of its sentences |
+| `style.OPTION` | a parameter of the style that each of its sentences becomes, as `strength` |
 
 The file is CSV or xlsx, as `scenestyle.project.table` reads it. Names of columns may have any case;
 only `scene` and `styles` must be there. What params.yaml has besides the rows and columns of a

@@ -24,6 +24,7 @@ _KNOWN: Sequence[tuple[tuple[str, ...], Architecture, presets.Preset, tuple[int,
     (("sdxl", "sdxl-lightning"), "sdxl", presets.SDXL, (1024, 768, 512)),
     (("z-image-turbo",), "z-image", presets.Z_IMAGE_TURBO, (1024, 768, 512)),
     (("sd15",), "sd15", presets.SD15, (512,)),
+    (("instruct-pix2pix",), "sd15", presets.INSTRUCT_PIX2PIX, (512,)),
 )
 """values of `stylize_views.model`, and the long sides to try, the best first"""
 
@@ -72,11 +73,18 @@ def advice(free_gb: float) -> str:
 
 @cache
 def without_weights(architecture: Architecture, preset: presets.Preset) -> DiffusionModel:
-    """What a plan for a GPU has to know of a model in half precision with its depth ControlNet."""
+    """What a plan for a GPU has to know of a model in half precision.
+
+    It has its depth ControlNet or, where it edits by instruction, none, and a UNet that sees the
+    view.
+    """
     import torch
 
     with torch.device("meta"):
         parts = {name: network(architecture, name) for name in PARTS[architecture]}
+        if preset.image_guidance_scale is not None:
+            del parts["controlnet"]
+            parts["unet"] = network(architecture, "unet", in_channels=8)
     for part in parts.values():
         # As large as float16, but autoencoders do not overflow in it.
         part.bfloat16() if architecture == "z-image" else part.half()

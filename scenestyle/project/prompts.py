@@ -4,8 +4,11 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from scenestyle.diffusion.known_styles import read_known_styles, shortened, style_warnings
+from scenestyle.diffusion.instructions import caption_warnings, shortened
+from scenestyle.diffusion.known_styles import read_known_styles, style_warnings
+from scenestyle.diffusion.models import edits_by_instruction
 from scenestyle.diffusion.weights import EMBEDDED_FOLDER
+from scenestyle.errors import WeightsError
 
 
 def prompt_warnings(prompt: str, captions: Iterable[str], model: str) -> list[str]:
@@ -16,12 +19,10 @@ def prompt_warnings(prompt: str, captions: Iterable[str], model: str) -> list[st
         captions: Of the scenes that it may be used with.
         model: `stylize_views.model`; of a model that lies on the hub nothing is known here.
     """
-    found = []
-    if "{caption}" not in prompt:
-        found.append(
-            f"The prompt {shortened(prompt)!r} has no {{caption}}, so that it does not say what "
-            "the scene shows. If that is not meant, put {caption} where the caption belongs."
-        )
+    try:
+        found = caption_warnings(prompt, edits=edits_by_instruction(model))
+    except WeightsError:  # of another kind of model; the stage says so
+        return []
     folder = EMBEDDED_FOLDER if model == "embedded" else Path(model)
     if not folder.is_dir():
         return found

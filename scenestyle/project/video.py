@@ -61,7 +61,7 @@ def inspect_video(path: Path, *, start: float = 0.0, stop: float | None = None) 
     with _open(path) as container:
         first = next(_frames(path, container), None)
         if first is None or not every:
-            raise InputError(f"{path} holds no pictures.")
+            raise InputError(f"{path} holds no pictures that can be decoded; export it again.")
         width, height = _shown_size(container, first)
     seconds = every[-1] - every[0] + 1 / rate
     until = float("inf") if stop is None else stop
@@ -195,7 +195,7 @@ def _times(path: Path, container: "InputContainer", stream: "VideoStream") -> li
 
 def _stream(path: Path, container: "InputContainer") -> "VideoStream":
     if not container.streams.video:
-        raise InputError(f"{path} holds no pictures.")
+        raise InputError(f"{path} holds no pictures that can be decoded; export it again.")
     return container.streams.video[0]
 
 

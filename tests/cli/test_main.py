@@ -284,6 +284,20 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     main(["--version"])
 
     assert capsys.readouterr().out == f"scenestyle {version('scenestyle')}\n"
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "scenestyle --version" in capsys.readouterr().out
+
+
+def test_hints_at_a_misspelt_option_are_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["prune", "--older-then", "3"])
+    said = "".join(capsys.readouterr())
+    assert stop.value.code == 2
+    assert "--older-than INT" in said
+    with pytest.raises(SystemExit):
+        main(["status", "--al"])
+    assert "add-style" not in "".join(capsys.readouterr())
 
 
 def test_a_mistyped_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,6 +340,21 @@ def test_what_a_prompt_lacks_is_said_when_it_is_added(
     assert "must say how" in fails(capsys, "add-style", "d", "   ")
     main(["add-style", "e", "a watercolor painting of {caption}"])
     assert capsys.readouterr().out == "Added style e.\nNext: scenestyle restyle SCENE e\n"
+
+
+def test_an_instruction_and_a_model_of_another_kind_are_told_apart_when_it_is_added(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["add-style", "snow", "make it snow", "--image-guidance-scale", "1.8"])
+    assert "it needs a model that edits by instruction" in capsys.readouterr().out
+    assert load_params(project / "params.yaml").styles["snow"].image_guidance_scale == 1.8
+    text = (project / "params.yaml").read_text()
+    chosen = text.replace("stylize_views: {}", "stylize_views: {model: instruct-pix2pix}")
+    (project / "params.yaml").write_text(chosen)
+    main(["add-style", "rain", "make it rain"])
+    assert capsys.readouterr().out == "Added style rain.\nNext: scenestyle restyle SCENE rain\n"
+    main(["add-style", "wet", "{caption} in the rain"])
+    assert "Say what is to change" in capsys.readouterr().out
 
 
 def test_sentences_about_a_long_prompt_stay_short(

@@ -201,6 +201,14 @@ def test_a_cache_that_others_share_and_a_torn_record_are_left_alone(
         find_unused(here.root, timedelta(0))
 
 
+def test_a_cache_without_its_lists_of_folders_is_left_alone(here: Toy) -> None:
+    here.repro()
+    for listing in (here.root / ".dvc/cache").rglob("*.dir"):
+        listing.unlink()
+    with pytest.raises(PipelineError, match="recorded folders are missing in the cache"):
+        find_unused(here.root, timedelta(0))
+
+
 def test_a_folder_without_a_project_has_no_cache_to_empty(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="not inside of a DVC repository"):
         find_unused(tmp_path, timedelta(0))

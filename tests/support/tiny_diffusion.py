@@ -165,6 +165,30 @@ def tiny_first_pipeline() -> Any:
     )
 
 
+def tiny_instructed(pipeline: Any) -> Any:
+    """InstructPix2Pix of the pipeline's class: its parts, a UNet that is shown the view too, and no ControlNet."""
+    import torch
+    from diffusers import (
+        StableDiffusionInstructPix2PixPipeline,
+        StableDiffusionXLInstructPix2PixPipeline,
+        UNet2DConditionModel,
+    )
+
+    torch.manual_seed(3)
+    unet = UNet2DConditionModel.from_config(pipeline.unet.config, in_channels=8)
+    with torch.no_grad():
+        for name, parameter in unet.named_parameters():
+            if ".attn1." in name:
+                parameter.mul_(6)
+    parts = {name: part for name, part in pipeline.components.items() if name != "controlnet"}
+    if "text_encoder_2" in parts:
+        del parts["image_encoder"], parts["feature_extractor"]
+        kind, options = StableDiffusionXLInstructPix2PixPipeline, {"add_watermarker": False}
+    else:
+        kind, options = StableDiffusionInstructPix2PixPipeline, {"requires_safety_checker": False}
+    return kind(**{**parts, "unet": unet}, **options)
+
+
 def tiny_z_image(*, control_in_dim: int = 4) -> Any:
     """Z-Image of the real classes: transformer, ControlNet, a text encoder of Qwen3's class, an autoencoder with a shift."""
     import torch

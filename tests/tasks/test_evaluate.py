@@ -363,6 +363,17 @@ def test_figures_whose_weights_are_missing_are_reported_and_not_made_up(
     assert [name.split()[0] for name in why] == ["LPIPS", "CLIP"]
 
 
+def test_of_an_instruction_no_figure_says_how_far_the_images_went_its_way() -> None:
+    """It is no caption of the edited scene; what looks at images alone is asked for as before."""
+    orbit = renders.Orbit([], [], [])
+
+    measured, why = figures_of.pretrained_figures(orbit, [], None, "off")
+
+    assert measured == {}
+    assert "is an instruction" in why["CLIP text-image directional similarity"]
+    assert "Turned off" in why["CLIP direction consistency (edit, motion)"]
+
+
 @pytest.mark.usefixtures("judged")
 def test_the_report_says_what_was_not_computed(judged: Path) -> None:
     html = (judged / "report.html").read_text()

@@ -71,6 +71,6 @@ def test_a_setting_that_is_handed_on_by_name_is_used_where_the_views_are_restyle
         [],
     )
     families = {file: each for file, each in code.items() if file.endswith("_family.py")}
-    assert len(families) == 2
+    assert len(families) == 3
     trees = {HANDED_ON: readers, **families}
     assert [field.name for field in fields(Settings) if not uses(trees, field.name)] == []

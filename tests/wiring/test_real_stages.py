@@ -16,7 +16,12 @@ from scenestyle.diffusion.weights import file_sha256
 from scenestyle.project.layout import Layout
 from tests.support.kills import bring_up_to_date, kill_each_stage
 from tests.support.original_layout import write_single_file
-from tests.support.tiny_diffusion import tiny_pipeline, write_tiny_lora
+from tests.support.tiny_diffusion import (
+    tiny_first_pipeline,
+    tiny_instructed,
+    tiny_pipeline,
+    write_tiny_lora,
+)
 from tests.support.toy_project import ROOT
 
 SMALL = {
@@ -148,3 +153,29 @@ def test_a_checkpoint_of_one_file_with_a_control_and_a_lora_goes_the_whole_way(
     write_single_file(tiny_pipeline(second_text_width=32), checkpoint)
     with pytest.raises(AssertionError, match="write model_sha256"):
         execute(project, "dvc", "repro", "--single-item", "--force", f"stylize_views@{edit}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_an_instruction_goes_the_whole_way(tmp_path: Path) -> None:
+    """With a folder of InstructPix2Pix's kind: no caption, no control, a warning of nothing."""
+    project, model = tmp_path / "project", tmp_path / "model"
+    lay_out(project)
+    tiny_instructed(tiny_first_pipeline()).save_pretrained(model)
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    edit = next(iter(params["edits"]))
+    scene, style = edit.split("-")
+    params["stylize_views"] |= {"model": str(model), "image_side": 64, "num_inference_steps": 2}
+    params["styles"][style] = {"prompt": "make it snow", "image_guidance_scale": 1.8}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+    execute(project, "dvc", "repro")
+
+    layout = Layout(project)
+    manifest = json.loads((layout.stylized(scene, style) / "manifest.json").read_text())
+    assert (manifest["warnings"], manifest["controls"]) == ([], [])
+    assert manifest["settings"]["prompt"] == "make it snow"
+    assert manifest["settings"]["image_guidance_scale"] == 1.8
+    report = (layout.result(scene, style) / "report.html").read_text()
+    assert "make it snow" in report
+    assert "The prompt is an instruction: it does not say what the images show." in report

@@ -185,9 +185,19 @@ def test_faults_without_end_are_cut_short(tmp_path):
     save(tmp_path, meta)
     with pytest.raises(InputError) as caught:
         read_capture(tmp_path)
+    alike = str(caught.value).splitlines()
+    assert alike[:2] == [
+        "30 of 30 photos cannot be used:",
+        "  - images/0.png, images/1.png, images/2.png, images/3.png, images/4.png and 25 more: it has "
+        "no transform_matrix",
+    ]
+    for number, frame in enumerate(meta["frames"]):
+        frame["camera_model"] = f"OURS_{number}"
+    save(tmp_path, meta)
+    with pytest.raises(InputError) as caught:
+        read_capture(tmp_path)
     lines = str(caught.value).splitlines()
-    assert (len(lines), lines[0]) == (13, "30 of 30 photos cannot be used:")
-    assert lines[-2] == "  and 20 more"
+    assert (len(lines), lines[-2]) == (13, "  and 20 more")
 
 
 # COLMAP
@@ -291,6 +301,7 @@ def test_a_camera_without_a_focal_length_is_refused(tmp_path):
         ({"fl_x": 1e9}, "focal length of 1e"),
         ({"k1": 50}, "the picture shrinks from 64x48"),
         ({"k5": 0.2}, "k5 is not read"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "360 degree picture is 2 to 1, this one 64x48"),
     ],
 )
 def test_doubtful_cameras_are_used_and_said(tmp_path, keys, doubt):
@@ -410,6 +421,16 @@ def test_masks_of_a_posed_set_belong_to_its_frames(tmp_path, form):
     if form == "mask_path":
         with pytest.raises(InputError, match=r"m4.png: no such file, but 4.png names it"):
             read_capture(tmp_path)
+
+
+@pytest.mark.parametrize("listed", ["masks/{}.png", "images/{}.jpg", "images/{}.png"])
+def test_a_photo_never_stands_in_for_its_mask(tmp_path, listed):
+    meta = posed_set(tmp_path)
+    for number, frame in enumerate(meta["frames"]):
+        frame["mask_path"] = listed.format(number)
+    save(tmp_path, meta)
+    with pytest.raises(InputError, match=r"no such file, but 0.png names it as its mask"):
+        read_capture(tmp_path)
 
 
 def test_masks_of_a_colmap_set_belong_to_its_images(tmp_path):

@@ -9,23 +9,31 @@ import torch
 from scenestyle.diffusion.families import family_of
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
-from tests.support.tiny_diffusion import stylize, tiny_z_image
-from tests.unit.diffusion.test_stylize import SETTINGS, some_views
+from tests.support.tiny_diffusion import (
+    stylize,
+    tiny_first_pipeline,
+    tiny_instructed,
+    tiny_z_image,
+)
+from tests.unit.diffusion.test_stylize import SETTINGS as OF_IMAGES
+from tests.unit.diffusion.test_stylize import some_views
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"),
 ]
 CPU = torch.device("cpu")
+SETTINGS = replace(OF_IMAGES, image_guidance_scale=1.5)
 IN_GROUPS = Plan("references", ((1, 4), (0, 2), (3,)))
 
 
-@pytest.fixture(scope="module", params=["SDXL", "Z-Image"])
+@pytest.fixture(scope="module", params=["SDXL", "Z-Image", "InstructPix2Pix"])
 def folder(request, tiny_folder, tmp_path_factory):
     if request.param == "SDXL":
         return tiny_folder
-    folder = tmp_path_factory.mktemp("tiny_z_image")
-    tiny_z_image().save_pretrained(folder)
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny = tiny_z_image() if request.param == "Z-Image" else tiny_instructed(tiny_first_pipeline())
+    tiny.save_pretrained(folder)
     return folder
 
 
@@ -81,15 +89,16 @@ def test_the_images_of_all_views_are_not_on_the_gpu_while_it_denoises(models):
     """Docs say that of a view beyond the group there lie the latents alone."""
     sizes: dict[int, int] = {}
     model = models[1]
+    family = family_of(model.pipeline)
     for num_views in (4, 12):
 
         def watch(*_, num_views=num_views):
             sizes[num_views] = torch.cuda.memory_allocated()
 
-        denoiser = family_of(model.pipeline).denoiser(model.pipeline)
+        denoiser = family.denoiser(model.pipeline)
         planted = denoiser.register_forward_pre_hook(watch)
         plan = Plan("none", tuple((view,) for view in range(num_views)))
         stylize(model, *some_views(num_views, 64, 48), SETTINGS, plan)
         planted.remove()
     picture, latents = 3 * 64 * 48 * 4, 4 * 32 * 24 * 4
-    assert sizes[12] - sizes[4] < 8 * (12 * latents + picture / 2)
+    assert sizes[12] - sizes[4] < 8 * (6 * family.guidance_parts * latents + picture / 2)

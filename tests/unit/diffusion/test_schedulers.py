@@ -1,11 +1,14 @@
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 
 from scenestyle.diffusion.models import load_pipeline
 from scenestyle.diffusion.plan import Plan
+from scenestyle.diffusion.schedulers import set_scheduler
 from scenestyle.params import Scheduler
 from tests.support.tiny_diffusion import stylize
 from tests.unit.diffusion.test_stylize import (
@@ -33,3 +36,13 @@ def test_the_noise_schedule_stays(tiny_folder):
     for name in get_args(Scheduler):
         other = load_pipeline(str(tiny_folder), torch.device("cpu"), scheduler=name)
         assert torch.equal(other.pipeline.scheduler.alphas_cumprod, own.alphas_cumprod)
+
+
+@pytest.mark.parametrize("name", ["ddim", "ddim-trailing"])
+def test_latents_are_not_clipped_to_what_pixels_can_be(name):
+    """As DDIM's own default is, and a configuration does not have to say it."""
+    pipeline = SimpleNamespace(scheduler=EulerDiscreteScheduler())
+
+    set_scheduler(pipeline, name)
+
+    assert not pipeline.scheduler.config.clip_sample

@@ -492,7 +492,7 @@ def test_kept_keys_and_values_are_as_large_as_said(model):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SharedJointAttention, "_images", watched)
         stylize(model, rgb, disparity, settings, Plan("references", ((0,), (1,))))
-    _, kept_gb = family_of(model.pipeline).call_gb(model.pipeline, (32, 24), halves=1)
+    _, kept_gb = family_of(model.pipeline).call_gb(model.pipeline, (32, 24), parts=1)
     assert sum(sizes) / 1e9 == pytest.approx(kept_gb)
 
 
@@ -529,7 +529,7 @@ def test_the_plan_knows_what_the_networks_hold_at_the_fullest_moment(side, num_h
 
     one, three = (held_at_most(lambda rows=rows: step(rows)) for rows in (1, 3))
     pipeline = SimpleNamespace(transformer=transformer, controlnet=controlnet, vae_scale_factor=8)
-    view_gb, _ = family_of(pipeline).call_gb(pipeline, (side, side), halves=1)
+    view_gb, _ = family_of(pipeline).call_gb(pipeline, (side, side), parts=1)
     assert view_gb == pytest.approx((three - one) / 2e9, rel=0.1)
 
 

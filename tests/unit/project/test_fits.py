@@ -12,24 +12,28 @@ import torch
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.diffusion.plan import plan_views, weights_gb
-from scenestyle.diffusion.presets import SDXL, Z_IMAGE_TURBO
+from scenestyle.diffusion.presets import INSTRUCT_PIX2PIX, SDXL, Z_IMAGE_TURBO
 from scenestyle.params import StylizeViews
 from scenestyle.project.fits import advice, fitting, without_weights
+
+EDITS = ("instruct-pix2pix", 512, "none")
 
 
 @pytest.mark.parametrize(
     ("card", "wanted"),
     [
         (2, []),
-        (4, []),
-        (8, [("sd15", 512, "none")]),
-        (12, [("sdxl", 768, "model"), ("sd15", 512, "none")]),
+        (3, []),
+        (4, [EDITS]),
+        (8, [("sd15", 512, "none"), EDITS]),
+        (12, [("sdxl", 768, "model"), ("sd15", 512, "none"), EDITS]),
         (
             24,
             [
                 ("sdxl", 1024, "none"),
                 ("z-image-turbo", 768, "model"),
                 ("sd15", 512, "none"),
+                EDITS,
             ],
         ),
     ],
@@ -70,6 +74,12 @@ def test_z_images_weights_are_those_of_the_published_models() -> None:
     model = without_weights("z-image", Z_IMAGE_TURBO)
     assert weights_gb(model, "none") == pytest.approx(27.23, abs=0.01)
     assert weights_gb(model, "model") == pytest.approx(19.19, abs=0.01)
+
+
+def test_the_weights_of_instruct_pix2pix_are_those_of_sd15_without_a_controlnet() -> None:
+    """2.13 GB in half precision: 0.860 + 0.084 + 0.123 billion parameters."""
+    model = without_weights("sd15", INSTRUCT_PIX2PIX)
+    assert weights_gb(model, "none") == pytest.approx(2.132, abs=0.001)
 
 
 def test_memory_is_foretold_within_a_fifth_of_what_was_measured_at_true_size() -> None:
