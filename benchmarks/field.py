@@ -27,7 +27,7 @@ import torch
 from benchmarks.machine import provenance, table, write_result
 from scenestyle.artifacts import View
 from scenestyle.cameras import PinholeCamera
-from scenestyle.nerfstudio_plugin.config import training_side
+from scenestyle.nerfstudio_plugin.sizes import training_side
 from scenestyle.params import TrainNerf
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def stock_nerfacto(run: Path, params: TrainNerf) -> Learner:
     from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
     from nerfstudio.engine.trainer import Trainer
 
-    from scenestyle.nerfstudio_plugin.config import dataparser_config, machine_config
+    from scenestyle.nerfstudio_plugin.quick_config import dataparser_config, machine_config
 
     config: Any = copy.deepcopy(method_configs["nerfacto"])
     config.machine = machine_config(params, CPU)
@@ -168,7 +168,8 @@ def rendering(run: Path, views: list[View], ours: Any) -> list[list[object]]:
     """Seconds per view of 248x184, and PSNR of ours as accelerated and in nerfstudio's operations."""
     from nerfstudio.models.nerfacto import NerfactoModel
 
-    from scenestyle.nerf.dataset import camera_rays, read_photo
+    from scenestyle.nerf.dataset import read_photo
+    from scenestyle.nerfstudio_plugin.rays import camera_rays
 
     held_out = [view for view in views if view.split == "held_out"]
     camera = held_out[0].camera.resized(*VIEW_SIZE)

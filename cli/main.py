@@ -25,7 +25,7 @@ from cli.restyle import restyle
 from cli.status import status
 from cli.watch import watch
 from engine.troubles import told
-from scenestyle.device import let_idle_threads_sleep
+from scenestyle.device import keep_freed_memory, let_idle_threads_sleep
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "add-scene": add_scene,
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.simplefilter("ignore")  # of pinned libraries, for their developers; ours are logged
     let_idle_threads_sleep()
+    keep_freed_memory()
     enter_project()
     if code := told(lambda: _run(words)):
         raise SystemExit(code)

@@ -48,7 +48,7 @@ from engine.process import MAY_PASS, die_with_parent
 from engine.provenance import FILE, provenance
 from engine.troubles import PassingError, told
 from scenestyle.artifacts import write_json
-from scenestyle.device import let_idle_threads_sleep
+from scenestyle.device import keep_freed_memory, let_idle_threads_sleep
 from scenestyle.errors import InputError, ScenestyleError
 from scenestyle.files import locked, whole_folder
 from scenestyle.params import EDIT_STAGES, Params, load_params, stage_params
@@ -103,6 +103,7 @@ def stage_main(run: Run, argv: Sequence[str] | None = None) -> None:
     """
     die_with_parent(signal.SIGKILL)
     let_idle_threads_sleep()
+    keep_freed_memory()
     warnings.simplefilter("ignore", FutureWarning)  # of pinned libraries among themselves
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
 

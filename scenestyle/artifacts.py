@@ -37,6 +37,9 @@ SPLATS_KEY = "splats_file_path"
 """key of a `transforms.json` of poses: the file of splats that the scene came as, from its folder;
 there are no photos then, and the field is to have the frame of the file"""
 
+_COMPRESS_LEVEL = 4
+"""of PNGs: as small as at the usual 6, in less than half of the time"""
+
 Split = Literal["train", "held_out"]
 
 
@@ -77,7 +80,8 @@ def read_json(path: Path) -> Any:
 def write_rgb(path: Path, rgb: Float[np.ndarray, "height width 3"]) -> None:
     """Write colours in [0, 1] as an 8-bit PNG, rounding to nearest; values outside are clipped."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)).save(path)
+    image = Image.fromarray(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8))
+    image.save(path, compress_level=_COMPRESS_LEVEL)
 
 
 def write_cut_out(

@@ -1,12 +1,18 @@
-"""Where the tensors of a stage are, on a GPU or the CPU; and how its threads wait."""
+"""Where the tensors of a stage are, on a GPU or the CPU; how threads wait and memory is kept."""
 
+import ctypes
 import os
+import platform
 from typing import TYPE_CHECKING
 
 from scenestyle.errors import ParamsError
 
 if TYPE_CHECKING:
     import torch
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""numbers of glibc's options: what may lie free at the end of the heap, and the size from which an
+array is no part of the heap; 32 MB is the most that every version takes"""
 
 VARIABLE = "SCENESTYLE_DEVICE"
 """Environment variable that overrides the choice: `cpu`, `cuda` or `cuda:1`."""
@@ -21,6 +27,20 @@ def let_idle_threads_sleep() -> None:
     respected.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed, up to 0.5 GB, for the next array of its size.
+
+    By default it returns every array of more than a few megabytes to the system, and gets the next
+    as fresh pages, which the system fills with zeros. A step of a network frees and takes dozens:
+    decoding a view took 15 % longer, encoding one 25 %. Without glibc nothing happens.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    for option, megabytes in ((_MMAP_THRESHOLD, 32), (_TRIM_THRESHOLD, 512)):
+        mallopt(option, megabytes << 20)
 
 
 def select_device(wanted: str | None = None) -> "torch.device":

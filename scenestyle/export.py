@@ -21,7 +21,7 @@ from scenestyle.export_names import Format
 from scenestyle.files import PARTIAL, partial_of
 from scenestyle.nerf.dataset import keeps_frame
 from scenestyle.nerf.field import RadianceField, Rendering, load_field
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel, all_splats_of, splats_of
+from scenestyle.nerfstudio_plugin.splat_field import SplatField, all_splats_of, splats_of
 from scenestyle.novel.camera_path import moved_to_run, read_camera_path
 from scenestyle.novel.fitted_splats import fit_splats
 from scenestyle.novel.mesh import fused_mesh
@@ -183,7 +183,7 @@ def _write_points(finetuned: Path, views: Path, out: Path, options: ExportOption
 def _write_splats(finetuned: Path, views: Path, out: Path, options: ExportOptions) -> None:
     field = load_field(finetuned)
     model = field.model
-    if not isinstance(model, SplatModel):
+    if not isinstance(model, SplatField):
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out.parent) as work:
             model = _fitted(field, ViewsFolder.open(views), Path(work), options)
     if not keeps_frame(finetuned):
@@ -199,7 +199,7 @@ def _write_splats(finetuned: Path, views: Path, out: Path, options: ExportOption
 
 def _fitted(
     field: RadianceField, source: ViewsFolder, work: Path, options: ExportOptions
-) -> SplatModel:
+) -> SplatField:
     """Splats that show what a field without Gaussians shows, from its views and an orbit."""
     posed = [replace(view, camera=_sized(view.camera, options.size)) for view in source.views]
     surfaces_z = [source.surface_z(view) for view in source.views]

@@ -208,10 +208,14 @@ def load_pipeline(
             safetensors, or it has no ControlNet for one of `controls`, or parts do not fit each
             other; the message names the way out.
     """
+    from scenestyle.diffusion.quick_autoencoder import quicken
+
     given = local_loras(loras)
     base = _base(model, sha256)
     chosen, sources, licences = _chosen(base, model, controls)
     pipeline = _assemble(base, chosen, _torch_dtype(dtype, device, base.architecture.half))
+    if device.type == "cpu":
+        quicken(pipeline.vae)
     add_loras(pipeline, [*base.loras, *given])
     if name := scheduler or base.preset.scheduler:
         set_scheduler(pipeline, name)

@@ -25,6 +25,9 @@ _USABLE_SHARE = 0.8
 """of the free memory; the rest is for other processes and for what the allocator cannot use"""
 VIEWS_PER_CALL_ON_CPU = 2
 """more make nothing faster where the cores are busy with one view"""
+_MOST_SMALL_VIEWS, _SMALL_CALL_GB = 8, 0.25
+"""of views that are small, more pass at once: the embedded UNet takes 42 ms of 376x280 pixels in
+calls of 8, 50 ms in calls of 2"""
 _DECODER_MAPS, _ENCODER_MAPS = 6.0, 5.0
 """memory of decoding and of encoding a picture, in units of the autoencoder's narrowest map"""
 
@@ -121,7 +124,7 @@ def plan_views(
     others = [index for index in range(num_views) if index not in set(references)]
     per_call = int((budget - kepts[sharing]) / view_gb)
     if model.device.type == "cpu":
-        per_call = min(per_call, VIEWS_PER_CALL_ON_CPU)
+        per_call = min(per_call, views_per_call_on_cpu(view_gb))
     groups = [tuple(references)] if references else []
     for size in dict.fromkeys(sizes):
         same = [index for index in others if sizes[index] == size]
@@ -144,6 +147,11 @@ def describe(plan: Plan, names: Sequence[str], sizes: Sequence[tuple[int, int]])
     if plan.weights_gb:
         sentence += f" beside {plan.weights_gb:.1f} GB of weights"
     return sentence + (", on the GPU in turn (offload: model)" if plan.offload == "model" else "")
+
+
+def views_per_call_on_cpu(view_gb: float) -> int:
+    """How many views pass at once on a CPU that has the memory; `view_gb`: of one, 1e9 bytes."""
+    return max(VIEWS_PER_CALL_ON_CPU, min(_MOST_SMALL_VIEWS, int(_SMALL_CALL_GB / view_gb)))
 
 
 def listed_sizes(sizes: Iterable[tuple[int, int]]) -> str:

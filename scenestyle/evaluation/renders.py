@@ -139,14 +139,14 @@ def render_cameras(
     The Gaussians of a field of splats are kept there, too.
     """
     from scenestyle.nerf.field import load_field
-    from scenestyle.nerfstudio_plugin.splat_model import SplatModel, splats_of
+    from scenestyle.nerfstudio_plugin.splat_field import SplatField, splats_of
 
     frames.mkdir(parents=True, exist_ok=True)
     files = [frames / f"{index:05d}.npz" for index in range(len(cameras))]
     missing = [index for index, file in enumerate(files) if not file.exists()]
     if missing:
         field = load_field(run_folder)
-        if isinstance(field.model, SplatModel):
+        if isinstance(field.model, SplatField):
             write_splats(frames / _SPLATS, splats_of(field.model))
         progress = Progress(logger, len(missing), unit=f"{run_folder}: frame")
         for count, index in enumerate(missing, start=1):

@@ -33,6 +33,7 @@ class EfficientNetLite0(nn.Module):
         blocks = nn.ModuleList(network._blocks[: BLOCK_TAPS[-1] + 1])
         for convolved in (stem, *blocks):
             _fold_norms(convolved)
+            _spare_copies(convolved)
         # A third less time, with the norms folded: most of the network is thin convolutions.
         self.stem = stem.to(memory_format=torch.channels_last)
         self.blocks = blocks.to(memory_format=torch.channels_last)
@@ -57,6 +58,22 @@ def _fold_norms(block: nn.Module) -> None:
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             setattr(block, name, fuse_conv_bn_eval(conv, norm))
             setattr(block, norm_name, nn.Identity())
+
+
+def _spare_copies(block: nn.Module) -> None:
+    """Have convolutions pad by themselves and activations overwrite what they are of, in place.
+
+    A quarter of the time went into copies of maps with a border of zeros, or clipped.
+    """
+    for part in block.modules():
+        border = getattr(part, "static_padding", None)
+        # Where the stride is 2 the border is wider on one side, which convolutions cannot do.
+        if isinstance(part, nn.Conv2d) and isinstance(border, nn.ZeroPad2d):
+            left, right, top, bottom = border.padding
+            if (left, top) == (right, bottom):
+                part.padding, part.static_padding = (top, left), nn.Identity()
+        if isinstance(part, nn.ReLU6):
+            part.inplace = True
 
 
 def packaged_weights() -> Path:

@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from nerfstudio.engine.optimizers import Optimizers
 from pydantic import TypeAdapter
 
 from scenestyle.artifacts import View, ViewsFolder, check_same_views, check_size, read_rgb
@@ -42,10 +41,13 @@ from scenestyle.nerf.progress import ProgressStrip
 from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.splats import finetuned_optimizers
 from scenestyle.nerf.trainer import Trainer, build_model, load_model_state, optimise
-from scenestyle.nerfstudio_plugin.config import optimizer_configs
-from scenestyle.nerfstudio_plugin.model import SourceModel
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
-from scenestyle.params import FinetuneNerf
+from scenestyle.nerfstudio_plugin.interface import FieldModel
+from scenestyle.nerfstudio_plugin.quick_config import optimizer_configs
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
+from scenestyle.params import FinetuneNerf, TrainNerf
+
+if TYPE_CHECKING:
+    from nerfstudio.engine.optimizers import Optimizers
 
 Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
 """per view, one image per style"""
@@ -148,7 +150,13 @@ def finetune(
         "device": str(device),
         "versions": {name: version(name) for name in ("nerfstudio", "numba", "torch")},
     }
-    write_run(out, trainer, metrics, title="Finetuning towards the stylized views")
+    write_run(
+        out,
+        trainer,
+        metrics,
+        title="Finetuning towards the stylized views",
+        source=source if isinstance(trainer.model, SplatField) else None,
+    )
     return metrics
 
 
@@ -268,12 +276,6 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
     )
     model = build_model(source, source_params, device)
     load_model_state(model, checkpoint)
-    if isinstance(model, SourceModel):
-        model.config = replace(
-            model.config,
-            interlevel_loss_mult=params.interlevel_weight,
-            distortion_loss_mult=params.distortion_weight,
-        )
     if params.freeze_geometry:
         model.freeze_geometry()
     schedule = replace(
@@ -282,12 +284,12 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
         learning_rate=params.learning_rate,
         final_learning_rate=params.final_learning_rate,
     )
-    if isinstance(model, SplatModel):
+    if isinstance(model, SplatField):
         views = read_run_views(source, holdout_every=source_params.holdout_every)
         cameras = [view.camera for view in views if view.split == "train"]
         optimizers = finetuned_optimizers(model, cameras, schedule)
     else:
-        optimizers = Optimizers(optimizer_configs(schedule), model.get_param_groups())
+        optimizers = _of_nerfacto(model, params, schedule)
     return Trainer(
         model=model,
         # Adam starts without memory: the squared gradients of the photometric loss are of another
@@ -298,6 +300,21 @@ def continued_trainer(source: Path, params: FinetuneNerf, device: torch.device) 
         step=checkpoint["step"] + 1,
         finetune_params=params,
     )
+
+
+def _of_nerfacto(model: FieldModel, params: FinetuneNerf, schedule: TrainNerf) -> "Optimizers":
+    """Optimizers of a nerfacto, whose own loss terms get the weights of `params`."""
+    from nerfstudio.engine.optimizers import Optimizers
+
+    from scenestyle.nerfstudio_plugin.model import SourceModel
+
+    assert isinstance(model, SourceModel)
+    model.config = replace(
+        model.config,
+        interlevel_loss_mult=params.interlevel_weight,
+        distortion_loss_mult=params.distortion_weight,
+    )
+    return Optimizers(optimizer_configs(schedule), model.get_param_groups())
 
 
 def num_steps(params: FinetuneNerf, run: Path) -> int:

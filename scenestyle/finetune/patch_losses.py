@@ -24,7 +24,10 @@ from scenestyle.losses import (
 )
 from scenestyle.nerf.trainer import Losses, Trainer
 from scenestyle.params import FinetuneNerf
+from scenestyle.shapes import FeatureMap
 
+_MOST_KEPT_BYTES = 500_000_000
+"""of targets' feature maps: forty views of 480x360, at both scales"""
 _LEAST_DEPTH = 0.01
 """of the depth in the source"""
 _PATCH_SIZES: dict[str, int | None] = {"nerfacto": 64, "splats": None}
@@ -54,6 +57,8 @@ def patch_losses(
     if pixel_weight is None:
         pixel_weight = _PIXEL_WEIGHTS[trainer.params.field]
 
+    maps_of = TargetMaps(features)
+
     def losses(generator: Generator) -> dict[str, Tensor]:
         patch = random_patch(targets, patch_size, generator)
         shown = patch.seen_by(trainer.model, params.rays_per_pass)
@@ -63,7 +68,9 @@ def patch_losses(
             void = torch.rand(3, generator=generator)
         void = void.to(shown.rgb)[:, None, None]
         picture, patch = behind_mask(shown.rgb + (1 - shown.opacity) * void, patch, void)
-        style, content = weighted_distances(picture, patch, weights, features, params, generator)
+        style, content = weighted_distances(
+            picture, patch, weights, features, maps_of, params, generator
+        )
         terms = {"style": style, "content": params.content_weight * content}
         if pixel_weight:
             terms["pixels"] = pixel_weight * pixel_distance(picture, patch.rgb, weights)
@@ -94,6 +101,7 @@ def weighted_distances(
     patch: Patch,
     weights: Float[Tensor, " styles"],
     features: FeatureExtractor,
+    maps_of: "TargetMaps",
     params: FinetuneNerf,
     generator: Generator,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
@@ -102,8 +110,7 @@ def weighted_distances(
     Where the edge of the region runs through the patch, features are matched on either side of it.
     """
     maps = features(picture)
-    with torch.no_grad():
-        stylized = _by_style(features(patch.rgb))
+    stylized = _by_style(maps_of(patch))
     directions = [
         rows.to(picture.device)
         for rows in directions_for(maps, generator, params.num_directions, kind=params.directions)
@@ -121,6 +128,30 @@ def weighted_distances(
         styles.append(style_loss(*pair, rows, layer_reduction=params.layer_reduction))
         contents.append(content_loss(maps[deep], others[deep]))
     return (weights * torch.stack(styles)).sum(), (weights * torch.stack(contents)).sum()
+
+
+class TargetMaps:
+    """Feature maps of targets; of those that are compared as a whole they are computed once."""
+
+    def __init__(self, features: FeatureExtractor) -> None:
+        self._features = features
+        self._kept: dict[tuple[int, torch.Size], list[FeatureMap]] = {}
+        self._num_bytes = 0
+
+    @torch.no_grad()
+    def __call__(self, patch: Patch) -> list[FeatureMap]:
+        """The maps of a patch's images, one batch of styles per tap."""
+        if not patch.is_whole or (patch.filled < 1).any():  # where a new void shines through
+            return self._features(patch.rgb)
+        key = patch.view_index, patch.rgb.shape
+        if key in self._kept:
+            return self._kept[key]
+        maps = self._features(patch.rgb)
+        num_bytes = sum(f.nbytes for f in maps)
+        if self._num_bytes + num_bytes <= _MOST_KEPT_BYTES:
+            self._kept[key] = maps
+            self._num_bytes += num_bytes
+        return maps
 
 
 def pixel_distance(

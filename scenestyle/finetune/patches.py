@@ -101,6 +101,12 @@ class Patch:
     used: Float[Tensor, "1 1 height width"]
     filled: Float[Tensor, "1 1 height width"]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the rectangle is all of the view."""
+        height, width = self.camera.height, self.camera.width
+        return (self.rows, self.columns) == (slice(0, height), slice(0, width))
+
     def seen_by(self, model: FieldModel, rays_per_pass: int | None = None) -> Shown:
         """What a field that learns shows there; `rays_per_pass` as in `FieldModel.show`."""
         return model.show(

@@ -151,14 +151,28 @@ def correspondences(
         Pixel coordinates (x, y) in the other view, to be read with `sample_bilinear` (NaN behind
         its camera), and the mask of the points that show.
     """
-    is_surface = np.isfinite(depth_z) & (depth_z > 0)
-    pixels, expected_z = project(unproject(np.where(is_surface, depth_z, 1), camera), other_camera)
-    # 1/z is affine over a plane's image, so its interpolation is exact where that of z would bend.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        seen_z = 1 / sample_bilinear(1 / other_depth_z[..., None], pixels)[..., 0]
-        # Along one ray, shares of z-depth and of distance are the same.
-        agrees = np.abs(expected_z - seen_z) < tau * expected_z
-    return pixels, agrees & is_surface & (expected_z > 0)
+    from scenestyle.geometry.depth_kernels import follow_surface
+
+    _check_size(depth_z, camera)
+    pixels = np.empty((*depth_z.shape, 2))
+    is_visible = np.empty(depth_z.shape, bool)
+    with np.errstate(divide="ignore"):
+        # 1/z is affine over a plane's image, so its interpolation is exact where that of z would
+        # bend.
+        nearness = 1 / other_depth_z[..., None]
+    # Along one ray, shares of z-depth and of distance are the same.
+    follow_surface(
+        np.ascontiguousarray(depth_z),
+        _intrinsics(camera),
+        camera.c2w_opengl,
+        nearness,
+        _intrinsics(other_camera),
+        other_camera.c2w_opengl,
+        tau,
+        pixels,
+        is_visible,
+    )
+    return pixels, is_visible
 
 
 def sample_bilinear(
@@ -168,25 +182,17 @@ def sample_bilinear(
 
     The outer half pixel, beyond the outermost centres, repeats the border.
     """
-    height, width = image.shape[:2]
-    x, y = pixels[..., 0], pixels[..., 1]
-    is_inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
-    x = np.clip(np.where(is_inside, x, 0.5) - 0.5, 0, width - 1)
-    y = np.clip(np.where(is_inside, y, 0.5) - 0.5, 0, height - 1)
-    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    dx, dy = (
-        (along - first)[..., None].astype(image.dtype) for along, first in ((x, left), (y, top))
-    )
-    # Rows of one long list are read several times as fast as places of a grid.
-    rows = np.ascontiguousarray(image).reshape(-1, image.shape[2])
-    upper = rows.take(top * width + left, axis=0) * (1 - dx)
-    upper += rows.take(top * width + right, axis=0) * dx
-    lower = rows.take(bottom * width + left, axis=0) * (1 - dx)
-    lower += rows.take(bottom * width + right, axis=0) * dx
-    sampled = upper * (1 - dy) + lower * dy
-    sampled[~is_inside] = np.nan
-    return sampled
+    from scenestyle.geometry.depth_kernels import read_bilinear
+
+    channels = image.shape[2]
+    sampled = np.empty((pixels[..., 0].size, channels), image.dtype)
+    places = np.ascontiguousarray(pixels).reshape(-1, 2)
+    read_bilinear(np.ascontiguousarray(image), places, sampled)
+    return sampled.reshape(*pixels.shape[:-1], channels)
+
+
+def _intrinsics(camera: PinholeCamera) -> tuple[float, float, float, float]:
+    return float(camera.fx), float(camera.fy), float(camera.cx), float(camera.cy)
 
 
 def _ray_lengths(camera: PinholeCamera) -> Float[np.ndarray, "height width"]:

@@ -33,14 +33,11 @@ def rmse(
 def psnr(
     picture: Float[np.ndarray, "height width 3"], other: Float[np.ndarray, "height width 3"]
 ) -> float:
-    """Peak signal-to-noise ratio, -20 log10(RMSE) dB, as in torchmetrics; inf if equal.
+    """Peak signal-to-noise ratio, -20 log10(RMSE) dB; inf if equal.
 
     Args:
         picture: RGB in [0, 1].
         other: Another image of the same size, RGB in [0, 1].
     """
-    import torch
-    from torchmetrics.functional.image import peak_signal_noise_ratio
-
-    pictures = (torch.from_numpy(rgb.astype(np.float64)) for rgb in (picture, other))
-    return float(peak_signal_noise_ratio(*pictures, data_range=1.0))
+    error = rmse([picture], [other])
+    return -20 * math.log10(error) if error else math.inf

@@ -12,6 +12,9 @@ from scenestyle.errors import WeightsError, reason
 
 Picture = Float[np.ndarray, "height width 3"]
 
+ALEXNET = "alexnet-owt-7be5be79.pth"
+"""torchvision's file of AlexNet's weights"""
+
 
 def load_lpips(*, may_download: bool) -> Callable[[Picture, Picture], float]:
     """LPIPS (AlexNet) of two RGB images in [0, 1], as torchmetrics computes it; 0 if equal.
@@ -25,15 +28,15 @@ def load_lpips(*, may_download: bool) -> Callable[[Picture, Picture], float]:
     Source: Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual
         Metric", arXiv:1801.03924.
     """
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-    from torchvision.models import AlexNet_Weights
-
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.DEFAULT.url).name
+    file = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
     if not (file.is_file() or may_download):
         raise WeightsError(
             f"AlexNet's weights are not at {file} and may not be downloaded. Allow it with "
             "evaluate.pretrained: download (0.2 GB)."
         )
+    # Its import takes three seconds, so it comes after the answer that most get.
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
     try:
         network = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval()
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:

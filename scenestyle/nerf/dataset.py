@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from PIL import Image
 from torch import Tensor
 
@@ -28,8 +26,11 @@ from scenestyle.artifacts import (
 )
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.errors import ArtifactError, InputError, reason
-from scenestyle.nerfstudio_plugin.config import dataparser_config
-from scenestyle.nerfstudio_plugin.rays import camera_rays, ray_bundle
+from scenestyle.nerfstudio_plugin.quick_config import dataparser_config
+
+if TYPE_CHECKING:
+    from nerfstudio.cameras.rays import RayBundle
+    from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 MIN_VIEWS = 3
@@ -150,7 +151,7 @@ def _behind(
     raise ArtifactError(f"{mask} {fault}. Repair the mask of the capture, or leave the photo out.")
 
 
-def parse_dataset(run: Path, split: Split, *, holdout_every: int) -> DataparserOutputs:
+def parse_dataset(run: Path, split: Split, *, holdout_every: int) -> "DataparserOutputs":
     """Cameras and file names of one split, in nerfstudio's oriented, centred, scaled frame.
 
     That of a run which keeps its frame is neither turned, moved nor scaled.
@@ -210,7 +211,7 @@ def _read_rgba(run: Path, view: View) -> Float[np.ndarray, "height width 4"]:
         return np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
 
 
-def _pinholes(outputs: DataparserOutputs) -> list[PinholeCamera]:
+def _pinholes(outputs: "DataparserOutputs") -> list[PinholeCamera]:
     cameras = outputs.cameras
     c2w_opengl = np.tile(np.eye(4), (len(cameras), 1, 1))
     c2w_opengl[:, :3] = cameras.camera_to_worlds.numpy()
@@ -257,8 +258,10 @@ class TrainingViews:
 
     def random_rays(
         self, num_rays: int, generator: torch.Generator
-    ) -> tuple[RayBundle, Float[Tensor, "rays _channels"]]:
+    ) -> "tuple[RayBundle, Float[Tensor, 'rays _channels']]":
         """Rays through used pixels drawn from all views with replacement, and their colours."""
+        from scenestyle.nerfstudio_plugin.rays import ray_bundle
+
         num_pixels = len(self._colours if self._used is None else self._used)
         pixels = torch.randint(num_pixels, (num_rays,), generator=generator).to(self.device)
         if self._used is not None:
@@ -273,8 +276,10 @@ class TrainingViews:
         rays = ray_bundle(c2w[:, :, 3], directions, index[:, None])
         return rays, self._colours[pixels]
 
-    def rays(self, index: int, *, rows: slice, columns: slice) -> RayBundle:
+    def rays(self, index: int, *, rows: slice, columns: slice) -> "RayBundle":
         """Rays of a rectangle of the view at `index`, row by row."""
+        from scenestyle.nerfstudio_plugin.rays import camera_rays
+
         camera = self.views[index].camera
         return camera_rays(camera, self.device, rows=rows, columns=columns, camera_index=index)
 

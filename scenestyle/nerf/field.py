@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,7 +11,6 @@ from scenestyle.artifacts import View
 from scenestyle.cameras import PinholeCamera
 from scenestyle.device import select_device
 from scenestyle.nerf.checkpoints import load_checkpoint, recorded_params, run_checkpoint
-from scenestyle.nerf.dataset import read_run_views
 from scenestyle.nerf.trainer import build_model, load_model_state
 from scenestyle.nerfstudio_plugin.interface import FieldModel, Rendering
 from scenestyle.params import TrainNerf
@@ -21,10 +21,22 @@ class RadianceField:
     """A trained field with the cameras it was trained for."""
 
     model: FieldModel
-    views: Sequence[View]
-    """every posed camera at training size, by name"""
+    run: Path
+    """folder that it was opened from"""
     params: TrainNerf
     """what the source field was trained with"""
+
+    @cached_property
+    def views(self) -> Sequence[View]:
+        """Every posed camera at training size, by name.
+
+        Raises:
+            ArtifactError: If the folder's `transforms.json` is missing or damaged.
+        """
+        # nerfstudio's dataparser takes a second to import, and who only renders needs none of it.
+        from scenestyle.nerf.dataset import read_run_views
+
+        return read_run_views(self.run, holdout_every=self.params.holdout_every)
 
     def render(self, camera: PinholeCamera) -> Rendering:
         """Render a camera of the field's frame, of any size, in bounded memory."""
@@ -45,5 +57,4 @@ def load_field(run: Path, *, device: torch.device | None = None) -> RadianceFiel
     params = recorded_params(checkpoint, run)
     model = build_model(run, params, device or select_device())
     load_model_state(model, checkpoint)
-    views = read_run_views(run, holdout_every=params.holdout_every)
-    return RadianceField(model=model.eval(), views=views, params=params)
+    return RadianceField(model=model.eval(), run=run, params=params)

@@ -17,7 +17,7 @@ from torch import Tensor
 from scenestyle.cameras import PinholeCamera
 from scenestyle.geometry import invert_rigid, opencv_from_opengl
 from scenestyle.nerf.trainer import Trainer
-from scenestyle.nerfstudio_plugin.splat_model import NAMES, UNUSED_LOGIT, SplatModel
+from scenestyle.nerfstudio_plugin.splat_field import NAMES, UNUSED_LOGIT, SplatField
 
 _EVERY = 100
 _UNTIL = 0.7
@@ -52,7 +52,7 @@ class Growth:
 
     def __call__(self, trainer: Trainer) -> None:
         """Split and drop Gaussians, and renew their least sizes, if it is time."""
-        model = cast(SplatModel, trainer.model)
+        model = cast(SplatField, trainer.model)
         taken, steps = trainer.step + 1, trainer.params.iterations
         grows = taken % _EVERY == 0 and taken <= _UNTIL * steps
         if grows:
@@ -66,7 +66,7 @@ class Growth:
 
 
 @torch.no_grad()
-def refine(trainer: Trainer, model: SplatModel, *, goal: int, largest: float) -> None:
+def refine(trainer: Trainer, model: SplatField, *, goal: int, largest: float) -> None:
     """Drop what is faint or huge, and split what is pulled hardest until there are `goal`.
 
     Args:
@@ -98,7 +98,7 @@ def refine(trainer: Trainer, model: SplatModel, *, goal: int, largest: float) ->
     model.seen.zero_()
 
 
-def _split(model: SplatModel, parents: Int[Tensor, " k"], children: Int[Tensor, " k"]) -> None:
+def _split(model: SplatField, parents: Int[Tensor, " k"], children: Int[Tensor, " k"]) -> None:
     """Make two of each parent; the second half takes the place of a child."""
     for name in NAMES:
         values = model.gauss_params[name]
@@ -126,7 +126,7 @@ def _axes(quats: Float[Tensor, "k 4"]) -> Float[Tensor, "k 3 3"]:
 
 
 @torch.no_grad()
-def clear_near(model: SplatModel, cameras: Sequence[PinholeCamera], nearest: float) -> None:
+def clear_near(model: SplatField, cameras: Sequence[PinholeCamera], nearest: float) -> None:
     """Drop what lies nearer to a camera than anything that is known of the scene.
 
     There a faint veil explains a photo's errors, and blinds every camera that comes by later.

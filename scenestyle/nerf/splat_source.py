@@ -26,8 +26,8 @@ from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.splat_growth import least_scales
 from scenestyle.nerf.splats import finetuned_optimizers
 from scenestyle.nerf.trainer import Trainer, build_model
-from scenestyle.nerfstudio_plugin.config import training_side
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.sizes import training_side
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
 from scenestyle.params import TrainNerf
 from scenestyle.splat_file import SplatFile, read_splats
 
@@ -91,7 +91,7 @@ def take_over(poses: Path, out: Path, params: TrainNerf) -> dict[str, object]:
 
 def _trainer(run: Path, splats: SplatFile, params: TrainNerf) -> Trainer:
     device = select_device()
-    model = cast(SplatModel, build_model(run, params, device))
+    model = cast(SplatField, build_model(run, params, device))
     cameras = list(run_cameras(run, holdout_every=params.holdout_every).values())
     plant_splats(model, splats)
     # None may become thinner than viewers draw, unless it was before.
@@ -103,7 +103,7 @@ def _trainer(run: Path, splats: SplatFile, params: TrainNerf) -> Trainer:
 
 
 @torch.no_grad()
-def plant_splats(model: SplatModel, splats: SplatFile) -> None:
+def plant_splats(model: SplatField, splats: SplatFile) -> None:
     """Give a model of as many Gaussians and as high a degree the parameters of a file."""
     values = {
         "means": splats.means,

@@ -8,18 +8,21 @@ that have no points of their own.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from scipy.spatial import KDTree
 
 from scenestyle.artifacts import SparsePoints, View
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ParamsError
 from scenestyle.geometry import project
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
+
+if TYPE_CHECKING:
+    from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
 Points = Float[np.ndarray, "_n 3"]
 
@@ -50,7 +53,7 @@ class Start:
     """in [0, 1]"""
 
 
-def in_field_frame(points: SparsePoints, outputs: DataparserOutputs) -> SparsePoints:
+def in_field_frame(points: SparsePoints, outputs: "DataparserOutputs") -> SparsePoints:
     """The points in the frame of the field, which nerfstudio's dataparser turns and scales."""
     transform = outputs.dataparser_transform.numpy().astype(np.float64)
     moved = points.xyz @ transform[:3, :3].T + transform[:3, 3]
@@ -126,7 +129,7 @@ def nearest_known(points: SparsePoints | None, views: Sequence[View]) -> float:
 
 
 @torch.no_grad()
-def plant(model: SplatModel, start: Start) -> None:
+def plant(model: SplatField, start: Start) -> None:
     """Put Gaussians into a model that has none yet.
 
     Raises:

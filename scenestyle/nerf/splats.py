@@ -25,8 +25,9 @@ from scenestyle.nerf.dataset import TrainingViews, parse_dataset, read_photo, re
 from scenestyle.nerf.splat_growth import Growth, median_pixel
 from scenestyle.nerf.splat_start import first_gaussians, in_field_frame, nearest_known, plant
 from scenestyle.nerf.trainer import Losses, Trainer, build_model, seeded
-from scenestyle.nerfstudio_plugin.config import num_gaussians, splat_optimizer_configs
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.quick_config import splat_optimizer_configs
+from scenestyle.nerfstudio_plugin.sizes import num_gaussians
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
 from scenestyle.params import TrainNerf
 
 _MEANS_PX = (0.6, 0.03)
@@ -61,7 +62,7 @@ def build_splat_trainer(run: Path, params: TrainNerf, device: torch.device) -> T
         seed=params.seed,
     )
     with seeded(params.seed):
-        model = cast(SplatModel, build_model(run, params, device))
+        model = cast(SplatField, build_model(run, params, device))
     plant(model, start)
     pixel = median_pixel(model.means[model.in_use], [view.camera for view in views])
     means = (_MEANS_PX[0] * pixel, _MEANS_PX[1] * pixel)
@@ -85,7 +86,7 @@ def view_losses(trainer: Trainer, data: TrainingViews) -> Losses:
     Raises:
         ParamsError: If the background is one that only nerfacto has.
     """
-    model, growth = cast(SplatModel, trainer.model), cast(Growth, trainer.finish_step)
+    model, growth = cast(SplatField, trainer.model), cast(Growth, trainer.finish_step)
     params = trainer.params
     if params.background == "last_sample":
         raise ParamsError(
@@ -140,7 +141,7 @@ def background_colour(params: TrainNerf, generator: Generator) -> Tensor:
 
 
 def finetuned_optimizers(
-    model: SplatModel, cameras: Sequence[PinholeCamera], schedule: TrainNerf
+    model: SplatField, cameras: Sequence[PinholeCamera], schedule: TrainNerf
 ) -> Optimizers:
     """Optimizers of Gaussians that are moved to another look.
 

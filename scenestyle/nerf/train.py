@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -29,10 +29,12 @@ from scenestyle.nerf.run_folder import write_run
 from scenestyle.nerf.splat_source import take_over
 from scenestyle.nerf.splats import build_splat_trainer, view_losses
 from scenestyle.nerf.trainer import Losses, Trainer, build_trainer, optimise
-from scenestyle.nerfstudio_plugin.config import training_side
-from scenestyle.nerfstudio_plugin.model import SourceModel
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.sizes import training_side
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
 from scenestyle.params import TrainNerf
+
+if TYPE_CHECKING:
+    from scenestyle.nerfstudio_plugin.model import SourceModel
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ def train(poses: Path, out: Path, params: TrainNerf, *, work: Path) -> dict[str,
 
 def photometric_losses(trainer: Trainer, data: TrainingViews) -> Losses:
     """Nerfacto's losses on random rays: squared colour error, interlevel and distortion."""
-    model, num_rays = cast(SourceModel, trainer.model), trainer.params.rays_per_batch
+    model, num_rays = cast("SourceModel", trainer.model), trainer.params.rays_per_batch
 
     def losses(generator: torch.Generator) -> dict[str, Tensor]:
         rays, colours = data.random_rays(num_rays, generator)
@@ -115,7 +117,7 @@ _KINDS = {
 
 
 def _own_figures(trainer: Trainer, steps_per_second: float) -> dict[str, int | float]:
-    if isinstance(trainer.model, SplatModel):
+    if isinstance(trainer.model, SplatField):
         gaussians = int(trainer.model.in_use.sum())
         return {"gaussians": gaussians, "views_per_second": round(steps_per_second, 1)}
     return {"rays_per_second": round(steps_per_second * trainer.params.rays_per_batch)}

@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from nerfstudio.engine.optimizers import Optimizers
 from torch import Tensor
 
 from scenestyle.errors import GateError
 from scenestyle.nerf.checkpoints import load_checkpoint, save_checkpoint
-from scenestyle.nerf.dataset import parse_dataset
-from scenestyle.nerfstudio_plugin.config import model_config, optimizer_configs
 from scenestyle.nerfstudio_plugin.interface import FIELD_FORMAT, FieldModel
+from scenestyle.nerfstudio_plugin.sizes import num_gaussians
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
 from scenestyle.params import FinetuneNerf, TrainNerf
 from scenestyle.progress import Progress
+
+if TYPE_CHECKING:
+    from nerfstudio.engine.optimizers import Optimizers
 
 Losses = Callable[[torch.Generator], Mapping[str, Tensor]]
 """Computes the named loss terms of one step; their sum is minimised."""
@@ -39,7 +41,7 @@ class Trainer:
     """A field, its optimizers and what they have been through."""
 
     model: FieldModel
-    optimizers: Optimizers
+    optimizers: "Optimizers"
     params: TrainNerf
     """what the source field was, or is being, trained with"""
     seed: int
@@ -110,6 +112,12 @@ def build_model(run: Path, params: TrainNerf, device: torch.device) -> FieldMode
 
     Its weights are drawn from torch's global generator; see `seeded`.
     """
+    if params.field == "splats":
+        return SplatField(num_gaussians(params), params.sh_degree).to(device)
+    # nerfstudio's models take seconds to import.
+    from scenestyle.nerf.dataset import parse_dataset
+    from scenestyle.nerfstudio_plugin.config import model_config
+
     outputs = parse_dataset(run, "train", holdout_every=params.holdout_every)
     return (
         model_config(params, device)
@@ -124,7 +132,11 @@ def build_model(run: Path, params: TrainNerf, device: torch.device) -> FieldMode
 
 
 def build_trainer(run: Path, params: TrainNerf, device: torch.device) -> Trainer:
-    """A trainer at step 0 for the views of a run."""
+    """A trainer at step 0 for the views of a run, of the kind nerfacto."""
+    from nerfstudio.engine.optimizers import Optimizers
+
+    from scenestyle.nerfstudio_plugin.quick_config import optimizer_configs
+
     with seeded(params.seed):
         model = build_model(run, params, device)
     optimizers = Optimizers(optimizer_configs(params), model.get_param_groups())

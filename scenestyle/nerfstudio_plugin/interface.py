@@ -1,6 +1,6 @@
 """What the project asks of a radiance field, of whatever kind it is.
 
-Two models answer: nerfacto (`model.py`) and Gaussian splats (`splat_model.py`). Training differs;
+Two models answer: nerfacto (`model.py`) and Gaussian splats (`splat_field.py`). Training differs;
 everything after it, from rendering to exports, knows this interface alone.
 """
 
@@ -48,9 +48,7 @@ class Shown:
 
 @runtime_checkable
 class FieldModel(Protocol):
-    """A torch module, and nerfstudio's model, that is a radiance field."""
-
-    config: Any
+    """A torch module that is a radiance field."""
 
     @property
     def device(self) -> torch.device:
@@ -113,4 +111,4 @@ class FieldModel(Protocol):
     def to(self, device: torch.device) -> Any: ...  # noqa: D102
     def parameters(self) -> Iterator[nn.Parameter]: ...  # noqa: D102
     def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...  # noqa: D102
+    def load_state_dict(self, state: dict[str, Any], /) -> Any: ...  # noqa: D102

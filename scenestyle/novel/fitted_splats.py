@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from scenestyle.nerf.field import RadianceField
     from scenestyle.nerfstudio_plugin.interface import Rendering
-    from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+    from scenestyle.nerfstudio_plugin.splat_field import SplatField
 
 _NUM_POINTS = 8000
 
@@ -42,7 +42,7 @@ def fit_splats(
     hidden: "Mapping[str, Bool[np.ndarray, 'height width']]",
     steps: int,
     seed: int = 0,
-) -> "tuple[SplatModel, float]":
+) -> "tuple[SplatField, float]":
     """Train splats on a field's renders, beginning at the surface that these show.
 
     The splats have the frame of the field.
@@ -63,7 +63,7 @@ def fit_splats(
     """
     from scenestyle.nerf.field import load_field
     from scenestyle.nerf.train import train
-    from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+    from scenestyle.nerfstudio_plugin.splat_field import SplatField
 
     poses, run = work / "poses", work / "run"
     run.mkdir()
@@ -83,7 +83,7 @@ def fit_splats(
     psnr = float(str(metrics["heldout_psnr"]))
     _log.info("the splats show held-out renders of the field to %.1f dB", psnr)
     model = load_field(run).model
-    assert isinstance(model, SplatModel)
+    assert isinstance(model, SplatField)
     return model, psnr
 
 

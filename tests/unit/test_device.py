@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -22,3 +26,27 @@ def test_nonsense_is_refused(monkeypatch, name):
     monkeypatch.setenv(VARIABLE, name)
     with pytest.raises(ParamsError, match=rf"{VARIABLE}='{name}'"):
         select_device()
+
+
+_FAULTS = """
+import resource, sys
+import numpy as np
+from scenestyle.device import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+def use():
+    return sum(each[0] for each in [np.ones(2_000_000) for _ in range(8)])
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries have no such option")
+def test_arrays_get_the_pages_that_others_of_their_size_had():
+    kept, returned = (
+        int(subprocess.check_output([sys.executable, "-c", _FAULTS, how]))
+        for how in ("kept", "returned")
+    )
+    assert kept < 0.1 * returned

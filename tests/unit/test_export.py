@@ -16,7 +16,7 @@ from scenestyle.export import ExportOptions, export
 from scenestyle.export_names import Format, default_name
 from scenestyle.metrics.image import psnr
 from scenestyle.nerf.field import load_field
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
 from scenestyle.nerfstudio_plugin.splat_raster import Gaussians, rasterize
 from scenestyle.splat_file import read_splats
 from tests.support.tiny_field import SPLATS, write_tiny_source
@@ -187,7 +187,7 @@ def test_splats_are_those_of_the_field(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     written = exported(tmp_path / "scene", "splat", tmp_path / "out", ExportOptions(up="z"))
     model = load_field(tmp_path / "scene" / "nerf").model
-    assert isinstance(model, SplatModel)
+    assert isinstance(model, SplatField)
     splats = read_splats(written)
     assert len(splats.means) == int(model.in_use.sum())
     np.testing.assert_array_equal(splats.means, model.means[model.in_use].detach().numpy())
@@ -201,7 +201,7 @@ def test_splats_of_nerfacto_show_what_it_shows_in_its_frame(scene: Path, tmp_pat
     names = ("means", "quats", "log_scales", "logits", "harmonics")
     gaussians = Gaussians(*(torch.from_numpy(getattr(splats, name)) for name in names))
     field = load_field(scene / "nerf")
-    assert not isinstance(field.model, SplatModel)
+    assert not isinstance(field.model, SplatField)
     for view in field.views:
         wanted = field.render(view.camera).rgb
         shown = rasterize(gaussians, view.camera).rgb.detach().clamp(0, 1).permute(1, 2, 0).numpy()

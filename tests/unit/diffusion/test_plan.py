@@ -10,6 +10,7 @@ from scenestyle.diffusion.plan import (
     VIEWS_PER_CALL_ON_CPU,
     describe,
     plan_views,
+    views_per_call_on_cpu,
     weights_gb,
 )
 from scenestyle.diffusion.presets import SDXL
@@ -51,7 +52,7 @@ def test_few_views_see_all_of_each_other_and_many_see_references(model):
 
 
 def test_the_user_may_insist(model):
-    for sharing, first in (("full", 32), ("references", 4), ("none", VIEWS_PER_CALL_ON_CPU)):
+    for sharing, first in (("full", 32), ("references", 4), ("none", 8)):
         plan = plan_views(model, CAMERAS, SIZES, StylizeViews(sharing=sharing))
         assert (plan.sharing, len(plan.groups[0])) == (sharing, first)
 
@@ -204,11 +205,15 @@ def test_the_plan_reads_as_a_sentence(model):
     plan = plan_views(model, CAMERAS, SIZES, StylizeViews(num_references=2))
     names = [f"v{index}" for index in range(32)]
     first, second = plan.groups[0]
-    assert (
-        f"each sees itself and 2 references (v{first}, v{second}); at most {VIEWS_PER_CALL_ON_CPU}"
-        in describe(plan, names, SIZES)
+    assert f"each sees itself and 2 references (v{first}, v{second}); at most 8" in describe(
+        plan, names, SIZES
     )
     assert np.isfinite(plan.peak_gb)
+
+
+def test_on_a_cpu_the_smaller_views_are_the_more_pass_at_once():
+    calls = [views_per_call_on_cpu(view_gb) for view_gb in (0.001, 0.018, 0.06, 0.2, 1.5)]
+    assert calls == [8, 8, 4, VIEWS_PER_CALL_ON_CPU, VIEWS_PER_CALL_ON_CPU]
 
 
 def test_groups_beside_the_references_are_of_one_size_each(model):

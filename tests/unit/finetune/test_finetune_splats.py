@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from scenestyle.artifacts import ViewsFolder, read_json, read_views, write_rgb
 from scenestyle.errors import GateError
@@ -15,8 +16,9 @@ from scenestyle.finetune.patch_losses import pixel_distance
 from scenestyle.losses import photometric_loss
 from scenestyle.nerf.checkpoints import run_checkpoint
 from scenestyle.nerf.field import load_field
+from scenestyle.nerf.run_folder import finetuned_config, run_config
 from scenestyle.nerf.trainer import load_model_state
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
 from scenestyle.params import FinetuneNerf
 from tests.support.tiny_field import SPLATS, write_tiny_source
 
@@ -56,6 +58,16 @@ def test_renders_come_near_the_stylized_views(tiny: Path, finetuned: Path):
         for folder in (tiny / "nerf", finetuned)
     )
     assert after < 0.95 * before
+
+
+def test_the_configuration_is_what_nerfstudios_classes_would_write(tiny: Path, finetuned: Path):
+    written = (finetuned / "config.yml").read_text()
+    assert written != (tiny / "nerf/config.yml").read_text()
+    # Wherever the run was made, its configuration names the machine that it is finetuned on.
+    elsewhere = written.replace("device_type: cpu", "device_type: cuda")
+    trainer = continued_trainer(tiny / "nerf", PARAMS, torch.device("cpu"))
+    wanted = yaml.dump(run_config(trainer, keeps_frame=False))
+    assert written == finetuned_config(elsewhere, trainer) == wanted
 
 
 def test_pixels_are_compared_unless_told_otherwise(tiny: Path, finetuned: Path, tmp_path: Path):
@@ -143,7 +155,7 @@ def test_more_steps_give_the_bytes_of_a_run_in_one_go(tiny: Path, tmp_path: Path
 def test_probes_are_of_the_depth_that_is_rendered(tiny: Path):
     probes = DepthProbes.read(ViewsFolder.open(tiny / "views"), torch.device("cpu"))
     field = load_field(tiny / "nerf")
-    assert isinstance(field.model, SplatModel)
+    assert isinstance(field.model, SplatField)
     assert probes.change(field.model) == pytest.approx(0, abs=1e-5)
     with torch.no_grad():
         field.model.means.mul_(1.5)

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.models import alexnet
+from torchvision.models import AlexNet_Weights, alexnet
 
 from scenestyle.errors import WeightsError
-from scenestyle.metrics.lpips import load_lpips
+from scenestyle.metrics.lpips import ALEXNET, load_lpips
 
 PICTURE, OTHER = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
 
@@ -19,6 +19,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "checkpoints"
 
 
+def test_the_file_is_torchvisions() -> None:
+    assert Path(AlexNet_Weights.DEFAULT.url).name == ALEXNET
+
+
 @pytest.mark.usefixtures("cache")
 def test_without_weights_it_says_where_they_were_looked_for() -> None:
     with pytest.raises(WeightsError, match=r"checkpoints/alexnet.*evaluate\.pretrained: download"):
@@ -27,7 +31,7 @@ def test_without_weights_it_says_where_they_were_looked_for() -> None:
 
 def test_with_weights_in_the_cache_it_is_a_distance(cache: Path) -> None:
     torch.manual_seed(0)
-    torch.save(alexnet(weights=None).state_dict(), cache / "alexnet-owt-7be5be79.pth")
+    torch.save(alexnet(weights=None).state_dict(), cache / ALEXNET)
 
     lpips = load_lpips(may_download=False)
 
@@ -38,7 +42,7 @@ def test_with_weights_in_the_cache_it_is_a_distance(cache: Path) -> None:
 
 
 def test_damaged_weights_are_an_error(cache: Path) -> None:
-    (cache / "alexnet-owt-7be5be79.pth").write_bytes(b"torn")
+    (cache / ALEXNET).write_bytes(b"torn")
 
     with pytest.raises(WeightsError, match="AlexNet"):
         load_lpips(may_download=False)

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+import torch
 from skimage.metrics import structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from scenestyle.metrics.structure import edge_correlation, luminance_ssim
 from training.procedural.demo_scene import demo_cameras, demo_scene
 from training.procedural.raycast import render
 
 PICTURE = render(demo_scene(), next(iter(demo_cameras().values())).resized(64, 48)).rgb
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 NOISE = np.random.default_rng(0).random(PICTURE.shape, dtype=np.float32)
 
 
@@ -42,6 +45,13 @@ def test_it_agrees_with_another_implementation() -> None:
 
     # Both mirror the border, one with and one without its outermost pixel.
     assert luminance_ssim(PICTURE, noisy) == pytest.approx(oracle.mean(), abs=0.01)
+
+
+def test_it_is_the_number_of_torchmetrics() -> None:
+    for other in (np.clip(PICTURE + 0.3 * (NOISE - 0.5), 0, 1), PICTURE[:, ::-1].copy(), NOISE):
+        luma = [torch.from_numpy(rgb @ LUMA)[None, None] for rgb in (PICTURE, other)]
+        oracle = structural_similarity_index_measure(*luma, data_range=1.0)
+        assert luminance_ssim(PICTURE, other) == pytest.approx(float(oracle), abs=1e-5)
 
 
 def test_edges_tell_what_is_shown_whatever_its_tones() -> None:

@@ -12,15 +12,15 @@ from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ParamsError
 from scenestyle.geometry import project, unproject
 from scenestyle.nerf import trainer as trainer_module
-from scenestyle.nerf.dataset import read_run_views, write_dataset
+from scenestyle.nerf.dataset import parse_dataset, read_run_views, write_dataset
 from scenestyle.nerf.field import load_field
 from scenestyle.nerf.splat_growth import clear_near, least_scales, median_pixel, refine
 from scenestyle.nerf.splat_start import Start, first_gaussians, in_field_frame, plant
 from scenestyle.nerf.splats import build_splat_trainer, view_losses
 from scenestyle.nerf.train import train, training_views
 from scenestyle.nerf.trainer import Trainer, build_model, optimise
-from scenestyle.nerfstudio_plugin.config import training_side
-from scenestyle.nerfstudio_plugin.splat_model import SplatModel
+from scenestyle.nerfstudio_plugin.sizes import training_side
+from scenestyle.nerfstudio_plugin.splat_field import SplatField
 from scenestyle.params import TrainNerf
 from tests.support.tiny_field import SPLATS, write_tiny_points, write_tiny_poses
 from tests.unit.nerf.test_nerfstudio_tools import skip_unless_loadable
@@ -99,7 +99,7 @@ def test_points_survive_the_folder(tmp_path):
 def test_points_turn_with_the_cameras(poses, run):
     """A point is where the field's cameras see it, as the poses' cameras do."""
     points = read_points(poses)
-    outputs = trainer_module.parse_dataset(run, "train", holdout_every=SPLATS.holdout_every)
+    outputs = parse_dataset(run, "train", holdout_every=SPLATS.holdout_every)
     moved = in_field_frame(points, outputs)
     frames = {Path(f["file_path"]).stem: f for f in read_json(run / "transforms.json")["frames"]}
     for view in read_run_views(run, holdout_every=SPLATS.holdout_every):
@@ -155,13 +155,13 @@ def test_without_points_pixels_begin_anywhere_and_it_is_said(caplog):
 
 def test_the_start_leaves_a_quarter_of_the_room_to_grow(run):
     model = build_splat_trainer(run, replace(SPLATS, num_gaussians=40), CPU).model
-    assert isinstance(model, SplatModel)
+    assert isinstance(model, SplatField)
     assert 20 <= int(model.in_use.sum()) <= 30
 
 
 def test_more_gaussians_than_there_is_room_for_are_refused(run):
     model = build_splat_trainer(run, replace(SPLATS, num_gaussians=40), CPU).model
-    assert isinstance(model, SplatModel)
+    assert isinstance(model, SplatField)
     many = Start(*(np.ones(shape, np.float32) for shape in ((41, 3), 41, (41, 3))))
     with pytest.raises(ParamsError, match=r"may have 40. Raise train_nerf.num_gaussians"):
         plant(model, many)
@@ -172,7 +172,7 @@ def test_the_pulled_are_split_and_the_faint_dropped(run):
     for _ in range(3):
         trainer.update(losses)
     model = trainer.model
-    assert isinstance(model, SplatModel)
+    assert isinstance(model, SplatField)
     first = int(model.in_use.sum())
     before = model.gauss_params["means"].detach().clone()
     with torch.no_grad():
@@ -197,7 +197,7 @@ def test_veils_before_a_camera_are_cleared(poses, run):
     trainer, _ = make(run)
     model, growth = trainer.model, trainer.finish_step
     points = read_points(poses)
-    outputs = trainer_module.parse_dataset(run, "train", holdout_every=SPLATS.holdout_every)
+    outputs = parse_dataset(run, "train", holdout_every=SPLATS.holdout_every)
     views = read_run_views(run, holdout_every=SPLATS.holdout_every)
     moved = in_field_frame(points, outputs)
     distances = [
@@ -218,7 +218,7 @@ def test_veils_before_a_camera_are_cleared(poses, run):
 def test_a_goal_that_is_reached_splits_nobody(run):
     trainer, _ = make(run)
     model = trainer.model
-    assert isinstance(model, SplatModel)
+    assert isinstance(model, SplatField)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     refine(trainer, model, goal=10, largest=1e9)
     after = model.state_dict()
@@ -330,7 +330,7 @@ def test_a_model_without_gaussians_shows_nothing(run):
 
 def test_what_is_frozen_is_the_geometry(trained):
     model = load_field(trained).model
-    assert isinstance(model, SplatModel)
+    assert isinstance(model, SplatField)
     model.freeze_geometry()
     learns = {name for name, value in model.gauss_params.items() if value.requires_grad}
     assert learns == {"features_dc", "features_rest"}
@@ -342,7 +342,7 @@ def test_planting_fills_the_first_places(run):
     photos = [read_rgb(run / "images" / f"{view.name}.png") for view in views]
     start = first_gaussians(views, photos, None, max_points=9, num_pixels=80, seed=0)
     few = Start(start.means[:30], start.sizes[:30], start.colours[:30])
-    assert isinstance(model, SplatModel)
+    assert isinstance(model, SplatField)
     plant(model, few)
     assert model.in_use[:30].all()
     assert not model.in_use[30:].any()
