@@ -72,6 +72,7 @@ def build_report(
         style=style,
         caption=texts[0],
         prompt=texts[1],
+        warnings=read_json(inputs.stylized / "manifest.json").get("warnings", []),
         look=look_round(steps, splats, begin=begin_at(shown)),
         video_mp4=video_mp4,
         comparisons=[Comparison(title(step.view), step.before, step.after) for step in shown],

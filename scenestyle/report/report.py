@@ -75,6 +75,8 @@ class Report:
     """what the scene shows"""
     prompt: str
     """the sentence that restyled it, filled in"""
+    warnings: Sequence[str]
+    """what was amiss with the sentence or the scene when the views were restyled"""
     look: Look
     """the scene as points, to look round"""
     video_mp4: bytes

@@ -28,6 +28,7 @@ def write_report(folder: Path, look: Look) -> Path:
         style="ukiyoe",
         caption="colourful objects",
         prompt="a woodblock print of colourful objects " * 4,
+        warnings=["The prompt names no style that the model knows. " * 3],
         look=look,
         video_mp4=(folder / "orbit.mp4").read_bytes(),
         comparisons=[Comparison(f"view_{i}", RED, BLUE) for i in range(3)],

@@ -43,6 +43,7 @@ def report() -> Report:
         style="ukiyoe",
         caption="colourful objects",
         prompt="a woodblock print of colourful objects",
+        warnings=["The prompt has no {caption}."],
         look=Look(Cloud(b"123456789", "{}"), Cloud(b"abcdefghi", "{}"), '{"fov": 50}'),
         video_mp4=b"not really a video",
         comparisons=[Comparison(f"view_{i}", noise(16, i), noise(16, i + 9)) for i in range(3)],
@@ -78,6 +79,7 @@ def test_the_page_shows_everything(report: Report) -> None:
 
     for text in (
         "woodblock",
+        "Warning: The prompt has no {caption}.",
         "view_2",
         "0.123",
         "look here",
