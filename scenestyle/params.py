@@ -208,6 +208,10 @@ class RenderViews:
     training images, which null stands for. The diffusion model is shown them at its own size"""
 
 
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+"""Endings of files of weights that can run code when they are opened; none is."""
+
+
 @dataclass(config=_STRICT)
 class Lora:
     """A small file that shifts the weights of the diffusion model."""
@@ -700,6 +704,7 @@ def _model_faults(raw: Mapping[str, Any]) -> Iterator[str]:
     stage, edits = raw.get("stylize_views"), raw.get("edits")
     common = stage if isinstance(stage, Mapping) else {}
     yield from _checkpoint_faults("stylize_views", common)
+    yield from _pickle_faults("stylize_views", common)
     yield from _control_faults("stylize_views", common)
     for key, edit in edits.items() if isinstance(edits, Mapping) else ():
         own = edit.get("stylize_views") if isinstance(edit, Mapping) else None
@@ -708,6 +713,7 @@ def _model_faults(raw: Mapping[str, Any]) -> Iterator[str]:
         where = f"edits.{key}.stylize_views"
         if own.keys() & {"model", "model_sha256"}:
             yield from _checkpoint_faults(where, {**common, **own})
+        yield from _pickle_faults(where, own)
         yield from _control_faults(where, own)
 
 
@@ -718,11 +724,30 @@ def _checkpoint_faults(where: str, block: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{where}.model_sha256: missing; write the SHA-256 of the file (`sha256sum {model}`)"
         )
-    if sha256 and not is_file:
+    if sha256 and not is_file and not _is_pickle(model):
         yield (
             f"{where}.model_sha256: is for a model that is one .safetensors file; leave it out for "
             f"{_as_written(model)}"
         )
+
+
+def _pickle_faults(where: str, block: Mapping[str, Any]) -> Iterator[str]:
+    loras = block.get("loras")
+    named = {"model": block.get("model")} | {
+        f"loras.{index}.file": lora.get("file")
+        for index, lora in enumerate(loras if isinstance(loras, list) else ())
+        if isinstance(lora, Mapping)
+    }
+    for key, file in named.items():
+        if _is_pickle(file):
+            yield (
+                f"{where}.{key}: such a file can run code when it is opened; take the author's "
+                f".safetensors instead (got {_as_written(file)})"
+            )
+
+
+def _is_pickle(file: object) -> bool:
+    return isinstance(file, str) and file.endswith(PICKLES)
 
 
 def _control_faults(where: str, block: Mapping[str, Any]) -> Iterator[str]:

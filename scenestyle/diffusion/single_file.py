@@ -11,9 +11,9 @@ from typing import Any, Literal
 from scenestyle.diffusion.architectures import configuration, sees_image, tokenizers
 from scenestyle.diffusion.weights import file_fault, warnings_hidden
 from scenestyle.errors import WeightsError, reason
+from scenestyle.params import PICKLES
 
 _InOneFile = Literal["sdxl", "sd15"]
-_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 _WANTED = (
     "Wanted: a checkpoint of SDXL, Stable Diffusion 1.5 or InstructPix2Pix, text encoders and "
     "autoencoder in it"
@@ -33,7 +33,7 @@ _PREDICTS_VELOCITY, _BEGINS_AT_PURE_NOISE = "v_pred", "ztsnr"
 
 def is_single_file(model: str) -> bool:
     """Whether a model's name is that of one file, of a format that is loaded or one that is not."""
-    return Path(model).suffix in (".safetensors", *_PICKLES)
+    return Path(model).suffix in (".safetensors", *PICKLES)
 
 
 def checked(model: str, sha256: str | None) -> Path:

@@ -152,6 +152,7 @@ def test_an_image_and_its_checksum_go_together(
 
 FILE = {"model": "/models/mine.safetensors"}
 SUM = {"model_sha256": "0" * 64}
+LORA_SUM = {"sha256": "0" * 64}
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,11 @@ SUM = {"model_sha256": "0" * 64}
         (FILE, "stylize_views.model_sha256: missing; write the SHA-256 of the file"),
         ({"model": "sdxl"} | SUM, "model_sha256: is for a model that is one .safetensors file"),
         (FILE | SUM, None),
+        ({"model": "/models/mine.ckpt"} | SUM, "stylize_views.model: such a file can run code"),
+        (
+            {"loras": [{"file": "ink.pt"} | LORA_SUM]},
+            "stylize_views.loras.0.file: such a file can run code",
+        ),
         ({"controls": ["smell"]}, "controls.0.kind: must be 'depth', 'tile', 'lineart' or 'canny'"),
         ({"controls": ["depth", {"kind": "tile", "scale": 0.5}]}, None),
         ({"controls": []}, "controls: must not be empty; null takes all"),

@@ -136,6 +136,19 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
         load_checkpoint(path)
 
 
+def test_a_checkpoint_with_code_is_refused_without_advice_to_run_it(tmp_path):
+    class Code:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"step": 1, "pipeline": Code()}, tmp_path / "code.ckpt")
+
+    with pytest.raises(ArtifactError, match="holds more than tensors") as error:
+        load_checkpoint(tmp_path / "code.ckpt")
+    assert "weights_only" not in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "a.ckpt"
     save_checkpoint(path, {"step": 1})
