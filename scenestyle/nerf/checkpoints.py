@@ -76,8 +76,6 @@ def recorded_params(checkpoint: Mapping[str, Any], run: Path) -> TrainNerf:
         return TypeAdapter(TrainNerf).validate_python(checkpoint["train_nerf"])
     except (KeyError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        if isinstance(error, pickle.UnpicklingError):  # PyTorch's words advise to open it unsafely
-            reason = "it is damaged or holds more than tensors and plain values; none of it was run"
         raise ArtifactError(
             f"{run} was made by another version of scenestyle ({reason}). Rerun train_nerf."
         ) from error
