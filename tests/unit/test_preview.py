@@ -13,7 +13,10 @@ PARAMS = {"num_inference_steps": 2, "image_side": 64}
 def test_a_row_of_views_and_a_row_per_style(tiny_folder, tmp_path, caplog):
     write_tiny_views(tmp_path / "views", num_views=4)
     params = StylizeViews(model=str(tiny_folder), **PARAMS)
-    styles = {"winter": Style(prompt="{caption} in winter"), "lava": Style(prompt="lava")}
+    styles = {
+        "winter": Style(prompt="{caption} in winter"),
+        "lava": Style(prompt="{caption} of lava"),
+    }
     sheets = {
         num_styles: read_rgb(
             preview(

@@ -11,11 +11,11 @@ from scenestyle.errors import ArtifactError, InputError
 from scenestyle.geometry import align_similarity, project
 from scenestyle.nerf.dataset import (
     TrainingViews,
-    camera_rays,
     read_photo,
     read_run_views,
     write_dataset,
 )
+from scenestyle.nerfstudio_plugin.rays import camera_rays
 
 CPU = torch.device("cpu")
 

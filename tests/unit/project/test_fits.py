@@ -94,10 +94,14 @@ def test_memory_is_foretold_within_a_fifth_of_what_was_measured_at_true_size() -
     pipeline = SimpleNamespace(**{**vars(model.pipeline), "vae": vae})
     model = replace(model, pipeline=pipeline, device=torch.device("cpu"))
     camera = PinholeCamera(np.eye(4), 512.0, 512.0, 256.0, 256.0, 512, 512)
-    assert len(rows) == 2
+    assert len(rows) == 3
     for row in rows:
-        views = int(row["views"])
-        params = StylizeViews(sharing="full")
+        views, (shared, *_) = int(row["views"]), row["sharing"].split()
+        params = (
+            StylizeViews(sharing="full")
+            if shared == "full"
+            else StylizeViews(sharing="references", num_references=int(shared))
+        )
         plan = plan_views(model, [camera] * views, [(512, 512)] * views, params, free=20.0)
         assert plan.step_gb == pytest.approx(float(row["a step, GB"]), rel=0.2)
         assert plan.coding_gb == pytest.approx(float(row["encoding and decoding, GB"]), rel=0.2)
