@@ -93,7 +93,8 @@ def first_gaussians(
             0 if points is None else len(points.xyz),
         )
         points = None
-        num_pixels = max(num_pixels, 8000, len(views))
+        # In the points' place as well, as far as there is room for those.
+        num_pixels = max(min(8000, max_points + num_pixels), len(views))
     parts = [] if points is None else [_at_points(points, max_points)]
     if per_view := num_pixels // len(views):
         parts += [

@@ -1,5 +1,6 @@
 """Gaussian splats: where they begin, how they grow, how they are trained, and who opens them."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,12 +146,20 @@ def test_of_too_many_points_those_that_most_views_saw_are_taken():
 def test_without_points_pixels_begin_anywhere_and_it_is_said(caplog):
     photo = np.zeros((30, 40, 3), np.float32)
     views = [View("view", "train", facing())]
-    start = first_gaussians(views, [photo], None, max_points=9, num_pixels=10, seed=0)
+    start = first_gaussians(views, [photo], None, max_points=9000, num_pixels=10, seed=0)
     assert "0 points, too few" in caplog.text
     assert len(start.means) > 7000
     depth = 2.0 - start.means[:, 2]
     assert 0.59 < depth.min() < 0.7
     assert 4 < depth.max() < 8.1
+
+
+def test_without_points_the_start_leaves_room_to_grow_too(run, tmp_path):
+    without = shutil.copytree(run, tmp_path / "run")
+    (without / "points.npz").unlink()
+    model = build_splat_trainer(without, replace(SPLATS, num_gaussians=400), CPU).model
+    assert isinstance(model, SplatField)
+    assert 200 <= int(model.in_use.sum()) <= 360  # as many in each view, rounded
 
 
 def test_the_start_leaves_a_quarter_of_the_room_to_grow(run):
