@@ -40,10 +40,11 @@ def run_in_foreground(check: Callable[[], object], flow: Callable[[], Iterable[s
             except RuntimeError as error:
                 if "ephemeral Prefect API server" not in str(error):
                     raise
+                cause = "it ended" if "exited with code" in str(error) else "the machine is busy?"
                 raise ServerError(
-                    "the Prefect server that the run starts for itself did not answer in time; the "
-                    "machine may be busy. Try again, or start one that stays: prefect server start "
-                    "> server.log 2>&1 & Then: prefect config set "
+                    "the Prefect server that the run starts for itself did not answer in time "
+                    f"({cause}). Try again, or start one that stays, whose log says more: prefect "
+                    "server start > server.log 2>&1 & Then: prefect config set "
                     "PREFECT_API_URL=http://127.0.0.1:4200/api"
                 ) from error
             sys.stdout.writelines(f"{path}\n" for path in paths)

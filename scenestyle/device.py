@@ -10,9 +10,9 @@ from scenestyle.errors import ParamsError
 if TYPE_CHECKING:
     import torch
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""numbers of glibc's options: what may lie free at the end of the heap, and the size from which an
-array is no part of the heap; 32 MB is the most that every version takes"""
+_MALLOPT = {"MALLOC_MMAP_THRESHOLD_": (-3, 32), "MALLOC_TRIM_THRESHOLD_": (-1, 512)}
+"""glibc's variable -> number of the option, and megabytes: the size from which an array is no part
+of the heap (32 is the most that every version takes), and what may lie free at the heap's end"""
 
 VARIABLE = "SCENESTYLE_DEVICE"
 """Environment variable that overrides the choice: `cpu`, `cuda` or `cuda:1`."""
@@ -34,13 +34,15 @@ def keep_freed_memory() -> None:
 
     By default it returns every array of more than a few megabytes to the system, and gets the next
     as fresh pages, which the system fills with zeros. A step of a network frees and takes dozens:
-    decoding a view took 15 % longer, encoding one 25 %. Without glibc nothing happens.
+    decoding a view took 15 % longer, encoding one 25 %. Without glibc nothing happens. glibc's own
+    variables are respected where they are set, as memory is measured with them.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     mallopt = ctypes.CDLL(None).mallopt
-    for option, megabytes in ((_MMAP_THRESHOLD, 32), (_TRIM_THRESHOLD, 512)):
-        mallopt(option, megabytes << 20)
+    for variable, (option, megabytes) in _MALLOPT.items():
+        if variable not in os.environ:
+            mallopt(option, megabytes << 20)
 
 
 def select_device(wanted: str | None = None) -> "torch.device":

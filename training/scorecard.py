@@ -266,18 +266,23 @@ class DeepLikeness:
 def report(scores: dict[str, Score], identity: float, num_scenes: int) -> str:
     """The scores as Markdown."""
     rows = [*scores.items(), ("**all**", _mean(list(scores.values())))]
+    knows_looks = not any(np.isnan(each.look) for _, each in rows)
     lines = [
         f"{num_scenes} held-out scenes. The photograph's prompt changes a picture by "
         f"{identity:.3f} on average.",
         "",
         "| style | recognised | the filter's, coded | the filter's | edges | the filter's, coded "
-        "| colour | content, edges | the filter's | content, features | the filter's | look |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| colour | content, edges | the filter's | content, features | the filter's |"
+        + " look |"
+        * knows_looks,
+        "|---" * (11 + knows_looks) + "|",
         *(
             f"| {style} | {each.recognised:.0%} | {each.coded_recognised:.0%} | "
             f"{each.filter_recognised:.0%} | {each.edges:.2f} | {each.coded_edges:.2f} | "
             f"{each.colour:.3f} | {each.content_edges:.2f} | {each.filter_content_edges:.2f} | "
-            f"{each.content_features:.2f} | {each.filter_content_features:.2f} | {each.look:.2f} |"
+            f"{each.content_features:.2f} | {each.filter_content_features:.2f} |"
+            + f" {each.look:.2f} |"
+            * knows_looks
             for style, each in rows
         ),
     ]

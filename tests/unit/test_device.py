@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -50,3 +51,13 @@ def test_arrays_get_the_pages_that_others_of_their_size_had():
         for how in ("kept", "returned")
     )
     assert kept < 0.1 * returned
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries have no such option")
+def test_what_glibcs_variables_say_of_memory_is_respected():
+    asked = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
+    kept, returned = (
+        int(subprocess.check_output([sys.executable, "-c", _FAULTS, how], env=os.environ | asked))
+        for how in ("kept", "returned")
+    )
+    assert kept > 0.5 * returned > 0
