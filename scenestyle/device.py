@@ -48,11 +48,14 @@ def keep_freed_memory() -> None:
 def select_device(wanted: str | None = None) -> "torch.device":
     """The device to compute on: `wanted`, else what SCENESTYLE_DEVICE names, else CUDA, else CPU.
 
+    Also has torch keep its number of threads, see `keep_number_of_threads`.
+
     Raises:
         ParamsError: If the named device is not one of torch's kinds, or this machine lacks it.
     """
     import torch
 
+    keep_number_of_threads()
     name = wanted or os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -69,3 +72,18 @@ def select_device(wanted: str | None = None) -> "torch.device":
             "torch can use. Name one of them, or leave the variable unset."
         )
     return device
+
+
+def keep_number_of_threads() -> None:
+    """Have torch compute with as many threads as it began with, whatever numba's number is.
+
+    When numba begins its threads it sets OpenMP's number for the whole process. Where the two
+    differ (OMP_NUM_THREADS=1 on two cores), torch would sum in another order from the first kernel
+    on, and results depend on when that was. So numba begins here, and torch takes back its number.
+    """
+    import numba
+    import torch
+
+    count = torch.get_num_threads()
+    numba.get_num_threads()  # which begins the threads
+    torch.set_num_threads(count)

@@ -61,3 +61,28 @@ def test_what_glibcs_variables_say_of_memory_is_respected():
         for how in ("kept", "returned")
     )
     assert kept > 0.5 * returned > 0
+
+
+_THREADS = """
+import sys
+import numba, numpy as np, torch
+from scenestyle.device import select_device
+if sys.argv[1] == "kept":
+    select_device("cpu")
+@numba.njit(parallel=True)
+def kernel(values):
+    for i in numba.prange(len(values)):
+        values[i] += 1
+kernel(np.zeros(8))
+print(torch.get_num_threads())
+"""
+
+
+def test_torch_keeps_its_number_of_threads_when_numba_begins_its_own():
+    env = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    kept, changed = (
+        int(subprocess.check_output([sys.executable, "-c", _THREADS, how], env=env))
+        for how in ("kept", "left alone")
+    )
+    assert kept == 1
+    assert changed in (1, 2)  # 2 where numba's threads are OpenMP's
