@@ -270,7 +270,9 @@ def _rwlock(root: Path) -> Finding:
     except FileNotFoundError:
         return Finding("ok", "none held")
     except ValueError:
-        return Finding("broken", f"{path} cannot be read; every dvc command will fail", way_out)
+        return Finding(
+            "broken", f"{path} cannot be read; dvc typed by hand fails until a flow ran", way_out
+        )
     readers = [entry for entries in held.get("read", {}).values() for entry in entries]
     pids = {int(entry["pid"]) for entry in (*readers, *held.get("write", {}).values())}
     if dead := {pid for pid in pids if not psutil.pid_exists(pid)}:

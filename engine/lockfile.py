@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine import rwlock
 from scenestyle.files import write_whole
 
 if TYPE_CHECKING:
@@ -67,9 +68,12 @@ class Entries(Mapping[str, Any]):
 def teach_dvc() -> None:
     """Replace, in this process, the methods with which DVC reads and records stages.
 
-    Tests hold what they read, and the bytes they write, to DVC's own.
+    Tests hold what they read, and the bytes they write, to DVC's own. Files in use are listed
+    as `rwlock` does it.
     """
     from dvc.dvcfile import Lockfile
+
+    rwlock.teach_dvc()
 
     dump_stages, load_yaml = Lockfile.dump_stages, Lockfile._load_yaml
 
