@@ -9,6 +9,7 @@ from numba import njit, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from scenestyle.compiled import FAST
 from scenestyle.errors import ShapeError
 
 _REACH = 5
@@ -99,7 +100,7 @@ class _PhotometricLoss(torch.autograd.Function):
         return by_loss * gradient, None, None, None
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(**FAST)
 @no_type_check
 def _blur(image, blurred, scratch):
     """Blur the inside of an image with a border of five zeros, separably."""
@@ -125,7 +126,7 @@ def _blur(image, blurred, scratch):
             out[x] = near + g3 * (l3[x] + r3[x]) + g4 * (l4[x] + r4[x]) + g5 * (l5[x] + r5[x])
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(parallel=True, **FAST)
 @no_type_check
 def _loss_and_gradient(rgb, photo, weight, dissimilarity, gradient, values):
     """Sums over the pixels per channel, and their gradient; both lack the mean's divisor."""
@@ -150,7 +151,7 @@ def _loss_and_gradient(rgb, photo, weight, dissimilarity, gradient, values):
         _blur(product, photo_squares, scratch)
         product[:] = x * y
         _blur(product, mixed, scratch)
-        total = 0.0
+        sums = np.zeros(width, rgb.dtype)
         # What the means, squares and products are to be blurred back with.
         by_mean, by_squares, by_mixed = other, photo_squares, product
         by_mixed[:] = 0
@@ -167,7 +168,6 @@ def _loss_and_gradient(rgb, photo, weight, dissimilarity, gradient, values):
             x_squares, y_squares = squares[r, columns], photo_squares[r, columns]
             products, to_mixed = mixed[r, columns], by_mixed[r, columns]
             weights, slopes = weight[row], gradient[channel, row]
-            row_total = dtype(0)
             for i in range(width):
                 a, b, w, apart = means[i], others[i], weights[i], xs[i] - ys[i]
                 covariance = products[i] - a * b
@@ -176,13 +176,15 @@ def _loss_and_gradient(rgb, photo, weight, dissimilarity, gradient, values):
                 by_1 = dtype(1) / (a * a + b * b + c1)
                 by_2 = dtype(1) / (variances + c2)
                 ssim = up_1 * up_2 * by_1 * by_2
-                row_total += w * (keep * abs(apart) + d * (dtype(1) - ssim))
+                sums[i] += w * (keep * abs(apart) + d * (dtype(1) - ssim))
                 sign = dtype(1) if apart > 0 else (dtype(-1) if apart < 0 else dtype(0))
                 slopes[i] = w * keep * sign
                 y_squares[i] = -w * ssim * by_2
                 to_mixed[i] = w * two * up_1 * by_1 * by_2
                 others[i] = w * two * (b * (up_2 - up_1) * by_1 * by_2 + a * ssim * (by_2 - by_1))
-            total += row_total
+        total = 0.0
+        for i in range(width):
+            total += sums[i]
         values[channel] = total
         _blur(by_mean, mean, scratch)
         _blur(by_squares, squares, scratch)

@@ -31,11 +31,13 @@ Ye et al. 2024, "gsplat", arXiv:2409.06765 (conventions and gradients).
 """
 
 import math
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
+
+from scenestyle.compiled import FAST
 
 TILE = 16
 """pixels along the side of a tile"""
@@ -63,9 +65,6 @@ _BLUR = _F(0.3)
 """square pixels"""
 _NEAR = _F(0.01)
 _LEAST_COMPENSATION = _F(1e-8)
-
-_FAST: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
-_COMPILED: dict[str, Any] = {"cache": True, "nogil": True, **_FAST}
 
 
 @no_type_check
@@ -97,7 +96,7 @@ def _exp2_compiled(exponent):
     return exp2
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _view_limits(camera, width, height):
     """How far from the axis, in tangents, a projection is linearised: left, right, up, down."""
@@ -111,7 +110,7 @@ def _view_limits(camera, width, height):
     )
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _to_camera(camera, x, y, z):
     return (
@@ -121,7 +120,7 @@ def _to_camera(camera, x, y, z):
     )
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _linear_projection(camera, limits, x, y, z):
     """Jacobian of the projection times the world-to-camera rotation, 2 rows of 3; and clamped x, y.
@@ -145,7 +144,7 @@ def _linear_projection(camera, limits, x, y, z):
     )
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _unit(quats, i):
     w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
@@ -153,7 +152,7 @@ def _unit(quats, i):
     return w * by_norm, x * by_norm, y * by_norm, z * by_norm, by_norm
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _rotation(w, x, y, z):
     """Rotation matrix of a unit quaternion, row by row."""
@@ -170,7 +169,7 @@ def _rotation(w, x, y, z):
     )
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _times_rotation(t, r):
     """The 2x3 matrix in `t` times the 3x3 matrix in `r`."""
@@ -184,7 +183,7 @@ def _times_rotation(t, r):
     )
 
 
-@njit(parallel=True, **_COMPILED)
+@njit(parallel=True, **FAST)
 @no_type_check
 def project(
     means, quats, log_scales, logits, colours, camera, width, height, is_antialiased, geometry
@@ -269,7 +268,7 @@ def project(
         geometry[i, CONIC_YY], geometry[i, COMPENSATION] = conic_yy, compensation
 
 
-@njit(**_COMPILED)
+@njit(**FAST)
 @no_type_check
 def depth_order(geometry):
     """The Gaussians that can be seen, near to far; at one depth by their number.
@@ -303,21 +302,21 @@ def depth_order(geometry):
     return order
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _first_tile(end):
     """The first tile whose last pixel centre lies at or behind `end`."""
     return int(max(_F(0), (end - _F(TILE - 0.5)) / _F(TILE) + _F(1)))
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _last_tile(end, num_tiles):
     """The last tile whose first pixel centre lies at or before `end`; -1: none."""
     return min(num_tiles - 1, int((end - _F(0.5)) / _F(TILE)) if end >= _F(0.5) else -1)
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _ends(xx, xy, yy, size, reach_x, top, bottom):
     """Least and greatest x of the ellipse `xx x^2 + 2 xy x y + yy y^2 = size` in a band of y."""
@@ -330,7 +329,7 @@ def _ends(xx, xy, yy, size, reach_x, top, bottom):
     return (-xy * y - root) / xx, right
 
 
-@njit(**_COMPILED)
+@njit(**FAST)
 @no_type_check
 def _tiles_of(geometry, i, tiles_x, tiles_y, tiles, begin):
     """Count the tiles that a Gaussian touches; write them from `begin` on if it is not negative."""
@@ -355,7 +354,7 @@ def _tiles_of(geometry, i, tiles_x, tiles_y, tiles, begin):
     return count
 
 
-@njit(parallel=True, **_COMPILED)
+@njit(parallel=True, **FAST)
 @no_type_check
 def tile_lists(geometry, order, tiles_x, tiles_y):
     """Which Gaussians each tile shows, near to far.
@@ -391,7 +390,7 @@ def tile_lists(geometry, order, tiles_x, tiles_y):
     return starts, members, begins, places
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always")
 @no_type_check
 def _rows_of(mean_y, reach_y, top):
     """First and last (exclusive) row of a tile that begins at `top` within the reach."""
@@ -399,7 +398,7 @@ def _rows_of(mean_y, reach_y, top):
     return first, min(TILE, int(max(_F(0), mean_y + reach_y + _F(0.5))) - top)
 
 
-@njit(parallel=True, **_COMPILED)
+@njit(parallel=True, **FAST)
 @no_type_check
 def composite(geometry, starts, members, tiles_x, image, ends):
     """Blend every tile's Gaussians front to back.
@@ -417,7 +416,7 @@ def composite(geometry, starts, members, tiles_x, image, ends):
         _composite_tile(geometry, starts, members, tile, tiles_x, image, ends)
 
 
-@njit(**_COMPILED)
+@njit(**FAST)
 @no_type_check
 def _composite_tile(geometry, starts, members, tile, tiles_x, image, ends):
     left, top = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
@@ -471,7 +470,7 @@ def _composite_tile(geometry, starts, members, tile, tiles_x, image, ends):
             image[4, top + row, left + i] = state[_4 + at]
 
 
-@njit(parallel=True, **_COMPILED)
+@njit(parallel=True, **FAST)
 @no_type_check
 def median_depth(geometry, starts, members, tiles_x, median_z):
     """Write the z of the Gaussian at which transmittance falls below a half; 0: it does not.
@@ -508,7 +507,7 @@ def median_depth(geometry, starts, members, tiles_x, median_z):
                         open_pixels -= 1
 
 
-@njit(parallel=True, **_COMPILED)
+@njit(parallel=True, **FAST)
 @no_type_check
 def composite_gradient(geometry, starts, members, ends, tiles_x, image, gradient, sums):
     """The gradient of each pair of a Gaussian and a tile.
@@ -535,7 +534,7 @@ def composite_gradient(geometry, starts, members, ends, tiles_x, image, gradient
         )
 
 
-@njit(**_COMPILED)
+@njit(**FAST)
 @no_type_check
 def _composite_tile_gradient(geometry, starts, members, ends, tile, tiles_x, image, gradient, sums):
     sums[ends[tile] : starts[tile + 1]] = 0
@@ -619,7 +618,7 @@ def _composite_tile_gradient(geometry, starts, members, ends, tile, tiles_x, ima
             sums[k, 9] += lanes[6 * TILE + i]
 
 
-@njit(parallel=True, **_COMPILED)
+@njit(parallel=True, **FAST)
 @no_type_check
 def project_gradient(
     means,
