@@ -84,7 +84,7 @@ def test_the_field_shows_what_the_file_shows_in_its_own_frame(scene: Path) -> No
         # In single precision a camera is a little off: a Gaussian of 1/255 is drawn or not, and
         # two that are as far away change places.
         off = np.abs(field.render(view.camera).rgb - wanted)
-        assert ((off > 0.001).mean() < 0.01, off.mean() < 1e-4) == (True, True)
+        assert ((off > 0.001).mean() < 0.03, off.mean() < 1e-4) == (True, True)
 
 
 def test_an_untouched_scene_goes_out_with_the_very_bytes_it_came_with(
