@@ -1,6 +1,7 @@
-"""Nerfacto and splats on the same captures: quality, time, memory.
+"""Nerfacto and splats on the same captures: quality, time, memory; and what restyling makes of them.
 
 python -m benchmarks.two_fields POSES ... [--sides 240 480] [--fields nerfacto splats] [--steps 1500]
+    [--styles comic ukiyoe watercolor]
 
 POSES are folders that estimate_poses wrote. Every cell trains in a process of its own, with one
 thread; its figures are kept in `.work/two_fields`, so that a further call adds cells to the table;
@@ -8,9 +9,12 @@ delete the folder to measure anew.
 CPU seconds are those of `train`, with the compiling of the first time left out by a warm-up. Every
 tenth point of structure from motion is kept from training; the depth error is the median over
 these, in the held-out views that saw them, of |rendered depth / the point's - 1|.
+With `--styles`, the fields trained at the least of the sides pass through the stages that follow,
+at that side and else with `params.yaml`; the figures are those that `evaluate` writes.
 """
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -111,38 +115,54 @@ def depth_errors(points: SparsePoints, view: View, depth_z: np.ndarray) -> np.nd
     return np.abs(depth_z[rows[inside], columns[inside]] / z[inside] - 1)
 
 
-def main() -> None:
-    """Measure what is asked for and write the table of all that was ever measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("poses", nargs="+", type=Path)
-    parser.add_argument("--sides", nargs="+", type=int, default=[240, 480])
-    parser.add_argument("--fields", nargs="+", default=["splats", "nerfacto"])
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--cell", type=Path, help="used by the program itself")
-    asked = parser.parse_args()
-    if asked.cell is not None:
-        cell = measure(asked.poses[0], asked.fields[0], asked.sides[0], asked.steps)
-        asked.cell.write_text(json.dumps(cell))
+def restyle(
+    poses: Path, field: Literal["nerfacto", "splats"], side: int, style: str
+) -> dict[str, float]:
+    """Pass a field that `measure` trained through the stages after training."""
+    from scenestyle.params import load_params
+    from tasks import evaluate, finetune_nerf, render_views, stylize_views
+
+    run = KEPT / f"{poses.name}_{field}_{side}_run"
+    params = load_params(ROOT / "params.yaml")
+    made = KEPT / f"{poses.name}_{field}_{side}_{style}"
+    shutil.rmtree(made, ignore_errors=True)
+    views, stylized, finetuned, result, work = (
+        made / name for name in ("views", "stylized", "finetuned", "result", "work")
+    )
+    for folder in (views, stylized, finetuned, result):
+        folder.mkdir(parents=True)
+    words = {"caption": "a scene", "style": params.styles[style]}
+    render_views.run(run, poses, views, replace(params.render_views, max_image_side=side))
+    begin = time.process_time()
+    stylize_views.run(views, stylized, params.stylize_views, **words, work=work / "stylize")
+    stylize_s = time.process_time() - begin
+    finetune_nerf.run(run, views, stylized, finetuned, params.finetune_nerf, work=work / "finetune")
+    finetune_s = time.process_time() - begin - stylize_s
+    shown = replace(params.evaluate, max_image_side=side)
+    evaluate.run(poses, run, views, stylized, finetuned, result, shown, **words, work=work / "show")
+    return {
+        **json.loads((result / "metrics.json").read_text()),
+        "stylize_s": stylize_s,
+        "finetune_s": finetune_s,
+        "evaluate_s": time.process_time() - begin - stylize_s - finetune_s,
+    }
+
+
+def make_cell(kept: Path, poses: Path, *words: str) -> None:
+    """Measure a cell in a process of its own, with one thread, unless its figures are there."""
+    if kept.exists():
         return
-    KEPT.mkdir(parents=True, exist_ok=True)
-    head = provenance(("gsplat", "nerfstudio", "numba", "torch"), num_threads=1)
-    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    for poses in asked.poses:
-        for side in asked.sides:
-            for field in asked.fields:
-                kept = KEPT / f"{poses.name} {side} {field}.json"
-                if kept.exists():
-                    continue
-                command = [sys.executable, "-m", "benchmarks.two_fields", str(poses)]
-                command += ["--sides", str(side), "--fields", field, "--steps", str(asked.steps)]
-                subprocess.run(
-                    [*command, "--cell", str(kept)],
-                    check=True,
-                    cwd=ROOT,
-                    env={**os.environ, **threads},
-                )
+    command = [sys.executable, "-m", "benchmarks.two_fields", str(poses), "--cell", str(kept)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    subprocess.run([*command, *words], check=True, cwd=ROOT, env=env)
+
+
+def trained_table() -> str:
+    """Of all fields that were ever measured."""
     rows = []
     for kept in sorted(KEPT.glob("* * *.json")):
+        if len(kept.stem.split()) > 3:
+            continue
         cell = json.loads(kept.read_text())
         rows.append(
             [
@@ -155,9 +175,65 @@ def main() -> None:
             ]
         )
     header = ["scene", "px", "field", "steps", "held-out dB", "train dB", "held-out SSIM"]
-    header += ["depth error %"]
-    header += ["CPU s", "wall s", "CPU ms per view", "peak MB"]
-    write_result("two_fields", f"# Two fields\n\n{head}\n\n{table(header, rows)}", num_threads=1)
+    header += ["depth error %", "CPU s", "wall s", "CPU ms per view", "peak MB"]
+    return table(header, rows)
+
+
+def restyled_table() -> str:
+    """Of all that were ever restyled; distances of the source's own renders in brackets."""
+    rows = []
+    for kept in sorted(KEPT.glob("* * * *.json")):
+        cell = json.loads(kept.read_text())
+        scene, side, field, style = kept.stem.split()
+        pairs = ("heldout_swd", "warp_short", "warp_long")
+        seconds = ("stylize_s", "finetune_s", "evaluate_s")
+        rows.append(
+            [
+                *(scene, side, field, style),
+                *(f"{cell[name]:.3f} ({cell[f'{name}_source']:.3f})" for name in pairs),
+                *(f"{cell[name]:.3f}" for name in ("movement_rmse", "movement_rmse_stylized")),
+                f"{100 * cell['depth_abs_rel']:.1f}",
+                *(f"{cell[name]:.0f}" for name in seconds),
+            ]
+        )
+    header = ["scene", "px", "field", "style", "held-out SWD (source)"]
+    header += ["warp short (source)", "warp long (source)", "movement", "stylized views' movement"]
+    header += ["depth changed %", "stylize CPU s", "finetune CPU s", "evaluate CPU s"]
+    return table(header, rows)
+
+
+def main() -> None:
+    """Measure what is asked for and write the tables of all that was ever measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("poses", nargs="+", type=Path)
+    parser.add_argument("--sides", nargs="+", type=int, default=[240, 480])
+    parser.add_argument("--fields", nargs="+", default=["splats", "nerfacto"])
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--styles", nargs="+", default=[])
+    parser.add_argument("--cell", type=Path, help="used by the program itself")
+    asked = parser.parse_args()
+    if asked.cell is not None:
+        of = asked.poses[0], asked.fields[0], asked.sides[0]
+        cell = restyle(*of, asked.styles[0]) if asked.styles else measure(*of, asked.steps)
+        asked.cell.write_text(json.dumps(cell))
+        return
+    KEPT.mkdir(parents=True, exist_ok=True)
+    head = provenance(("gsplat", "nerfstudio", "numba", "torch"), num_threads=1)
+    for poses, side, field in itertools.product(asked.poses, asked.sides, asked.fields):
+        words = ["--sides", str(side), "--fields", field, "--steps", str(asked.steps)]
+        make_cell(KEPT / f"{poses.name} {side} {field}.json", poses, *words)
+    least = min(asked.sides)
+    for style, poses, field in itertools.product(asked.styles, asked.poses, asked.fields):
+        words = ["--sides", str(least), "--fields", field, "--styles", style]
+        make_cell(KEPT / f"{poses.name} {least} {field} {style}.json", poses, *words)
+    write_result(
+        "two_fields",
+        f"# Two fields\n\n{head}\n\n## Trained\n\n{trained_table()}\n\n"
+        f"## Restyled\n\n{restyled_table()}",
+        num_threads=1,
+    )
 
 
 if __name__ == "__main__":

@@ -78,10 +78,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_rgb(path: Path, rgb: Float[np.ndarray, "height width 3"]) -> None:
-    """Write colours in [0, 1] as an 8-bit PNG, rounding to nearest; values outside are clipped."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write colours in [0, 1] as an 8-bit PNG, whole or not at all.
+
+    They are rounded to nearest; values outside are clipped.
+    """
     image = Image.fromarray(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8))
-    image.save(path, compress_level=_COMPRESS_LEVEL)
+    with whole_file(path) as partial:
+        image.save(partial, compress_level=_COMPRESS_LEVEL)
 
 
 def write_cut_out(

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scenestyle.artifacts import (
     View,
@@ -73,6 +74,24 @@ def test_colours_come_back_within_half_a_step(tmp_path: Path) -> None:
 def test_colours_outside_are_clipped(tmp_path: Path) -> None:
     write_rgb(tmp_path / "a.png", np.array([[[-1.0, 0.5, 2.0]]], dtype=np.float32))
     assert read_rgb(tmp_path / "a.png").tolist() == [[[0.0, pytest.approx(128 / 255), 1.0]]]
+
+
+def test_a_picture_is_not_torn_where_writing_it_ends_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed run's strip of a held-out view is read again by the run that goes on."""
+    path = tmp_path / "step_2.png"
+    write_rgb(path, np.zeros((8, 8, 3)))
+    before = path.read_bytes()
+
+    def killed(_: object, file: Path, **__: object) -> None:
+        file.write_bytes(b"\x89PNG")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_rgb(path, np.ones((8, 8, 3)))
+    assert path.read_bytes() == before
 
 
 def test_maps_come_back_exactly(tmp_path: Path) -> None:
