@@ -41,8 +41,9 @@ def measure(
     """Train one cell and look at its held-out views."""
     from skimage.metrics import structural_similarity
 
-    from scenestyle.nerf.dataset import read_photo
+    from scenestyle.nerf.dataset import parse_dataset, read_photo
     from scenestyle.nerf.field import load_field
+    from scenestyle.nerf.splat_start import in_field_frame
     from scenestyle.nerf.train import train
     from scenestyle.params import TrainNerf
 
@@ -73,6 +74,8 @@ def measure(
         structural_similarity(rgb, read_photo(run, view), channel_axis=2, data_range=1.0)
         for rgb, view in zip(renders, held_out, strict=True)
     ]
+    frame = parse_dataset(run, "train", holdout_every=params.holdout_every)
+    held_back = in_field_frame(held_back, frame)
     errors = [
         depth_errors(held_back, view, rendering.depth_z)
         for view, rendering in zip(held_out, renderings, strict=True)
