@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from scenestyle.artifacts import View, ViewsFolder, came_as_splats, check_same_views, read_rgb
 from scenestyle.cameras import PinholeCamera
+from scenestyle.device import keep_number_of_threads
 from scenestyle.errors import ArtifactError
 from scenestyle.files import whole_file
 from scenestyle.novel.orbit import novel_path
@@ -78,6 +79,7 @@ class Step:
 
 def render(inputs: Inputs, params: Evaluate, work: Path) -> tuple[Orbit, list[Step]]:
     """Render the orbit from both fields, and every view from the restyled one."""
+    keep_number_of_threads()  # also where a killed run left nothing to be rendered
     source = ViewsFolder.open(inputs.views)
     posed, surfaces_z = source.views, [source.surface_z(view) for view in source.views]
     check_same_views(inputs.stylized / "rgb", source.names, suffix=".png", stage="stylize_views")
