@@ -379,6 +379,9 @@ class FinetuneNerf:
     """a folder with a mask NAME.png per view, white where it is to change, at the size of the
     views; null: everywhere. DVC does not watch it: after new masks, `dvc repro -f -s
     finetune_nerf@EDIT`, then `dvc repro`"""
+    colour_passes: Annotated[int, Field(ge=0, le=100, strict=True)] = 3
+    """of splats: passes over all views in which colours become those of the stylized views before
+    the first step, 0 to 100; 0: none"""
     learning_rate: Annotated[float, Field(gt=0, strict=True)] = 0.01
     """learning rate of Adam at the first step; paper 0.0025. Of splats, colours move nine times as
     fast, opacities as fast, shapes and centres more slowly"""

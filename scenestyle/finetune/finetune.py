@@ -24,6 +24,7 @@ from scenestyle.device import select_device
 from scenestyle.errors import ParamsError
 from scenestyle.features import FeatureExtractor, load_features
 from scenestyle.features.extractor import MIN_SIDE
+from scenestyle.finetune.colours import coarsest, take_on_colours
 from scenestyle.finetune.guard import (
     DepthProbes,
     change,
@@ -123,6 +124,11 @@ def finetune(
     strip = held_out_strip(rendered, pictures, work, steps=steps)
     _log.info("how a held-out view changes is shown in %s", strip.path)
 
+    def begin() -> None:
+        if finished is None and isinstance(trainer.model, SplatField):
+            trainer.model.lift_colours()
+            take_on_colours(trainer.model, coarsest(targets), weights, params.colour_passes)
+
     def check() -> None:
         check_not_exploding(_style_history(trainer))
         check_geometry(trainer, probes, params.max_depth_change)
@@ -132,6 +138,7 @@ def finetune(
         losses,
         until=first_step + steps,
         work=work,
+        begin=begin,
         check=check,
         look=lambda: strip.look(trainer, trainer.step - first_step),
     )

@@ -149,6 +149,7 @@ def optimise(
     *,
     until: int,
     work: Path,
+    begin: Callable[[], None] = lambda: None,
     check: Callable[[], None] = lambda: None,
     look: Callable[[], None] = lambda: None,
 ) -> float:
@@ -161,6 +162,7 @@ def optimise(
         losses: What it goes down.
         until: Steps of the trainer's own count.
         work: Folder for checkpoints.
+        begin: Called before the first step, unless an interrupted call goes on.
         check: Called before every checkpoint and at the end; raises GateError if something is
             wrong, so that a checkpoint is always one that passed.
         look: Called after every step.
@@ -176,6 +178,8 @@ def optimise(
     path = work / "training.ckpt"
     if path.exists():
         _resume(trainer, load_checkpoint(path))
+    else:
+        begin()
     saved_step = trainer.step
     first_step, start = trainer.step, time.monotonic()
     saved = start

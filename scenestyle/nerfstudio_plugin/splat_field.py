@@ -25,6 +25,9 @@ from scenestyle.splat_file import SplatFile
 UNUSED_LOGIT = -20.0
 """opacity, before the sigmoid, of a Gaussian that is not in use"""
 _UNUSED_BELOW = -10.0
+_FIRST_HARMONIC = 0.28209479177387814
+_LEAST_COLOUR = 1e-4
+"""at which a channel has a gradient, however its number is rounded"""
 
 NAMES = ("means", "scales", "quats", "features_dc", "features_rest", "opacities")
 """the parameters, in splatfacto's words: scales are logarithms, opacities are before the sigmoid"""
@@ -98,7 +101,7 @@ class SplatField(nn.Module):
     @property
     def colors(self) -> Float[Tensor, "n 3"]:
         """Colours without what depends on the direction, as splatfacto's exports read them."""
-        return 0.28209479177387814 * self.features_dc + 0.5
+        return _FIRST_HARMONIC * self.features_dc + 0.5
 
     @property
     def features_rest(self) -> Float[Tensor, "n _bases 3"]:
@@ -182,8 +185,25 @@ class SplatField(nn.Module):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Keep every Gaussian as large as its least size."""
+        """Keep every Gaussian as large as its least size, and its colour where it can learn."""
         self.scales.clamp_(min=self.least_scales[:, None])
+        self.lift_colours()
+
+    @torch.no_grad()
+    def lift_colours(self) -> None:
+        """Bring channels below 0 back to it: they show the same, but without a gradient.
+
+        With further harmonics a channel may be below 0 in some directions only, and stays so.
+        """
+        if not self.features_rest.shape[1]:
+            self.features_dc.clamp_(min=(_LEAST_COLOUR - 0.5) / _FIRST_HARMONIC)
+
+    @torch.no_grad()
+    def shift_colours(self, by: Float[Tensor, "n 3"]) -> None:
+        """Add to the colours; none gets brighter than white by that."""
+        brightest = self.features_dc.clamp_min(0.5 / _FIRST_HARMONIC)
+        self.features_dc.copy_((self.features_dc + by / _FIRST_HARMONIC).minimum(brightest))
+        self.lift_colours()
 
     def note_pull(
         self, by_screen: Float[Tensor, "n 2"], is_visible: Bool[Tensor, " n"], camera: PinholeCamera
