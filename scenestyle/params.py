@@ -334,7 +334,7 @@ class FinetuneNerf:
     """The source field continued towards the stylized views."""
 
     iterations: Positive | None = None
-    """further optimisation steps, one patch or whole view each; null: 200 for splats, 400 for
+    """further optimisation steps, one patch or whole view each; null: 150 for splats, 400 for
     nerfacto; paper 15000"""
     patch_size: Annotated[int, Field(ge=32, le=1024, strict=True)] | None = None
     """side of the square that a step renders and compares, pixels, 32 to 1024; null: 64 for

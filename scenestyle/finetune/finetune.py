@@ -56,7 +56,7 @@ Pictures = Sequence[Float[np.ndarray, "styles _height _width 3"]]
 _DATASET = ("transforms.json", "images", "masks")
 """what a run has of its scene; masks only if photos hide something"""
 
-_STEPS = {"splats": 200, "nerfacto": 400}
+_STEPS = {"splats": 150, "nerfacto": 400}
 """where no other number is asked for"""
 
 _log = logging.getLogger(__name__)
