@@ -231,3 +231,21 @@ def test_sorting_is_torchs_in_value_and_gradient(generator):
         assert torch.equal(rows, (directions @ x).sort(dim=-1).values)
     assert torch.equal(*gradients)
     assert torch.equal(_sorted_rows(directions @ y), (directions @ y).sort(dim=-1).values)
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 5])
+def test_any_number_of_threads_sorts_alike(num_rows: int, generator):
+    values, weights = torch.randn(2, num_rows, 300, generator=generator)
+    before, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            leaf = values.clone().requires_grad_()
+            rows = _sorted_rows(leaf)
+            (rows * weights).sum().backward()
+            found.append((rows, _sorted_rows(values), leaf.grad))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0][0], values.sort(dim=-1).values)
+    for several in found[1:]:
+        assert all(map(torch.equal, found[0], several))
