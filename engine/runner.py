@@ -89,6 +89,7 @@ def run_stage(
     start = time.monotonic()
     root = (root or Path.cwd()).resolve()
     why: tuple[str, ...] = ()
+    waits = False
     while reasons := tuple(_pipeline(root).reasons(name)):
         if not why:
             log(f"{name} is out of date ({'; '.join(reasons)})")
@@ -100,6 +101,9 @@ def run_stage(
             raise StageError(f"{name}: ended after its time limit of {timeout:g} s.") from error
         if kind != "busy":
             return Outcome(name, kind, why, time.monotonic() - start)
+        if not waits:
+            log(f"{name}: another program makes it; waiting for that")
+        waits = True
         time.sleep(_SECONDS_BETWEEN_TRIES)
     return Outcome(name, "fresh", why, time.monotonic() - start)
 
@@ -119,9 +123,13 @@ def _reproduce(
     lines = []
     command = ["--wait-for-lock", "repro", "--single-item", *options, name]
     with dvc_process(command, root) as process, _time_limit(process, timeout) as timed_out:
+        busy = False
         for line in process.stdout or ():
             lines.append(line)
-            log(line.rstrip())
+            # Then DVC advises to remove its lock by hand, which is for those who run it by hand.
+            busy = busy or any(saying in line for saying in _BUSY)
+            if not busy:
+                log(line.rstrip())
         process.wait()
     output = "".join(lines)
     if timed_out.is_set():

@@ -89,9 +89,11 @@ def test_a_stage_that_runs_elsewhere_is_waited_for(toy: Toy) -> None:
     ) as by_hand:
         while not (toy.root / "begun").exists():
             time.sleep(0.05)
-        outcome = run_stage(name, root=toy.root)
+        said: list[str] = []
+        outcome = run_stage(name, root=toy.root, log=said.append)
         assert outcome.kind == "fresh"
         assert "modified: styles.oil" in outcome.reasons
+    assert said[1:] == [f"{name}: another program makes it; waiting for that"]
     assert by_hand.returncode == 0
     assert toy.runs() == [name]
 
