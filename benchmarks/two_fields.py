@@ -56,7 +56,7 @@ def measure(
     run.mkdir(parents=True)
     held_back = hold_back_points(poses, fewer)
     poses = fewer
-    warm = KEPT / "warm"
+    warm = KEPT / f"warm_{poses.name}"
     shutil.rmtree(warm, ignore_errors=True)
     warm.mkdir()
     tiny = TrainNerf(field=field, max_image_side=64, iterations=2)
