@@ -6,7 +6,7 @@ Inside the project the values are trusted; nothing after `load_params` looks for
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
@@ -666,9 +666,18 @@ def _did_you_mean(location: tuple[Any, ...]) -> str:
     lists = {"loras": Lora, "controls": Control}
     owner: Any = Params if not parents else classes.get(parents[0], blocks.get(parents[0]))
     owner = next((lists[parent] for parent in parents[1:] if parent in lists), owner)
-    known = list(getattr(owner, "__dataclass_fields__", {}))
+    known = list(_fields_of(owner))
     close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    places = {"scenes.ID": Scene, "styles.ID": Style, **blocks}
+    elsewhere = [place for place, has in places.items() if key in _fields_of(has)]
+    belongs = f"it belongs in {' and '.join(elsewhere)}; " if elsewhere else ""
+    return f"; {belongs}known: {', '.join(known)}"
+
+
+def _fields_of(block: Any) -> Collection[str]:
+    return getattr(block, "__dataclass_fields__", {})
 
 
 def _reference_faults(raw: Mapping[str, Any]) -> Iterator[str]:

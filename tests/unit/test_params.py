@@ -59,12 +59,16 @@ def test_parameters_cannot_be_changed_by_mistake(raw: dict[str, Any]) -> None:
 def test_a_typo_and_three_other_errors_are_reported_together(raw: dict[str, Any]) -> None:
     raw["train_nerf"]["itertions"] = 5
     raw["styles"]["oil"]["strength"] = 1.5
+    raw["stylize_views"]["strength"] = 0.5
     raw["edits"]["fern-ink"] = edit_entry("fern", "ink")
     raw["estimate_poses"]["seed"] = "one"
     with pytest.raises(ParamsError) as error:
         parse_params(raw)
     lines = str(error.value).splitlines()
-    assert lines[0].endswith("4 faults")
+    assert lines[0].endswith("5 faults")
+    assert any(
+        "stylize_views.strength: unknown key; it belongs in styles.ID" in line for line in lines
+    )
     assert any(
         "train_nerf.itertions: unknown key" in line and "'iterations'" in line for line in lines
     )
