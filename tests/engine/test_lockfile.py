@@ -1,13 +1,9 @@
 """dvc.lock as the engine writes it: DVC's bytes, never torn."""
 
 import fcntl
-import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import yaml
@@ -154,15 +150,8 @@ def test_a_kill_in_the_middle_of_writing_tears_nothing(ours: bool, toy: Toy) -> 
     toy.replace("oil painting of", "big oil painting of")
     lock = toy.root / "dvc.lock"
     before = lock.read_bytes()
-    code = _KILLED_WHILE_WRITING.format(ours=ours, name=NAME)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=toy.root,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-    )
-    assert done.returncode == -9, done.stderr
+    done = toy.run("python", "-c", _KILLED_WHILE_WRITING.format(ours=ours, name=NAME))
+    assert done.returncode == -9, done.stdout
     assert lock.read_bytes() == (before if ours else b"schema")
     toy.runs()
     assert run_stage(NAME, root=toy.root).kind == "restored"

@@ -1,10 +1,6 @@
 """DVC's list of the files in use: a kill never leaves it torn, and a torn one stops nobody."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -48,16 +44,7 @@ def test_a_kill_in_the_middle_of_writing_tears_nothing(ours: bool, toy: Toy) -> 
     toy.replace("oil painting of", "big oil painting of")
     locks = toy.root / ".dvc/tmp/rwlock"
     locks.write_text("{}")
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED_WHILE_WRITING.format(ours=ours, name=NAME)],
-        cwd=toy.root,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == -9, done.stderr
+    done = toy.run("python", "-c", _KILLED_WHILE_WRITING.format(ours=ours, name=NAME))
+    assert done.returncode == -9, done.stdout
     assert locks.read_text() == ("{}" if ours else "{")
     assert run_stage(NAME, root=toy.root).kind == "ran"
