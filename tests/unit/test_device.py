@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from scenestyle.device import VARIABLE, select_device
+from scenestyle.device import VARIABLE, let_idle_threads_sleep, select_device
 from scenestyle.errors import ParamsError
 
 
@@ -27,6 +27,35 @@ def test_nonsense_is_refused(monkeypatch, name):
     monkeypatch.setenv(VARIABLE, name)
     with pytest.raises(ParamsError, match=rf"{VARIABLE}='{name}'"):
         select_device()
+
+
+@pytest.fixture
+def unset(monkeypatch):
+    """An environment that says nothing of how OpenMP's threads wait, nor keeps what is said here."""
+    for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(variable, "to be put back")
+        os.environ.pop(variable)
+
+
+@pytest.mark.parametrize(
+    ("load_per_core", "spins"), [(0.0, True), (1.5, True), (2.5, False), (9.0, False)]
+)
+@pytest.mark.usefixtures("unset")
+def test_threads_look_for_work_only_where_the_machine_has_room(monkeypatch, load_per_core, spins):
+    load = load_per_core * len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    let_idle_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert (int(os.environ["GOMP_SPINCOUNT"]) > 0) == spins
+
+
+@pytest.mark.parametrize("variable", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+@pytest.mark.usefixtures("unset")
+def test_what_the_environment_says_of_waiting_is_respected(monkeypatch, variable):
+    monkeypatch.setenv(variable, "7")
+    before = dict(os.environ)
+    let_idle_threads_sleep()
+    assert dict(os.environ) == before
 
 
 _FAULTS = """
