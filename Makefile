@@ -36,6 +36,8 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@# The list is complete, so nothing is resolved: docs/decisions/installed_set.md
 	@$(BIN)/python -m pip install $(QUIET) --no-deps -r constraints.txt
 	@$(BIN)/python -m pip install $(QUIET) --no-deps -e .
+	@echo "compiling what the first run would else wait for: about a minute"
+	@$(BIN)/python -m cli.compile_kernels
 	@touch $@
 
 check: setup  ## format, lint, architecture, types, declared dependencies, documentation
@@ -62,7 +64,7 @@ gpu-check: setup  ## on a machine with a GPU: its tests, and SDXL at its true si
 demo: setup  ## restyle the demo scene in both kinds of field, photos to report, and paint a contact sheet of all styles
 	dvc repro --glob 'evaluate@demo*'
 	dvc repro --single-item overview
-	scenestyle preview demo
+	scenestyle preview demo --views 2
 	@for report in data/results/demo*/*/report.html; do echo "report: $(CURDIR)/$$report"; done
 
 viewer:  ## bundle the report's 3D viewer anew (needs node and npm)
