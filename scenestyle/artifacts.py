@@ -29,6 +29,7 @@ from PIL import Image
 from scenestyle.cameras import PinholeCamera
 from scenestyle.errors import ArtifactError, reason
 from scenestyle.files import whole_file, write_whole
+from scenestyle.resample import area_averaged
 
 MIN_OPACITY = 0.5
 """at or below it a pixel is empty space"""
@@ -143,8 +144,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> Bool[np.ndarra
         raise ArtifactError(f"{path} cannot be read as a mask ({reason(error)}).") from error
     if size is None or size == is_hidden.shape[::-1]:
         return ~is_hidden
-    hidden_share = Image.fromarray(is_hidden.astype(np.float32))
-    return np.asarray(hidden_share.resize(size, Image.Resampling.BOX)) == 0
+    return area_averaged(is_hidden.astype(np.float32), size) == 0
 
 
 def write_map(path: Path, values: Float[np.ndarray, "height width"]) -> None:

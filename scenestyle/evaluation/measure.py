@@ -27,6 +27,7 @@ from scenestyle.metrics.warp import (
     warp_errors,
 )
 from scenestyle.params import Evaluate
+from scenestyle.resample import area_averaged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,7 +159,11 @@ def view_figures(steps: Sequence[Step], params: Evaluate) -> Measurements:
 
 def photo_figures(name: str, figure: Distance, steps: Sequence[Step]) -> Measurements:
     """A figure of the source's renders and the photos, if there are photos."""
-    pairs = [(s.before, resized(s.photo, s.before.shape)) for s in steps if s.photo is not None]
+    pairs = [
+        (s.before, area_averaged(s.photo, s.before.shape[1::-1]))
+        for s in steps
+        if s.photo is not None
+    ]
     return {name: np.array([figure(*pair) for pair in pairs])} if pairs else {}
 
 
@@ -317,7 +322,7 @@ def without_hidden(step: Step) -> Step:
     stylized, after = (np.where(used, rgb, step.before) for rgb in (step.stylized, step.after))
     photo = step.photo
     if photo is not None:
-        photo = np.where(used, resized(photo, step.before.shape), step.before)
+        photo = np.where(used, area_averaged(photo, step.before.shape[1::-1]), step.before)
     rendering = replace(step.rendering, rgb=after)
     return replace(step, photo=photo, stylized=stylized, rendering=rendering)
 
@@ -339,14 +344,6 @@ def each(
 ) -> Float[np.ndarray, " views"]:
     """A figure of every two pictures that belong together."""
     return np.array([figure(x, y) for x, y in zip(pictures, others, strict=True)])
-
-
-def resized(picture: Picture, shape: tuple[int, ...]) -> Picture:
-    """A picture at another size, averaged over areas where it shrinks."""
-    import cv2
-
-    height, width = shape[:2]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def as_batch(pictures: Sequence[Picture]) -> "Tensor":
@@ -375,7 +372,7 @@ def feature_distance() -> DistanceMap:
     def distance(picture: Picture, other: Picture) -> Map:
         height, width = picture.shape[:2]
         small = fit_within(width, height, _PERCEPTUAL_SIDE)
-        maps = [features(as_batch([resized(rgb, small[::-1])])) for rgb in (picture, other)]
+        maps = [features(as_batch([area_averaged(rgb, small)])) for rgb in (picture, other)]
         return perceptual_map(*maps, size=(height, width))[0].numpy()
 
     return distance
@@ -394,7 +391,7 @@ def feature_likeness() -> Distance:
         deep = slice(-features.num_content_taps, None)
         height, width = picture.shape[:2]
         small = fit_within(width, height, _PERCEPTUAL_SIDE)
-        maps = [features(as_batch([resized(rgb, small[::-1])]))[deep] for rgb in (picture, other)]
+        maps = [features(as_batch([area_averaged(rgb, small)]))[deep] for rgb in (picture, other)]
         return float(feature_similarity(*maps))
 
     return likeness

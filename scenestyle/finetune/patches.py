@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.nn.functional import interpolate
 
 from scenestyle.cameras import PinholeCamera
 from scenestyle.geometry import ray_from_z_depth
 from scenestyle.nerfstudio_plugin.interface import FieldModel, Shown
+from scenestyle.resample import area_averaged
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Target:
         return Target(
             self.camera.resized(width, height),
             self.view_index,
-            *(interpolate(each, size=(height, width), mode="area") for each in self._maps),
+            *(_averaged(each, (width, height)) for each in self._maps),
         )
 
     def crop(self, rows: slice, columns: slice) -> "Patch":
@@ -80,6 +80,15 @@ class Target:
     @property
     def _maps(self) -> tuple[Tensor, ...]:
         return (self.rgb, self.depth_ray, self.opacity, self.region, self.used, self.filled)
+
+
+def _averaged(
+    maps: Float[Tensor, "styles channels _height _width"], size: tuple[int, int]
+) -> Float[Tensor, "styles channels _ _"]:
+    averaged = [
+        area_averaged(each.permute(1, 2, 0).cpu().numpy(), size).transpose(2, 0, 1) for each in maps
+    ]
+    return torch.as_tensor(np.stack(averaged), device=maps.device)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from scenestyle.artifacts import (
 from scenestyle.cameras import PinholeCamera, fit_within
 from scenestyle.errors import ArtifactError, InputError, reason
 from scenestyle.nerfstudio_plugin.quick_config import dataparser_config
+from scenestyle.resample import area_averaged
 
 if TYPE_CHECKING:
     from nerfstudio.cameras.rays import RayBundle
@@ -110,11 +111,17 @@ def _write_frame(
     if "mask_path" in frame:
         is_used = _behind(photo, poses / frame["mask_path"], (width, height))
         write_mask(run / mask, is_used)
-    photo.resize((width, height), Image.Resampling.BOX).save(run / target)
+    _reduced(photo, (width, height)).save(run / target)
     return {
         **_sized_frame(frame, width, height),
         **({"mask_path": mask.as_posix()} if "mask_path" in frame else {}),
     }
+
+
+def _reduced(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The photo at another size; what is transparent has no part in the colours."""
+    solid = photo.convert("RGBa") if photo.mode == "RGBA" else photo
+    return Image.fromarray(area_averaged(np.asarray(solid), size), solid.mode).convert(photo.mode)
 
 
 def reduced_frame(frame: dict[str, Any], max_image_side: int) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Float
 from nerfstudio.engine.optimizers import Optimizers
 from torch import Generator, Tensor
-from torch.nn.functional import interpolate
 
 from scenestyle.artifacts import read_points
 from scenestyle.cameras import PinholeCamera, fit_within
@@ -29,6 +28,7 @@ from scenestyle.nerfstudio_plugin.quick_config import splat_optimizer_configs
 from scenestyle.nerfstudio_plugin.sizes import num_gaussians
 from scenestyle.nerfstudio_plugin.splat_field import SplatField
 from scenestyle.params import TrainNerf
+from scenestyle.resample import area_averaged
 
 _MEANS_PX = (0.6, 0.03)
 """learning rates of the centres at the first and the last step, pixels"""
@@ -164,10 +164,11 @@ def finetuned_optimizers(
     return Optimizers(configs, model.get_param_groups())
 
 
-def _reduced(camera: PinholeCamera, photo: Tensor, max_side: int) -> tuple[PinholeCamera, Tensor]:
+def _reduced(camera: PinholeCamera, maps: Tensor, max_side: int) -> tuple[PinholeCamera, Tensor]:
     """A view of at most this size, averaged over the area of its pixels."""
     width, height = fit_within(camera.width, camera.height, max_side)
     if (width, height) == (camera.width, camera.height):
-        return camera, photo
-    reduced = interpolate(photo[None], size=(height, width), mode="area")[0]
-    return camera.resized(width, height), reduced
+        return camera, maps
+    reduced = area_averaged(maps.permute(1, 2, 0).cpu().numpy(), (width, height))
+    moved = torch.from_numpy(reduced).to(maps.device).permute(2, 0, 1).contiguous()
+    return camera.resized(width, height), moved

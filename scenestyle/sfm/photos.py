@@ -16,6 +16,7 @@ from scenestyle.capture.pictures import (
     to_rgb_or_rgba,
     turned,
 )
+from scenestyle.resample import area_averaged
 
 _FULL_FRAME_DIAGONAL_MM = 43.27
 
@@ -70,8 +71,8 @@ def reduce_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Resample a mask; a pixel is used only if all that went into it is."""
     if mask.size == size:
         return mask
-    smooth = np.asarray(mask.resize(size, Image.Resampling.BOX))
-    return Image.fromarray(np.where(smooth == 255, 255, 0).astype(np.uint8))
+    hidden_share = area_averaged((np.asarray(mask) < 255).astype(np.float32), size)
+    return Image.fromarray(np.where(hidden_share == 0, 255, 0).astype(np.uint8))
 
 
 def write_feature_masks(photos: Sequence[Photo], images: Path, masks: Path, out: Path) -> bool:
