@@ -146,15 +146,17 @@ def render_cameras(
     frames.mkdir(parents=True, exist_ok=True)
     files = [frames / f"{index:05d}.npz" for index in range(len(cameras))]
     missing = [index for index, file in enumerate(files) if not file.exists()]
+    rendered = {}
     if missing:
         field = load_field(run_folder)
         if isinstance(field.model, SplatField):
             write_splats(frames / _SPLATS, splats_of(field.model))
         progress = Progress(logger, len(missing), unit=f"{run_folder}: frame")
         for count, index in enumerate(missing, start=1):
-            _save(files[index], field.render(cameras[index]))
+            rendered[index] = field.render(cameras[index])
+            _save(files[index], rendered[index])
             progress.tell(count)
-    return [_load(file) for file in files]
+    return [rendered.get(index) or _load(file) for index, file in enumerate(files)]
 
 
 def kept_splats(work: Path) -> tuple[SplatFile, SplatFile] | None:
