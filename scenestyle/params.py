@@ -153,7 +153,7 @@ class TrainNerf:
     holdout_every: Annotated[int, Field(ge=2, strict=True)] = 8
     """every n-th view is held out of training and measures PSNR"""
     num_gaussians: Positive | None = None
-    """splats: most Gaussians; null: 15000 at max_image_side 240, and with its 1.4th power, which is
+    """splats: most Gaussians; null: 17500 at max_image_side 240, and with its 1.2th power, which is
     40000 at 480"""
     sh_degree: Annotated[int, Field(ge=0, le=3, strict=True)] = 0
     """splats: degree of the harmonics by which a colour changes with the direction, 0 (not at all)

@@ -111,7 +111,7 @@ def _write_frame(
     if "mask_path" in frame:
         is_used = _behind(photo, poses / frame["mask_path"], (width, height))
         write_mask(run / mask, is_used)
-    _reduced(photo, (width, height)).save(run / target)
+    _reduced(photo, (width, height)).save(run / target, compress_level=1)
     return {
         **_sized_frame(frame, width, height),
         **({"mask_path": mask.as_posix()} if "mask_path" in frame else {}),

@@ -19,7 +19,10 @@ from scenestyle.geometry import invert_rigid, opencv_from_opengl
 from scenestyle.nerf.trainer import Trainer
 from scenestyle.nerfstudio_plugin.splat_field import NAMES, UNUSED_LOGIT, SplatField
 
-_EVERY = 100
+_EVERY = 20, 100
+"""steps between two occasions, least and most"""
+_OCCASIONS = 15
+"""in as many steps as are taken, if these bounds allow it"""
 _UNTIL = 0.7
 """of the steps, after which the Gaussians stay who they are"""
 _LEAD = 1.15
@@ -54,7 +57,9 @@ class Growth:
         """Split and drop Gaussians, and renew their least sizes, if it is time."""
         model = cast(SplatField, trainer.model)
         taken, steps = trainer.step + 1, trainer.params.iterations
-        grows = taken % _EVERY == 0 and taken <= _UNTIL * steps
+        least, most = _EVERY
+        every = min(most, max(least, steps // _OCCASIONS))
+        grows = taken % every == 0 and taken <= _UNTIL * steps
         if grows:
             budget = len(model.means)
             share = min(1.0, _LEAD * taken / (_UNTIL * steps))

@@ -214,7 +214,10 @@ def seeded(*seeds: int) -> Iterator[torch.Generator]:
     """A generator, and torch's global one (which nerfstudio draws from) for the time being."""
     seed = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0])
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        # Where there is no GPU, torch.manual_seed keeps a stack trace of each call until one comes.
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
         yield torch.Generator().manual_seed(seed)
 
 

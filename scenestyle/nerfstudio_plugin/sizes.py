@@ -10,7 +10,7 @@ def num_gaussians(params: TrainNerf) -> int:
     """Most Gaussians of a field of splats."""
     if params.num_gaussians is not None:
         return params.num_gaussians
-    return round(15_000 * (training_side(params) / 240) ** 1.4)
+    return round(17_500 * (training_side(params) / 240) ** 1.2)
 
 
 def training_side(params: TrainNerf) -> int:
