@@ -19,7 +19,7 @@ from scenestyle.geometry import invert_rigid, opencv_from_opengl
 from scenestyle.nerf.trainer import Trainer
 from scenestyle.nerfstudio_plugin.splat_field import NAMES, UNUSED_LOGIT, SplatField
 
-_EVERY = 20, 100
+_EVERY = 50, 100
 """steps between two occasions, least and most"""
 _OCCASIONS = 15
 """in as many steps as are taken, if these bounds allow it"""
