@@ -35,7 +35,7 @@ def let_idle_threads_sleep() -> None:
     """
     if _WAITING.keys() & os.environ.keys():
         return
-    has_room = os.getloadavg()[0] <= _MOST_LOAD * len(os.sched_getaffinity(0))
+    has_room = os.getloadavg()[0] <= _MOST_LOAD * (os.cpu_count() or 1)
     os.environ.update(_WAITING if has_room else {**_WAITING, "GOMP_SPINCOUNT": "0"})
 
 

@@ -120,6 +120,8 @@ def _write_frame(
 
 def _reduced(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The photo at another size; what is transparent has no part in the colours."""
+    if size == photo.size:
+        return photo
     solid = photo.convert("RGBa") if photo.mode == "RGBA" else photo
     return Image.fromarray(area_averaged(np.asarray(solid), size), solid.mode).convert(photo.mode)
 

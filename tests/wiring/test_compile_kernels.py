@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 _LATER = """\
-import sys, tempfile
+import tempfile
 from pathlib import Path
 from tests.support.tiny_field import PARAMS, SPLATS, write_tiny_source
 from dataclasses import replace
