@@ -3,6 +3,9 @@
 import ctypes
 import os
 import platform
+import statistics
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenestyle.errors import ParamsError
@@ -16,8 +19,8 @@ of the heap (32 is the most that every version takes), and what may lie free at 
 
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "30000"}
 """how often GNU's OpenMP looks for work before a thread sleeps: about a millisecond"""
-_MOST_LOAD = 2.0
-"""load average per core up to which there is room for that"""
+_MOST_BUSY = 0.25
+"""share of the cores that others may be at work on for that"""
 
 VARIABLE = "SCENESTYLE_DEVICE"
 """Environment variable that overrides the choice: `cpu`, `cuda` or `cuda:1`."""
@@ -30,13 +33,31 @@ def let_idle_threads_sleep() -> None:
     that the others, and their own siblings, need: beside a dozen busy processes on two cores, a
     training step with two threads fell from about 2.4 s to 0.3 s. But waking a thread takes longer
     than many an operation of a network does, so that on two idle cores threads that sleep at once
-    are hardly faster than one: where the machine has room they look for work for a moment first,
+    are hardly faster than one: where nobody else is at work they look for work for a moment first,
     which takes no more CPU time. What the environment says of either is respected.
     """
     if _WAITING.keys() & os.environ.keys():
         return
-    has_room = os.getloadavg()[0] <= _MOST_LOAD * (os.cpu_count() or 1)
+    has_room = others_at_work() <= _MOST_BUSY * (os.cpu_count() or 1)
     os.environ.update(_WAITING if has_room else {**_WAITING, "GOMP_SPINCOUNT": "0"})
+
+
+def others_at_work() -> float:
+    """How many threads of other processes run or wait for a core, on average over 20 ms.
+
+    Linux counts them; elsewhere the answer is the load average, which is late by a minute.
+    """
+    counts = Path(
+        "/proc/loadavg"
+    )  # load averages, then "threads that run / threads", then a number
+    if not counts.exists():
+        return os.getloadavg()[0]
+    looks = []
+    for _ in range(10):
+        time.sleep(0.002)
+        running, _ = counts.read_text().split()[3].split("/")
+        looks.append(max(0, int(running) - 1))  # the one who looks is running, too
+    return statistics.fmean(looks)
 
 
 def keep_freed_memory() -> None:

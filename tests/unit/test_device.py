@@ -1,12 +1,14 @@
 import os
 import platform
+import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from scenestyle.device import VARIABLE, let_idle_threads_sleep, select_device
+from scenestyle.device import VARIABLE, let_idle_threads_sleep, others_at_work, select_device
 from scenestyle.errors import ParamsError
 
 
@@ -38,15 +40,25 @@ def unset(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("load_per_core", "spins"), [(0.0, True), (1.5, True), (2.5, False), (9.0, False)]
+    ("busy_share", "spins"), [(0.0, True), (0.2, True), (0.5, False), (4.0, False)]
 )
 @pytest.mark.usefixtures("unset")
-def test_threads_look_for_work_only_where_the_machine_has_room(monkeypatch, load_per_core, spins):
-    load = load_per_core * (os.cpu_count() or 1)
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+def test_threads_look_for_work_only_where_the_machine_has_room(monkeypatch, busy_share, spins):
+    at_work = busy_share * (os.cpu_count() or 1)
+    monkeypatch.setattr("scenestyle.device.others_at_work", lambda: at_work)
     let_idle_threads_sleep()
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
     assert (int(os.environ["GOMP_SPINCOUNT"]) > 0) == spins
+
+
+@pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="other systems tell only the load")
+def test_another_process_at_work_is_counted():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            looks = [others_at_work() for _ in range(20)]
+        finally:
+            busy.kill()
+    assert statistics.median(looks) >= 0.9
 
 
 @pytest.mark.parametrize("variable", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
@@ -94,6 +106,7 @@ def test_what_glibcs_variables_say_of_memory_is_respected():
 
 _THREADS = """
 import sys
+from pathlib import Path
 import numba, numpy as np, torch
 from scenestyle.device import select_device
 if sys.argv[1] == "kept":
