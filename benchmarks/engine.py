@@ -34,7 +34,7 @@ from engine.stage import parse, perform
 commands = {stage.name: stage.cmd for stage in Repo(".").index.stages}
 for name in Pipeline(Path(".")).needs():
     run = importlib.import_module("tasks." + name.split("@")[0]).run
-    perform(run, parse(run, shlex.split(commands[name])[3:]))
+    perform(run, parse(run, shlex.split(commands[name])[4:]))
 """
 
 
