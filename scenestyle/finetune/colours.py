@@ -5,6 +5,7 @@ after some hundred of them a red roof was still pink in a pencil drawing. Which 
 renders look like the targets is a linear problem, and a few passes over the views come close.
 """
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from scenestyle.finetune.patches import Target
 from scenestyle.nerfstudio_plugin.splat_field import SplatField
+
+_log = logging.getLogger(__name__)
 
 _LEAST_SIGHT = 1e-3
 """pixels that a Gaussian covers in all views together; below, its colour is all but unseen"""
@@ -35,6 +38,8 @@ def take_on_colours(
     Source: Gilbert 1972, "Iterative Methods for the Three-dimensional Reconstruction of an Object
         from Projections", J. Theor. Biol. 36:105 (SIRT); ours applies it to colours.
     """
+    if passes:
+        _log.info("colours of %d views are taken on, in %d passes", len(targets), passes)
     sight = torch.zeros_like(model.features_dc)
     for count in range(passes):
         differences = torch.zeros_like(sight)
