@@ -17,8 +17,8 @@ _MALLOPT = {"MALLOC_MMAP_THRESHOLD_": (-3, 32), "MALLOC_TRIM_THRESHOLD_": (-1, 5
 """glibc's variable -> number of the option, and megabytes: the size from which an array is no part
 of the heap (32 is the most that every version takes), and what may lie free at the heap's end"""
 
-_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "30000"}
-"""how often GNU's OpenMP looks for work before a thread sleeps: about a millisecond"""
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+"""how often GNU's OpenMP looks for work before a thread sleeps: some tenths of a millisecond"""
 _MOST_BUSY = 0.25
 """share of the cores that others may be at work on for that"""
 

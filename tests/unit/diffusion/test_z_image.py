@@ -254,8 +254,12 @@ def test_a_negative_prompt_counts_only_with_guidance(model):
         assert same != matters
 
 
-def test_offloaded_weights_give_the_same_pictures_bit_for_bit(folder):
-    """Layers that ControlNet and transformer have in common come and go with either."""
+def test_offloaded_weights_give_the_same_pictures(folder):
+    """Layers that ControlNet and transformer have in common come and go with either.
+
+    To rounding: weights that came back lie elsewhere in memory, and on some processors products of
+    matrices are summed in an order that depends on where they begin.
+    """
     model = load_pipeline(str(folder), CPU)
     rgb, disparity = some_views(3, width=32, height=24)
     cameras = [camera.resized(32, 24) for camera in list(demo_cameras().values())[:3]]
@@ -271,7 +275,7 @@ def test_offloaded_weights_give_the_same_pictures_bit_for_bit(folder):
         )
         for offload in ("none", "model")
     )
-    np.testing.assert_array_equal(offloaded, resident)
+    np.testing.assert_allclose(offloaded, resident, rtol=0, atol=1e-5)
 
 
 # --- the attention of one layer --------------------------------------------------------------
