@@ -47,9 +47,7 @@ def others_at_work() -> float:
 
     Linux counts them; elsewhere the answer is the load average, which is late by a minute.
     """
-    counts = Path(
-        "/proc/loadavg"
-    )  # load averages, then "threads that run / threads", then a number
+    counts = Path("/proc/loadavg")  # three load averages, then "running/all" threads
     if not counts.exists():
         return os.getloadavg()[0]
     looks = []

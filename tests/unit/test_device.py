@@ -106,7 +106,6 @@ def test_what_glibcs_variables_say_of_memory_is_respected():
 
 _THREADS = """
 import sys
-from pathlib import Path
 import numba, numpy as np, torch
 from scenestyle.device import select_device
 if sys.argv[1] == "kept":
