@@ -42,8 +42,13 @@ class RenderedViews:
 
 
 def evenly_spaced(num_views: int, count: int) -> list[int]:
-    """Indices of at most `count` of `num_views` views, the first and the last among them."""
-    return np.linspace(0, num_views - 1, min(count, num_views)).round().astype(int).tolist()
+    """Indices of at most `count` of `num_views` views: the middle ones of `count` equal runs.
+
+    So no two are neighbours where the cameras go once round the scene, and the last view is beside
+    the first.
+    """
+    count = min(count, num_views)
+    return [(2 * run + 1) * num_views // (2 * count) for run in range(count)]
 
 
 def read_rendered_views(folder: Path) -> RenderedViews:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,10 +40,15 @@ def test_picked_views_keep_the_scenes_scale(tmp_path):
 
 @pytest.mark.parametrize(
     ("num_views", "count", "expected"),
-    [(5, 2, [0, 4]), (5, 3, [0, 2, 4]), (3, 8, [0, 1, 2]), (4, 1, [0])],
+    [(5, 2, [1, 3]), (5, 3, [0, 2, 4]), (3, 8, [0, 1, 2]), (4, 1, [2]), (0, 2, [])],
 )
 def test_evenly_spaced(num_views, count, expected):
     assert evenly_spaced(num_views, count) == expected
+
+
+def test_views_all_round_a_scene_are_shown_at_equal_angles():
+    shown = [*evenly_spaced(32, 4), 32 + evenly_spaced(32, 4)[0]]
+    assert {after - before for before, after in pairwise(shown)} == {8}
 
 
 def test_a_missing_depth_names_the_stage_to_rerun(tmp_path):
