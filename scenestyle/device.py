@@ -17,8 +17,9 @@ _MALLOPT = {"MALLOC_MMAP_THRESHOLD_": (-3, 32), "MALLOC_TRIM_THRESHOLD_": (-1, 5
 """glibc's variable -> number of the option, and megabytes: the size from which an array is no part
 of the heap (32 is the most that every version takes), and what may lie free at the heap's end"""
 
-_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
-"""how often GNU's OpenMP looks for work before a thread sleeps: some tenths of a millisecond"""
+_LOOKS, _LOOKS_ON_AMD = 30_000, 10_000
+"""how often a thread of GNU's OpenMP looks for work before it sleeps: as often as pays on idle
+cores, which was measured on a Xeon and an EPYC (docs/decisions/edit_loop.md)"""
 _MOST_BUSY = 0.25
 """share of the cores that others may be at work on for that"""
 
@@ -36,10 +37,11 @@ def let_idle_threads_sleep() -> None:
     are hardly faster than one: where nobody else is at work they look for work for a moment first,
     which takes no more CPU time. What the environment says of either is respected.
     """
-    if _WAITING.keys() & os.environ.keys():
+    if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         return
     has_room = others_at_work() <= _MOST_BUSY * (os.cpu_count() or 1)
-    os.environ.update(_WAITING if has_room else {**_WAITING, "GOMP_SPINCOUNT": "0"})
+    looks = (_LOOKS_ON_AMD if _is_amd() else _LOOKS) if has_room else 0
+    os.environ.update({"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": str(looks)})
 
 
 def others_at_work() -> float:
@@ -56,6 +58,11 @@ def others_at_work() -> float:
         running, _ = counts.read_text().split()[3].split("/")
         looks.append(max(0, int(running) - 1))  # the one who looks is running, too
     return statistics.fmean(looks)
+
+
+def _is_amd() -> bool:
+    described = Path("/proc/cpuinfo")
+    return described.exists() and "AuthenticAMD" in described.read_text()
 
 
 def keep_freed_memory() -> None:

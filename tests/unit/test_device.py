@@ -51,6 +51,18 @@ def test_threads_look_for_work_only_where_the_machine_has_room(monkeypatch, busy
     assert (int(os.environ["GOMP_SPINCOUNT"]) > 0) == spins
 
 
+@pytest.mark.usefixtures("unset")
+def test_threads_look_less_often_on_processors_where_oftener_does_not_pay(monkeypatch):
+    monkeypatch.setattr("scenestyle.device.others_at_work", lambda: 0)
+    looks = {}
+    for amd in (True, False):
+        monkeypatch.setattr("scenestyle.device._is_amd", lambda amd=amd: amd)
+        let_idle_threads_sleep()
+        looks[amd] = int(os.environ.pop("GOMP_SPINCOUNT"))
+        os.environ.pop("OMP_WAIT_POLICY")
+    assert 0 < looks[True] < looks[False]
+
+
 @pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="other systems tell only the load")
 def test_another_process_at_work_is_counted():
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
