@@ -71,6 +71,9 @@ def run(
             measured |= refit_figures(inputs, control, params.refit_iterations, work)
         figures, intervals = summary(measured, params.seed)
         video.result()
+    splats = kept_splats(work)
+    if splats:
+        figures["gaussians"] = len(splats[1].means)
     judged = time.perf_counter()
     flicker = flicker_curves(orbit, links["short"])
     shown = choose_views(steps, params.num_stills)
@@ -82,7 +85,7 @@ def run(
         orbit=orbit,
         steps=steps,
         shown=shown,
-        splats=kept_splats(work),
+        splats=splats,
         links=links["short"],
         flicker=flicker,
         video_mp4=(out / "orbit.mp4").read_bytes(),

@@ -87,8 +87,8 @@ def build_report(
             loss_chart("Restyled field", inputs.finetuned),
         ],
         seconds=seconds_per_stage(inputs),
-        settings=settings(inputs, params),
-        commands=commands(scene, style, inputs.finetuned, are_splats=splats is not None),
+        settings={"field": field(splats), **settings(inputs, params)},
+        commands=commands(scene, style, inputs.finetuned),
     )
 
 
@@ -250,6 +250,11 @@ def seconds_per_stage(inputs: Inputs) -> dict[str, float]:
     return {stage: float(record["seconds"]) for stage, record in records(inputs).items()}
 
 
+def field(splats: tuple[SplatFile, SplatFile] | None) -> str:
+    """What the scene is made of."""
+    return f"{len(splats[1].means):,} Gaussian splats" if splats else "NeRF (nerfacto)"
+
+
 def settings(inputs: Inputs, params: Evaluate) -> dict[str, str]:
     """Model, revisions, seeds and versions: what a second run must have in common with this one."""
     found = records(inputs)
@@ -279,7 +284,7 @@ def _in_words(value: object) -> str:
             return str(value) or "none"
 
 
-def commands(scene: str, style: str, finetuned: Path, *, are_splats: bool) -> dict[str, str]:
+def commands(scene: str, style: str, finetuned: Path) -> dict[str, str]:
     """How to make, walk through and export the result, whose field lies in `finetuned`."""
     export = f"scenestyle export {scene} {style} --format"
     return {
@@ -289,7 +294,6 @@ def commands(scene: str, style: str, finetuned: Path, *, are_splats: bool) -> di
         "Walk through the restyled scene": f"cd {finetuned} && ns-viewer --load-config config.yml "
         "--viewer.websocket-host 127.0.0.1",  # by default it answers the whole network
         "A video of any length and size": f"{export} video --seconds 8 --fps 24 --size 480",
-        **({"The Gaussians, for viewers of 3DGS files": f"{export} splat"} if are_splats else {}),
         "Coloured points for MeshLab, Blender, Open3D": f"{export} ply",
         "Gaussian splats for 3DGS viewers": f"{export} splat",
         "A coloured mesh": f"{export} mesh",

@@ -27,6 +27,7 @@ _COLUMNS = {
     "warp_long": ("flicker, far apart", "{:.4f}"),
     "depth_abs_rel": ("depth moved", "{:.1%}"),
     "heldout_psnr_source": ("source field, dB", "{:.1f}"),
+    "gaussians": ("Gaussians", "{:,.0f}"),
 }
 """key in metrics.json -> heading and format"""
 

@@ -380,6 +380,8 @@ def test_the_report_says_what_was_not_computed(judged: Path) -> None:
 
     assert "Not computed" in html
     assert html.count("Turned off (evaluate.pretrained: off).") == 2
+    assert "NeRF (nerfacto)" in html
+    assert "gaussians" not in (judged / "metrics.json").read_text()
     assert "clip" not in (judged / "metrics.json").read_text()
 
 
@@ -392,7 +394,11 @@ def test_splats_are_judged_and_shown_by_the_same_code(tmp_path: Path) -> None:
     assert figures["movement_rmse"] > 0.02
     assert figures["heldout_swd"] < figures["heldout_swd_source"]
     assert figures["refit_psnr"] > 5
-    assert "export demo negative --format splat" in (tmp_path / "out" / "report.html").read_text()
+    trained = json.loads((inputs["nerf"] / "metrics.json").read_text())
+    assert figures["gaussians"] == trained["gaussians"]
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert f"{trained['gaussians']:,} Gaussian splats" in html
+    assert html.count("export demo negative --format splat") == 1
     shown = gaussians_in(tmp_path / "out" / "report.html")
     assert {name: kind for name, kind, _ in shown} == {"before": "splats", "after": "splats"}
     counts = [json.loads(layout)["count"] for _, _, layout in shown]

@@ -39,6 +39,8 @@ def test_a_row_shows_what_is_known_of_a_result() -> None:
 
     for text in ("fern · oil", "an oil painting of a fern", "0.123", "1.50", "up to date"):
         assert text in html
+    assert "40,204" not in html
+    assert "40,204" in render_overview([replace(FERN, figures={"gaussians": 40204})])
     assert html.count('href="fern/oil/report.html"') == 2
     assert html.count("<img ") == 2
     assert "1 of 1 made" in html
@@ -103,7 +105,7 @@ def test_figures_that_are_no_numbers_are_left_blank() -> None:
     figures = json.loads('{"movement_rmse": "not computed: no weights"}')
     cells = render_overview([replace(FERN, figures=figures)]).split("<tbody>")[1]
 
-    assert cells.count('data-key=""') == 7
+    assert cells.count('data-key=""') == 8
 
 
 def test_verdicts_are_counted_and_ranked_by_the_worst() -> None:
