@@ -30,7 +30,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scenestyle.diffusion.inputs import evenly_spaced
 from scenestyle.features import FeatureExtractor, load_features
 from scenestyle.metrics.structure import edge_correlation
 from training.contact_sheet import (
@@ -367,7 +366,7 @@ def scorecard_of_photographs(
         guidance_scale: Classifier-free guidance; 1 is off.
     """
     known = read_photographs(work, held_out=False)
-    known = [known[i] for i in evenly_spaced(len(known), num_training_photographs)]
+    known = _spread(known, num_training_photographs)
     chosen = _renders(read_photographs(work, held_out=True), num_views)
     text = _scored(
         weights,
@@ -386,7 +385,13 @@ def _renders(photographs: Sequence[Photograph], num_views: int) -> list[Photogra
         capture, _, rest = each.name.partition("-")
         if rest.startswith("render"):
             captures.setdefault(capture, []).append(each)
-    return [views[i] for views in captures.values() for i in evenly_spaced(len(views), num_views)]
+    return [view for views in captures.values() for view in _spread(views, num_views)]
+
+
+def _spread(photographs: Sequence[Photograph], count: int) -> list[Photograph]:
+    """At most `count` of them, first and last among them: those of every scorecard so far."""
+    last, count = len(photographs) - 1, min(count, len(photographs))
+    return [photographs[i] for i in np.linspace(0, last, count).round().astype(int)]
 
 
 def _scored(
